@@ -3,6 +3,9 @@
  *
  * Completions are callbacks, not promises: the data path runs synchronously from one event to the next, and the simulator decides what the next event is.
  */
+import type { VolumeConfig } from '../core/config.ts';
+import type { ExtentSet } from '../core/extent.ts';
+import type { InstanceId, ReplicaId, VolumeUid } from '../core/ids.ts';
 
 /** Why an I/O did not happen. Retryable means: the same request may succeed later without anybody's doing. */
 export type IoErrorCode = 'io' | 'noSpace' | 'invalid' | 'shutdown' | 'notSupported';
@@ -44,4 +47,59 @@ export interface BlockDevice {
   /** Grows, never shrinks. A client sees the size of the moment when it connected. */
   readonly sizeBytes: number;
   connect(): BlockClient;
+}
+
+/** What a replica knows of itself for ever: small, rewritten whole, durable before it counts. */
+export type ReplicaMeta = {
+  format: 1;
+  volume: VolumeUid;
+  volumeName: string;
+  replica: ReplicaId;
+  sizeBytes: number;
+  /** The highest epoch promised, and to which instance. 0 and null: to nobody yet. */
+  promisedEpoch: number;
+  promisedInstance: InstanceId | null;
+  /** The machine's boot under which it was last opened; null after it was closed cleanly. */
+  openBootId: string | null;
+  /** It lost power while open and was not levelled since: unflushed writes may be gone. */
+  suspect: boolean;
+  /** It failed for good (a failed fdatasync, damaged files), in words. It answers no Seal any more. */
+  failed: string | null;
+  /** The last config that it saw, so that the store can be rebuilt from the disks. */
+  config: VolumeConfig | null;
+};
+
+/**
+ * One replica's files, opened by the only process that holds the pool's lock. `read`, `write` and `zero` go to the page cache and are
+ * synchronous; what must be durable says so by a callback. Any method may throw or call back IoError; a failed flush is never tried again.
+ */
+export interface ReplicaStore {
+  readonly meta: ReplicaMeta;
+  /** Calls back when the new meta is durable; `meta` is the new one from then on. One at a time. */
+  saveMeta(meta: ReplicaMeta, done: Done): void;
+
+  read(offsetBytes: number, lengthBytes: number): Buffer;
+  write(offsetBytes: number, chunks: readonly Buffer[], lengthBytes: number): void;
+  /** Zeroes; `free` punches a hole where the file system can. */
+  zero(offsetBytes: number, lengthBytes: number, free: boolean): void;
+  /** Everything written so far becomes durable (fdatasync). Calls made while one runs share the next. */
+  flush(done: Done): void;
+
+  /** The durable intent log. Never changed by the caller. */
+  readonly intents: ExtentSet;
+  /** Calls back when all of them are durable in the log. Calls made while one runs share the next (group commit). */
+  addIntents(extents: readonly number[], done: Done): void;
+  /** Makes data and stamps durable, then takes the extents for which `mayLeave` still says yes out of the log. One at a time. */
+  clean(extents: readonly number[], mayLeave: (extent: number) => boolean, done: Done): void;
+
+  /** The config version under which the extent was last written; 0: never. In memory at once, durable by `clean` before the extent leaves the log. */
+  stamp(extent: number): number;
+  setStamp(extent: number, version: number): void;
+  /** Extents whose stamp is at least `version`, and those in the log. 0: every extent ever written. */
+  changedSince(version: number): ExtentSet;
+  /** Whether the extent may hold anything but zeroes. */
+  mayHaveData(extent: number): boolean;
+
+  /** Flushes all and marks the replica cleanly closed. */
+  close(done: Done): void;
 }
