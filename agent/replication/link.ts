@@ -1,0 +1,55 @@
+/** The two ends of a session as ports: TCP with mutual TLS between agents, a queue within one, or the simulator's network. */
+import type { Member, VolumeConfig } from '../../core/config.ts';
+import type { InstanceId } from '../../core/ids.ts';
+import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
+
+/** The primary's end. Messages sent before the connection stands are kept and sent first; after it has closed they are dropped. */
+export interface PrimaryLink {
+  send(message: ToReplica): void;
+  /** Bytes accepted by `send` and not taken by the network yet. */
+  readonly bufferedBytes: number;
+  close(): void;
+}
+
+/** Never called from within a method of the link; never after `closed`, nor after the owner called `close`. */
+export interface PrimaryLinkListener {
+  message(message: FromReplica): void;
+  /** A burst of messages has been handed over: time to act on them together. */
+  burstEnd(): void;
+  closed(reason: string): void;
+}
+
+/** Opens a session's connection to a member; the Seal goes with it, as its first message. */
+export type Connect = (member: Member, seal: Seal, listener: PrimaryLinkListener) => PrimaryLink;
+
+/** The replica's end. */
+export interface ReplicaLink {
+  /** The peer, as its certificate says: for the log. */
+  readonly peer: string;
+  send(message: FromReplica): void;
+  close(reason: string): void;
+}
+
+/** What a replica's end hears after its Seal. Never called from within a method of the link. */
+export interface ReplicaSession {
+  message(message: ToReplica): void;
+  /** A burst has been handed over: acknowledge it in one. */
+  burstEnd(): void;
+  closed(): void;
+}
+
+/** Gives the Seal to the replica it is for; answers on the link itself (refused, then close) if there is none. */
+export type Accept = (seal: Seal, link: ReplicaLink) => ReplicaSession;
+
+/** The primary's compare-and-set on its volume's config. */
+export interface ConfigPort {
+  /**
+   * Tries to replace `known` by `next` until a config later than `known` is seen, and tells the primary that one (its own or another's) by
+   * `observe`. An answer that got lost is no answer: it asks again. One at a time.
+   */
+  propose(known: VolumeConfig, next: VolumeConfig): void;
+  /** Somebody claims to know a later config: read it again soon. */
+  recheck(): void;
+}
+
+export type PrimaryIdentity = { epoch: number; instance: InstanceId };
