@@ -1,0 +1,41 @@
+/** The registry of a program's metrics, and helpers that keep names honest: each ends in its unit. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { assert } from '../core/assert.ts';
+
+const PREFIX = 'holdfast_';
+const UNITS = ['total', 'seconds', 'bytes', 'ratio', 'info', 'bytes_per_second', 'count', 'timestamp_seconds'] as const;
+
+export type Metrics = {
+  readonly registry: Registry;
+  /** Names without the prefix: `http_requests_total`. */
+  counter<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Counter<Label>;
+  gauge<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Gauge<Label>;
+  histogram<Label extends string = never>(
+    name: string,
+    help: string,
+    buckets: readonly number[],
+    labels?: readonly Label[],
+  ): Histogram<Label>;
+};
+
+function fullName(name: string, units: readonly string[]): string {
+  assert(
+    units.some((unit) => name.endsWith(`_${unit}`)),
+    `metric ${name} must end in its unit: ${units.join(', ')}`,
+  );
+  return `${PREFIX}${name}`;
+}
+
+/** `processMetrics`: also memory, CPU and event loop of this process. */
+export function createMetrics(options: { processMetrics: boolean }): Metrics {
+  const registry = new Registry();
+  if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: PREFIX });
+  const registers = [registry];
+  return {
+    registry,
+    counter: (name, help, labels = []) => new Counter({ name: fullName(name, ['total']), help, labelNames: [...labels], registers }),
+    gauge: (name, help, labels = []) => new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers }),
+    histogram: (name, help, buckets, labels = []) =>
+      new Histogram({ name: fullName(name, ['seconds', 'bytes']), help, buckets: [...buckets], labelNames: [...labels], registers }),
+  };
+}
