@@ -1,0 +1,47 @@
+/** What each mutation does to a replica's files. The intent log holds every extent that is touched here before it is. */
+import { BLOCK_BYTES, EXTENT_BYTES, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
+import type { Operation, Request } from '../../core/wire/messages.ts';
+import type { ReplicaStore } from '../ports.ts';
+
+type Level = Extract<Request, { type: 'level' }>;
+
+/** The extents that a message touches; none for one that changes nothing. */
+export function touchedExtents(message: Operation | Request): readonly number[] {
+  switch (message.type) {
+    case 'write':
+    case 'zero': {
+      const first = firstExtent(message.offsetBytes);
+      const last = lastExtent(message.offsetBytes, message.lengthBytes);
+      if (first === last) return [first];
+      return Array.from({ length: last - first + 1 }, (_, index) => first + index);
+    }
+    case 'restamp':
+      return message.extents;
+    case 'level':
+      return [message.extent];
+    default:
+      return [];
+  }
+}
+
+/** A crash after the data and before the stamp is in memory only: both live in the page cache until `clean`, and till then the log names the extent. */
+export function applyOperation(store: ReplicaStore, operation: Operation): void {
+  if (operation.type === 'write') store.write(operation.offsetBytes, operation.chunks, operation.lengthBytes);
+  else if (operation.type === 'zero') store.zero(operation.offsetBytes, operation.lengthBytes, operation.free);
+  for (const extent of touchedExtents(operation)) {
+    if (store.stamp(extent) < operation.version) store.setStamp(extent, operation.version);
+  }
+}
+
+/** Equal or not, the later stamp is taken: whoever is absent misses what the authority says was changed. */
+export function applyLevel(store: ReplicaStore, level: Level): void {
+  const start = level.extent * EXTENT_BYTES;
+  const end = start + extentLength(level.extent, store.meta.sizeBytes);
+  for (const run of level.runs) {
+    const offset = start + run.block * BLOCK_BYTES;
+    const lengthBytes = Math.min(run.blocks * BLOCK_BYTES, end - offset);
+    if (run.data) store.write(offset, run.data, lengthBytes);
+    else store.zero(offset, lengthBytes, true);
+  }
+  if (store.stamp(level.extent) < level.stamp) store.setStamp(level.extent, level.stamp);
+}

@@ -1,0 +1,239 @@
+/**
+ * One replica: its promise, its lease, and the one session it listens to. Synchronous; no sockets, no clock of its own.
+ *
+ *   closed --Seal--> promising --durable--> open --later Seal, higher epoch seen, link closed--> closed
+ *   any --I/O error--> failed (for good; durable before anybody is told)
+ *
+ * It must never answer anything for an epoch below the one it promised, nor answer a Seal while something taken in an earlier session could
+ * still be applied.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import { messageOf } from '../../core/errors.ts';
+import type { InstanceId } from '../../core/ids.ts';
+import type { FromReplica, Seal } from '../../core/wire/messages.ts';
+import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import { MetaWriter } from './meta.ts';
+import { Session } from './session.ts';
+
+/** How often the owner calls `tick`. */
+export const TICK_MS = 50;
+/** The log is cleaned no more often than this: each time costs a flush. */
+export const CLEAN_INTERVAL_MS = 2_000;
+/** A replica keeps a lease this much longer than the primary believes in it: room for clocks that run apart. */
+export const LEASE_DRIFT = 1.1;
+
+export interface ReplicaEvents {
+  failed(reason: string): void;
+  sessionOpened(epoch: number, peer: string): void;
+  sessionEnded(reason: string): void;
+  protocolError(rule: string, peer: string): void;
+}
+
+type Refused = Extract<FromReplica, { type: 'refused' }>;
+type Holder = { epoch: number; instance: InstanceId };
+
+/** What a link hears with that was refused: nothing. */
+const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
+
+const laterConfig = (mine: VolumeConfig | null, other: VolumeConfig): VolumeConfig =>
+  mine && mine.version >= other.version ? mine : other;
+
+export class Replica {
+  readonly #store: ReplicaStore;
+  readonly #clock: Clock;
+  readonly #events: ReplicaEvents;
+  readonly #meta: MetaWriter;
+  #session: Session | null = null;
+  /** In force from when it is made; told to anybody only when durable. */
+  #promised: { epoch: number; instance: InstanceId | null };
+  #lease: { holder: Holder | null; untilMs: number };
+  #failed: string | null;
+  #cleaning = false;
+  #cleanedAtMs = 0;
+  #closed = false;
+
+  constructor(options: { store: ReplicaStore; clock: Clock; initialLeaseMs: number; events: ReplicaEvents }) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#events = options.events;
+    this.#meta = new MetaWriter(options.store);
+    const { promisedEpoch, promisedInstance, failed } = options.store.meta;
+    this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
+    this.#failed = failed;
+    // The process before this one may have granted a lease a moment ago, unless nobody ever asked for one.
+    this.#lease = { holder: null, untilMs: promisedEpoch === 0 ? 0 : this.#clock.monotonicMs() + options.initialLeaseMs * LEASE_DRIFT };
+  }
+
+  get failed(): string | null {
+    return this.#failed;
+  }
+
+  /** A primary opens a session. It is answered when the promise is durable: a crash before leaves an unanswered Seal and perhaps a promise. */
+  accept(seal: Seal, link: ReplicaLink): ReplicaSession {
+    const refusal = this.#refusalOf(seal);
+    if (refusal) {
+      link.send(refusal);
+      link.close(refusal.message);
+      return DEAF;
+    }
+    this.#endSession('another session was opened');
+    const session = new Session({
+      replica: this,
+      store: this.#store,
+      link,
+      epoch: seal.epoch,
+      nowMs: () => this.#clock.monotonicMs(),
+      protocolError: (rule) => this.#events.protocolError(rule, link.peer),
+    });
+    this.#session = session;
+    const open = () => {
+      if (this.#session !== session) return;
+      this.#events.sessionOpened(seal.epoch, link.peer);
+      const { suspect, sizeBytes } = this.#store.meta;
+      session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal) });
+    };
+    this.#promise(seal.epoch, seal.instance, seal.config, open);
+    return session;
+  }
+
+  /** A config seen by the agent itself: also a primary that does not reach us is fenced by it. */
+  observe(config: VolumeConfig): void {
+    if (this.#failed !== null || this.#closed) return;
+    if (config.epoch > this.#promised.epoch) {
+      this.#endSession(`epoch ${config.epoch} has begun`);
+      this.#promise(config.epoch, config.primary?.instance ?? null, config, () => undefined);
+    } else if (config.version > (this.#store.meta.config?.version ?? 0)) {
+      this.#meta.change((meta) => ({ ...meta, config: laterConfig(meta.config, config) }), this.#failOnError);
+    }
+  }
+
+  tick(): void {
+    const session = this.#session;
+    const nowMs = this.#clock.monotonicMs();
+    if (!session?.isOpen || this.#failed !== null || this.#cleaning || nowMs - this.#cleanedAtMs < CLEAN_INTERVAL_MS) return;
+    this.#cleanedAtMs = nowMs;
+    if (session.mayClean && this.#store.meta.suspect) this.#clearSuspicion(session);
+    const extents = session.beginClean(nowMs);
+    if (extents.length === 0) return;
+    this.#cleaning = true;
+    const mayLeave = (extent: number) => this.#session === session && session.mayLeave(extent);
+    this.#store.clean(extents, mayLeave, (error) => {
+      this.#cleaning = false;
+      if (error) this.fail(error.message);
+      else if (this.#session === session) session.endClean(extents);
+    });
+  }
+
+  /** Grants a lease to the open session's primary, from now. */
+  grantLease(session: Session, seal: Holder, leaseMs: number): void {
+    if (this.#session !== session) return;
+    this.#lease = { holder: seal, untilMs: this.#clock.monotonicMs() + leaseMs * LEASE_DRIFT };
+  }
+
+  /** The primary has told that it answers nobody any more. */
+  voidLease(session: Session): void {
+    if (this.#session === session) this.#lease = { holder: null, untilMs: 0 };
+  }
+
+  holderOf(session: Session): Holder | null {
+    return this.#session === session && this.#promised.instance ? { epoch: session.epoch, instance: this.#promised.instance } : null;
+  }
+
+  sessionClosed(session: Session, reason: string): void {
+    if (this.#session !== session) return;
+    this.#session = null;
+    this.#events.sessionEnded(reason);
+  }
+
+  /** For good. Durable first, then told: a crash between leaves a replica that knows it and has not said so. */
+  fail(reason: string): void {
+    if (this.#failed !== null) return;
+    this.#failed = reason;
+    const session = this.#session;
+    session?.stop();
+    this.#meta.change(
+      (meta): ReplicaMeta => ({ ...meta, failed: meta.failed ?? reason }),
+      () => {
+        if (this.#session === session && session) {
+          session.tellFailed(reason);
+          this.#endSession(`the replica failed: ${reason}`);
+        }
+        this.#events.failed(reason);
+      },
+    );
+  }
+
+  close(done: () => void): void {
+    this.#closed = true;
+    this.#endSession('the agent is stopping');
+    this.#store.close(() => done());
+  }
+
+  #refusalOf(seal: Seal): Refused | null {
+    const seenVersion = this.#store.meta.config?.version ?? 0;
+    const refuse = (code: Refused['code'], message: string): Refused => ({
+      type: 'refused',
+      code,
+      message,
+      promisedEpoch: this.#promised.epoch,
+      seenVersion,
+    });
+    if (this.#closed) return refuse('unknownReplica', 'the agent is stopping');
+    if (this.#failed !== null) return refuse('failed', this.#failed);
+    if (seal.volume !== this.#store.meta.volume)
+      return refuse('unknownReplica', `this replica belongs to volume ${this.#store.meta.volume}`);
+    const { epoch, instance } = this.#promised;
+    if (seal.epoch < epoch) return refuse('fenced', `epoch ${epoch} is promised, not ${seal.epoch}`);
+    if (seal.epoch === epoch && instance !== null && instance !== seal.instance) {
+      return refuse('fenced', `epoch ${epoch} is promised to instance ${instance}`);
+    }
+    if (seal.config.version < seenVersion)
+      return refuse('newerConfig', `config version ${seenVersion} was seen, offered is ${seal.config.version}`);
+    return null;
+  }
+
+  #promise(epoch: number, instance: InstanceId | null, config: VolumeConfig, then: () => void): void {
+    this.#promised = { epoch, instance };
+    const { promisedEpoch, promisedInstance } = this.#store.meta;
+    const known = (this.#store.meta.config?.version ?? -1) >= config.version;
+    if (promisedEpoch === epoch && promisedInstance === instance && known) {
+      then();
+      return;
+    }
+    this.#meta.change(
+      // Never backwards: changes are applied in the order they were made, and only a higher promise gets here.
+      (meta) => ({ ...meta, promisedEpoch: epoch, promisedInstance: instance, config: laterConfig(meta.config, config) }),
+      (error) => {
+        if (error) this.fail(error.message);
+        else then();
+      },
+    );
+  }
+
+  readonly #failOnError = (error: Error | null): void => {
+    if (error) this.fail(messageOf(error));
+  };
+
+  #clearSuspicion(session: Session): void {
+    this.#store.flush((error) => {
+      if (error) this.fail(error.message);
+      else if (this.#session === session && session.mayClean) this.#meta.change((meta) => ({ ...meta, suspect: false }), this.#failOnError);
+    });
+  }
+
+  #leaseRemainingMs(seal: Holder): number {
+    const { holder, untilMs } = this.#lease;
+    if (holder && holder.epoch === seal.epoch && holder.instance === seal.instance) return 0;
+    return Math.max(0, Math.ceil(untilMs - this.#clock.monotonicMs()));
+  }
+
+  #endSession(reason: string): void {
+    const session = this.#session;
+    if (!session) return;
+    this.#session = null;
+    session.end(reason);
+    this.#events.sessionEnded(reason);
+  }
+}
