@@ -1,0 +1,129 @@
+/**
+ * The command line and environment of every process of a local cluster. Pure, so that what is started can be read and tested here;
+ * files, ports and certificates are made elsewhere.
+ */
+import path from 'node:path';
+import type { TlsFiles } from '../../edge/tls.ts';
+import { CHECKOUT, CLUSTER_NAME, lastPart, NAMESPACE, type ProcessName, poolDirectory, runDirectory } from './layout.ts';
+import { ADDRESS } from './ports.ts';
+import type { Launch } from './processes.ts';
+
+/** What one node of the cluster is like, beyond its name. */
+export type NodeOptions = { zone?: string; labels?: Record<string, string>; pools?: string[]; environment?: Record<string, string> };
+
+export type EtcdParts = { program: string; directory: string; clientPort: number; peerPort: number; credentials: TlsFiles };
+
+export function etcdLaunch(parts: EtcdParts): Launch {
+  const { ca, cert, key } = parts.credentials;
+  const client = `https://${ADDRESS}:${parts.clientPort}`;
+  const peer = `https://${ADDRESS}:${parts.peerPort}`;
+  return {
+    file: parts.program,
+    arguments: [
+      '--name=etcd-0',
+      `--data-dir=${path.join(parts.directory, 'data')}`,
+      `--listen-client-urls=${client}`,
+      `--advertise-client-urls=${client}`,
+      `--listen-peer-urls=${peer}`,
+      `--initial-advertise-peer-urls=${peer}`,
+      `--initial-cluster=etcd-0=${peer}`,
+      '--client-cert-auth',
+      `--trusted-ca-file=${ca}`,
+      `--cert-file=${cert}`,
+      `--key-file=${key}`,
+      '--peer-client-cert-auth',
+      `--peer-trusted-ca-file=${ca}`,
+      `--peer-cert-file=${cert}`,
+      `--peer-key-file=${key}`,
+      '--auto-compaction-mode=periodic',
+      '--auto-compaction-retention=10m',
+    ],
+    environment: {},
+  };
+}
+
+export type ApiServerParts = {
+  program: string;
+  directory: string;
+  port: number;
+  etcdEndpoint: string;
+  serving: TlsFiles;
+  etcd: TlsFiles;
+  tokenKeys: { publicFile: string; privateFile: string };
+};
+
+export function apiServerLaunch(parts: ApiServerParts): Launch {
+  return {
+    file: parts.program,
+    arguments: [
+      `--bind-address=${ADDRESS}`,
+      `--advertise-address=${ADDRESS}`,
+      `--secure-port=${parts.port}`,
+      `--cert-dir=${parts.directory}`,
+      `--tls-cert-file=${parts.serving.cert}`,
+      `--tls-private-key-file=${parts.serving.key}`,
+      `--client-ca-file=${parts.serving.ca}`,
+      '--anonymous-auth=false',
+      '--authorization-mode=RBAC',
+      `--etcd-servers=${parts.etcdEndpoint}`,
+      `--etcd-cafile=${parts.etcd.ca}`,
+      `--etcd-certfile=${parts.etcd.cert}`,
+      `--etcd-keyfile=${parts.etcd.key}`,
+      '--etcd-prefix=/registry',
+      '--service-account-issuer=https://kubernetes.default.svc',
+      `--service-account-key-file=${parts.tokenKeys.publicFile}`,
+      `--service-account-signing-key-file=${parts.tokenKeys.privateFile}`,
+      '--service-cluster-ip-range=10.96.0.0/24',
+      // Nobody here makes service accounts for new namespaces, nor is there a kubelet whose pods would need them.
+      '--disable-admission-plugins=ServiceAccount',
+      '--endpoint-reconciler-type=none',
+      '--profiling=false',
+    ],
+    environment: {},
+  };
+}
+
+export type ProgramParts = {
+  process: ProcessName;
+  httpPort: number;
+  etcdEndpoint: string;
+  credentials: TlsFiles;
+  environment?: Record<string, string> | undefined;
+};
+
+export function operatorLaunch(parts: ProgramParts & { kubeconfig: string }): Launch {
+  return ourProgram('operator/main.ts', parts, { NAME: lastPart(parts.process), KUBECONFIG: parts.kubeconfig, POD_NAMESPACE: NAMESPACE });
+}
+
+export function agentLaunch(
+  parts: ProgramParts & { clusterDirectory: string; replicationPort: number; pools: string[]; node: NodeOptions },
+): Launch {
+  const node = lastPart(parts.process);
+  const labels = Object.entries(parts.node.labels ?? {}).map(([key, value]) => `${key}=${value}`);
+  return ourProgram('agent/main.ts', parts, {
+    NODE_NAME: node,
+    POOLS: parts.pools.map((pool) => `${pool}=${poolDirectory(parts.clusterDirectory, node, pool)}`).join(','),
+    RUN_DIR: runDirectory(parts.clusterDirectory, node),
+    REPLICATION_LISTEN: `${ADDRESS}:${parts.replicationPort}`,
+    ...(parts.node.zone === undefined ? {} : { ZONE: parts.node.zone }),
+    ...(labels.length === 0 ? {} : { LABELS: labels.join(',') }),
+  });
+}
+
+function ourProgram(main: string, parts: ProgramParts, own: Record<string, string>): Launch {
+  return {
+    file: path.join(CHECKOUT, 'node_modules/.bin/node'),
+    arguments: [main],
+    environment: {
+      HOLDFAST_CLUSTER: CLUSTER_NAME,
+      ETCD_ENDPOINTS: parts.etcdEndpoint,
+      TLS_CA: parts.credentials.ca,
+      TLS_CERT: parts.credentials.cert,
+      TLS_KEY: parts.credentials.key,
+      HTTP_LISTEN: `${ADDRESS}:${parts.httpPort}`,
+      LOG_LEVEL: 'info',
+      ...own,
+      ...parts.environment,
+    },
+  };
+}
