@@ -11,7 +11,7 @@ export interface Certificates {
   /** For new connections, server and client; TLS 1.3 only. */
   readonly context: SecureContext;
   /** Called after each renewal: give `context` to `server.setSecureContext`-like takers again. */
-  onRenewed(listener: () => void): void;
+  onRenewed(listener: () => void): () => void;
   close(): void;
 }
 

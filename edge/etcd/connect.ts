@@ -1,7 +1,15 @@
 /** Wires etcd's parts together: calls, views, the lease. Must never decide what a key means. */
 import type { Log } from '../../core/log.ts';
+import { type Random, systemRandom } from '../../core/random.ts';
 import type { Store, StoreLease } from '../../core/store.ts';
+import type { Metrics } from '../metrics.ts';
 import type { Certificates } from '../tls.ts';
+import { Calls } from './calls.ts';
+import { Endpoints } from './endpoints.ts';
+import { EtcdLease } from './lease.ts';
+import { Pulse } from './pulse.ts';
+import { commitChanges, endOf, getEntry, listEntries } from './store.ts';
+import { EtcdView, type ViewPorts } from './view.ts';
 
 export type StoreOptions = {
   /** `https://host:port`; `http:` only where `certificates` is null. */
@@ -10,16 +18,62 @@ export type StoreOptions = {
   certificates: Certificates | null;
   /** How long what was put `leased` outlives this process; at least 2 (etcd's own minimum with its default election time-out). */
   leaseTtlSeconds: number;
+  metrics?: Metrics;
 };
 
 export type StoreConnection = {
   store: Store;
   lease: StoreLease;
+  /** For readiness: null while etcd answers, else a sentence. */
+  check(): string | null;
   /** Stops all of it; the lease is left to run out. `lease.revoke()` first where it shall end now. */
   close(): Promise<void>;
 };
 
+/** The lease's loop asks every second or so: silence for longer is etcd's. */
+const SILENCE_MS_MAX = 5_000;
+
 /** Returns at once; what needs etcd waits for it within its own deadline. */
-export function connectStore(_options: StoreOptions, _log: Log): StoreConnection {
-  throw new Error('not written yet');
+export function connectStore(options: StoreOptions, log: Log, random: Random = systemRandom): StoreConnection {
+  const { certificates } = options;
+  const metrics = options.metrics ?? null;
+  const first = Math.floor(random.unit() * options.endpoints.length);
+  const endpoints = new Endpoints(options.endpoints, () => certificates?.material ?? null, first);
+  const stopRenewing = certificates?.onRenewed(() => endpoints.renew());
+  const calls = new Calls(endpoints, metrics);
+  const lease = new EtcdLease(calls, endpoints, options.leaseTtlSeconds, log, metrics);
+  const pulse = new Pulse(calls, endpoints);
+  const listings = metrics?.counter('etcd_view_listings_total', 'Listings of watched prefixes; more than the views: watches that broke');
+  const ports: ViewPorts = { calls, endpoints, log, random: () => random.unit(), countListing: () => listings?.inc() };
+  return {
+    store: storeOf(calls, lease, pulse, ports),
+    lease,
+    check: () => silenceOf(endpoints),
+    async close() {
+      stopRenewing?.();
+      pulse.close();
+      await lease.stop();
+      endpoints.close();
+    },
+  };
+}
+
+function storeOf(calls: Calls, lease: EtcdLease, pulse: Pulse, ports: ViewPorts): Store {
+  return {
+    get: (key) => getEntry(calls, key),
+    list: (prefix) => listEntries(calls, prefix),
+    commit: (conditions, changes) => commitChanges(calls, lease, conditions, changes),
+    view(prefix, onChange) {
+      endOf(prefix);
+      const view = new EtcdView(prefix, ports, onChange, (closed) => pulse.remove(closed));
+      pulse.add(view);
+      return view;
+    },
+  };
+}
+
+function silenceOf(endpoints: Endpoints): string | null {
+  const { silenceMs } = endpoints;
+  if (silenceMs <= SILENCE_MS_MAX) return null;
+  return `etcd has given no answer for ${Math.round(silenceMs / 1000)} s (now asked: ${endpoints.current().url})`;
 }
