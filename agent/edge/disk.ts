@@ -1,0 +1,218 @@
+/**
+ * The machine's disk behind the `Disk` port. Reads and writes are synchronous (the page cache answers); syncs and removals go to libuv's
+ * threads, of which all disks of the process share a few: so each disk has a maximum of its own, and one that hangs does not take them all.
+ *
+ * Must never turn an error into a success, nor try anything again.
+ */
+import fs from 'node:fs';
+import { trimSync, tryLock } from 'fs-native-extensions';
+import { assert } from '../../core/assert.ts';
+import { type Disk, type DiskDone, DiskError, type DiskFile, type DiskLock, type DiskSpace } from '../replica/store/disk.ts';
+
+/** Calls of one disk that may occupy a thread; the process needs more threads than this times its pools. */
+export const THREADS_PER_DISK = 4;
+/** Calls that wait for one of those threads. Every file has at most one, every replica a handful. */
+export const CALLS_WAITING_MAX = 65_536;
+
+const PROBE = 'reflink-probe';
+const PROBE_BYTES = 4096;
+/** How file systems say that they cannot punch a hole or share blocks. */
+const UNSUPPORTED: readonly string[] = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'EXDEV', 'ENOTTY', 'ENODEV'];
+
+const codeOf = (error: unknown): string | null =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+
+function toDiskError(error: unknown, call: string, path: string): DiskError {
+  const code = codeOf(error);
+  if (code === null) throw error;
+  return new DiskError(code, call, path, { cause: error });
+}
+
+function attempt<Value>(call: string, path: string, act: () => Value): Value {
+  try {
+    return act();
+  } catch (error) {
+    throw toDiskError(error, call, path);
+  }
+}
+
+/** Lets so many calls of a disk run at once. */
+class Threads {
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
+
+  run(call: string, path: string, start: (ended: (error: NodeJS.ErrnoException | null) => void) => void, done: DiskDone): void {
+    const begin = (): void => {
+      this.#running++;
+      start((error) => {
+        this.#running--;
+        this.#waiting.shift()?.();
+        done(error && toDiskError(error, call, path));
+      });
+    };
+    assert(this.#waiting.length < CALLS_WAITING_MAX, `more than ${CALLS_WAITING_MAX} calls wait for one disk`);
+    if (this.#running < THREADS_PER_DISK) begin();
+    else this.#waiting.push(begin);
+  }
+}
+
+class RealFile implements DiskFile {
+  readonly path: string;
+  readonly #descriptor: number;
+  readonly #threads: Threads;
+
+  constructor(path: string, descriptor: number, threads: Threads) {
+    this.path = path;
+    this.#descriptor = descriptor;
+    this.#threads = threads;
+  }
+
+  sizeBytes(): number {
+    return attempt('fstat', this.path, () => fs.fstatSync(this.#descriptor).size);
+  }
+
+  readAt(target: Uint8Array, offsetBytes: number): number {
+    try {
+      return fs.readSync(this.#descriptor, target, 0, target.length, offsetBytes);
+    } catch (error) {
+      throw toDiskError(error, 'read', this.path);
+    }
+  }
+
+  writeAt(chunks: readonly Uint8Array[], offsetBytes: number): number {
+    const [first] = chunks;
+    try {
+      if (chunks.length === 1 && first) return fs.writeSync(this.#descriptor, first, 0, first.length, offsetBytes);
+      return fs.writevSync(this.#descriptor, chunks, offsetBytes);
+    } catch (error) {
+      throw toDiskError(error, 'write', this.path);
+    }
+  }
+
+  truncate(sizeBytes: number): void {
+    attempt('truncate', this.path, () => fs.ftruncateSync(this.#descriptor, sizeBytes));
+  }
+
+  punchHole(offsetBytes: number, lengthBytes: number): boolean {
+    try {
+      trimSync(this.#descriptor, offsetBytes, lengthBytes);
+      return true;
+    } catch (error) {
+      if (UNSUPPORTED.includes(codeOf(error) ?? '')) return false;
+      throw toDiskError(error, 'punch hole', this.path);
+    }
+  }
+
+  syncData(done: DiskDone): void {
+    this.#threads.run('fdatasync', this.path, (ended) => fs.fdatasync(this.#descriptor, ended), done);
+  }
+
+  syncAll(done: DiskDone): void {
+    this.#threads.run('fsync', this.path, (ended) => fs.fsync(this.#descriptor, ended), done);
+  }
+
+  close(): void {
+    attempt('close', this.path, () => fs.closeSync(this.#descriptor));
+  }
+}
+
+export class RealDisk implements Disk {
+  readonly #threads = new Threads();
+
+  exists(path: string): boolean {
+    return attempt('stat', path, () => fs.statSync(path, { throwIfNoEntry: false }) !== undefined);
+  }
+
+  openFile(path: string): DiskFile {
+    return new RealFile(
+      path,
+      attempt('open', path, () => fs.openSync(path, 'r+')),
+      this.#threads,
+    );
+  }
+
+  createFile(path: string): DiskFile {
+    return new RealFile(
+      path,
+      attempt('create', path, () => fs.openSync(path, 'w+', 0o600)),
+      this.#threads,
+    );
+  }
+
+  makeDirectory(path: string): void {
+    attempt('mkdir', path, () => fs.mkdirSync(path, { recursive: true, mode: 0o700 }));
+  }
+
+  list(path: string): string[] {
+    return attempt('list', path, () => fs.readdirSync(path).sort());
+  }
+
+  rename(from: string, to: string): void {
+    attempt('rename', from, () => fs.renameSync(from, to));
+  }
+
+  removeFile(path: string, done: DiskDone): void {
+    const ignoreAbsent = (ended: (error: NodeJS.ErrnoException | null) => void) => (error: NodeJS.ErrnoException | null) =>
+      ended(error?.code === 'ENOENT' ? null : error);
+    this.#threads.run('unlink', path, (ended) => fs.unlink(path, ignoreAbsent(ended)), done);
+  }
+
+  removeDirectory(path: string): void {
+    attempt('rmdir', path, () => fs.rmdirSync(path));
+  }
+
+  syncDirectory(path: string, done: DiskDone): void {
+    const descriptor = attempt('open', path, () => fs.openSync(path, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY));
+    this.#threads.run(
+      'fsync',
+      path,
+      (ended) => fs.fsync(descriptor, ended),
+      (error) => {
+        fs.closeSync(descriptor);
+        done(error);
+      },
+    );
+  }
+
+  space(path: string): DiskSpace {
+    const { bsize, blocks, bfree, bavail } = attempt('statfs', path, () => fs.statfsSync(path));
+    // What a file system keeps for root is neither used nor ever to be had: free is what `df` calls available.
+    return { capacityBytes: (blocks - bfree + bavail) * bsize, usedBytes: (blocks - bfree) * bsize };
+  }
+
+  canReflink(directory: string): boolean {
+    const source = `${directory}/${PROBE}`;
+    const copy = `${directory}/${PROBE}.copy`;
+    try {
+      fs.writeFileSync(source, Buffer.alloc(PROBE_BYTES, 1));
+      fs.copyFileSync(source, copy, fs.constants.COPYFILE_FICLONE_FORCE);
+      return true;
+    } catch (error) {
+      if (UNSUPPORTED.includes(codeOf(error) ?? '')) return false;
+      throw toDiskError(error, 'reflink', source);
+    } finally {
+      fs.rmSync(source, { force: true });
+      fs.rmSync(copy, { force: true });
+    }
+  }
+
+  /** The lock belongs to the open descriptor: the kernel lets it go when the process ends, however it does. */
+  tryLock(path: string): DiskLock | { heldBy: string } {
+    const descriptor = attempt('open', path, () => fs.openSync(path, 'a+', 0o600));
+    const release = () => fs.closeSync(descriptor);
+    try {
+      if (tryLock(descriptor)) {
+        // For whoever finds it taken; says nothing once this process has ended.
+        fs.ftruncateSync(descriptor, 0);
+        fs.writeSync(descriptor, `process ${process.pid}\n`);
+        return { release };
+      }
+      const heldBy = fs.readFileSync(path, 'utf8').trim() || 'another process';
+      release();
+      return { heldBy };
+    } catch (error) {
+      release();
+      throw toDiskError(error, 'lock', path);
+    }
+  }
+}

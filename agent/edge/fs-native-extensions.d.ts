@@ -1,0 +1,7 @@
+/** What is used of the package, which brings no types. */
+declare module 'fs-native-extensions' {
+  /** An exclusive lock on the whole file, of this open descriptor. False: another descriptor has it. */
+  export function tryLock(descriptor: number): boolean;
+  /** Punches a hole; the size stays. */
+  export function trimSync(descriptor: number, offsetBytes: number, lengthBytes: number): void;
+}

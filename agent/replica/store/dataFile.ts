@@ -1,0 +1,109 @@
+/**
+ * A replica's `data`: the volume's bytes, at their own offsets, sparse. Synchronous and in the page cache, but for `flush`.
+ * Must never return fewer bytes than were asked for. Ranges are checked by `checkRange`, before anything is noted of them.
+ */
+import { assert } from '../../../core/assert.ts';
+import { type Done, IoError } from '../../ports.ts';
+import { type Disk, DiskError, type DiskFile } from './disk.ts';
+import { readFully, writeFully } from './diskFile.ts';
+import { toIoError } from './errors.ts';
+import { SharedSync } from './sharedSync.ts';
+import { formatBytes } from './units.ts';
+
+/** Zeroes are written out of one buffer of this size. */
+const ZERO_BYTES = 256 * 1024;
+const ZEROES = Buffer.alloc(ZERO_BYTES);
+
+export class DataFile {
+  readonly #disk: Disk;
+  readonly #file: DiskFile;
+  readonly #sizeBytes: number;
+  readonly #shared: SharedSync;
+
+  constructor(disk: Disk, file: DiskFile, sizeBytes: number, sync: (file: DiskFile, done: Done) => void) {
+    this.#disk = disk;
+    this.#file = file;
+    this.#sizeBytes = sizeBytes;
+    this.#shared = new SharedSync((done) => sync(file, done));
+  }
+
+  get isIdle(): boolean {
+    return this.#shared.isIdle;
+  }
+
+  checkRange(what: string, offsetBytes: number, lengthBytes: number): void {
+    if (offsetBytes >= 0 && lengthBytes > 0 && offsetBytes + lengthBytes <= this.#sizeBytes) return;
+    throw new IoError('invalid', `${what} of ${lengthBytes} bytes at ${offsetBytes} is outside of the replica's ${this.#sizeBytes} bytes`);
+  }
+
+  read(offsetBytes: number, lengthBytes: number): Buffer {
+    const target = Buffer.allocUnsafe(lengthBytes);
+    try {
+      readFully(this.#file, target, offsetBytes);
+    } catch (error) {
+      throw this.#explain(error, 'read');
+    }
+    return target;
+  }
+
+  /** A crash leaves any of the range's sectors as they were or as written now, until a flush that begins later has called back. */
+  write(offsetBytes: number, chunks: readonly Buffer[], lengthBytes: number): void {
+    assert(totalBytes(chunks) === lengthBytes, 'a write is as long as its chunks');
+    this.#shared.markDirty();
+    try {
+      writeFully(this.#file, chunks, lengthBytes, offsetBytes);
+    } catch (error) {
+      throw this.#explain(error, 'write');
+    }
+  }
+
+  zero(offsetBytes: number, lengthBytes: number, free: boolean): void {
+    this.#shared.markDirty();
+    try {
+      if (free && this.#file.punchHole(offsetBytes, lengthBytes)) return;
+      this.#writeZeroes(offsetBytes, lengthBytes);
+    } catch (error) {
+      throw this.#explain(error, 'zero');
+    }
+  }
+
+  flush(done: Done): void {
+    this.#shared.sync(done);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  #writeZeroes(offsetBytes: number, lengthBytes: number): void {
+    const end = offsetBytes + lengthBytes;
+    for (let at = offsetBytes; at < end; at += ZERO_BYTES) {
+      const bytes = Math.min(ZERO_BYTES, end - at);
+      writeFully(this.#file, [bytes === ZERO_BYTES ? ZEROES : ZEROES.subarray(0, bytes)], bytes, at);
+    }
+  }
+
+  /** With what is left, when that is what was missing: it is the first thing that anybody asks. */
+  #explain(error: unknown, attempted: string): IoError {
+    const explained = toIoError(error, attempted);
+    if (explained.code !== 'noSpace') return explained;
+    const space = spaceLeft(this.#disk, this.#file.path);
+    return new IoError('noSpace', `${explained.message}${space}`, { cause: error });
+  }
+}
+
+function spaceLeft(disk: Disk, path: string): string {
+  try {
+    const { capacityBytes, usedBytes } = disk.space(path);
+    return `; ${formatBytes(capacityBytes - usedBytes)} of ${formatBytes(capacityBytes)} are free`;
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+    return `; how much is free cannot be told: ${error.message}`;
+  }
+}
+
+function totalBytes(chunks: readonly Buffer[]): number {
+  let bytes = 0;
+  for (const chunk of chunks) bytes += chunk.length;
+  return bytes;
+}

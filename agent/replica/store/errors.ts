@@ -1,0 +1,32 @@
+/** What goes wrong with a replica's files, as types. Must never hide an error that it does not know. */
+import { IoError, type IoErrorCode } from '../../ports.ts';
+import { DiskError } from './disk.ts';
+
+/** A file of a replica that is missing, cut short, flipped, or of another format or replica. It is not served; its peers have the data. */
+export class DamagedReplica extends Error {
+  override readonly name = 'DamagedReplica';
+  /** The file's name within the replica's directory. */
+  readonly file: string;
+  readonly reason: string;
+
+  constructor(file: string, reason: string, options?: ErrorOptions) {
+    super(`${file}: ${reason}`, options);
+    this.file = file;
+    this.reason = reason;
+  }
+}
+
+const CODES: Readonly<Record<string, IoErrorCode>> = {
+  ENOSPC: 'noSpace',
+  EDQUOT: 'noSpace',
+  EFBIG: 'invalid',
+  EOPNOTSUPP: 'notSupported',
+  ENOTSUP: 'notSupported',
+};
+
+/** An IoError out of what a disk threw. Anything else is a programmer error and is thrown on. */
+export function toIoError(error: unknown, attempted: string): IoError {
+  if (error instanceof IoError) return error;
+  if (error instanceof DiskError) return new IoError(CODES[error.code] ?? 'io', `${attempted}: ${error.message}`, { cause: error });
+  throw error;
+}
