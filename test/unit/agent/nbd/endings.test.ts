@@ -1,0 +1,188 @@
+/** How a connection ends: by the client, by the server, by the network; and what becomes of the requests that wait. */
+import { expect } from 'chai';
+import { MemoryDevice } from '../../../support/memoryDevice.ts';
+import { HeldDevice, TestConnection, transmitting } from '../../../support/nbdSession.ts';
+import * as nbd from '../../../support/nbdWire.ts';
+
+const SIZE = 64 * 1024 * 1024;
+const held = () => new HeldDevice(new MemoryDevice('pgdata', SIZE));
+const read = (cookie: number, length = 512) => nbd.request({ type: nbd.READ, cookie, length });
+const write = (cookie: number, offset = 0) => nbd.request({ type: nbd.WRITE, cookie, offset, payload: Buffer.alloc(512, 'w') });
+const REASON = 'pgdata is no longer served here: moved to node-b';
+
+describe('nbd endings', () => {
+  describe('DISC', () => {
+    it('ends an idle connection, and the device hears of it once', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(nbd.request({ type: nbd.DISC, cookie: 1 }));
+      expect(connection.take().length).to.equal(0);
+      expect(connection.ending).to.equal('ended');
+      connection.session.stopAnswering();
+      expect(device.closedClients).to.equal(1);
+    });
+
+    it('lets what was asked before it be answered, though the client has ended its side', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(read(1), write(2), nbd.request({ type: nbd.DISC, cookie: 3 }));
+      connection.session.peerEnded();
+      expect(connection.ending).to.equal('open');
+      device.next().go();
+      expect(connection.ending).to.equal('open');
+      device.next().go();
+      expect(connection.ending).to.equal('ended');
+      expect(nbd.parseStructured(connection.take()).map(({ cookie, error }) => [Number(cookie), error])).to.deep.equal([
+        [1, 0],
+        [2, 0],
+      ]);
+      expect(device.closedClients).to.equal(1);
+    });
+
+    it('makes what comes behind it unread', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(read(1), Buffer.concat([nbd.request({ type: nbd.DISC, cookie: 2 }), write(3)]), write(4));
+      expect(device.calls.length).to.equal(1);
+    });
+  });
+
+  it('a client that leaves without DISC is forgotten, with what it waited for', () => {
+    const device = held();
+    const connection = transmitting(device);
+    connection.receive(read(1), write(2));
+    connection.session.peerEnded();
+    expect(connection.ending).to.equal('destroyed');
+    expect(device.closedClients).to.equal(1);
+    for (const call of device.calls) call.go();
+    expect(connection.take().length).to.equal(0);
+  });
+
+  it('a client that breaks off while DISC waits is forgotten', () => {
+    const device = held();
+    const connection = transmitting(device);
+    connection.receive(read(1), nbd.request({ type: nbd.DISC, cookie: 2 }));
+    connection.session.stopAnswering();
+    expect(connection.ending).to.equal('destroyed');
+    expect(device.closedClients).to.equal(1);
+  });
+
+  describe('shutdown', () => {
+    it('answers everything that waits with ESHUTDOWN and the reason, then ends', () => {
+      const device = held();
+      const connection = transmitting(device);
+      const requests = [
+        read(1),
+        write(2),
+        nbd.request({ type: nbd.FLUSH, cookie: 3 }),
+        nbd.request({ type: nbd.TRIM, cookie: 4, length: 9 }),
+      ];
+      connection.receive(...requests);
+      connection.session.shutdown('moved to node-b');
+      expect(connection.ending).to.equal('ended');
+      const expected = [1, 2, 3, 4].map((cookie) => nbd.errorChunk(cookie, nbd.ESHUTDOWN, REASON));
+      expect(Buffer.concat(connection.sent.flat().slice(-1))).to.deep.equal(Buffer.concat(expected));
+      expect(device.closedClients).to.equal(1);
+      expect(connection.events.completed.map(({ error }) => error)).to.deep.equal(Array(4).fill(nbd.ESHUTDOWN));
+    });
+
+    it('does so with simple replies where no other were agreed', () => {
+      const connection = transmitting(held(), { structured: false });
+      connection.receive(read(1), write(2));
+      connection.session.shutdown('moved to node-b');
+      const expected = Buffer.concat([nbd.simpleReply(1, nbd.ESHUTDOWN), nbd.simpleReply(2, nbd.ESHUTDOWN)]);
+      expect(connection.take()).to.deep.equal(expected);
+    });
+
+    it('sends replies that were ready before the errors', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(write(1), write(2));
+      device.next().go();
+      connection.session.shutdown('moved to node-b');
+      const expected = Buffer.concat([nbd.simpleReply(1), nbd.errorChunk(2, nbd.ESHUTDOWN, REASON)]);
+      expect(connection.take()).to.deep.equal(expected);
+    });
+
+    it('tells also those that had arrived and waited for room, and no write whose payload is not here', () => {
+      const device = held();
+      const connection = transmitting(device, {}, { requestsInFlightMax: 1 });
+      const half = nbd.request({ type: nbd.WRITE, cookie: 5, length: 1000 });
+      connection.receive(Buffer.concat([read(1), read(2), write(3), nbd.request({ type: nbd.FLUSH, cookie: 4 }), half, Buffer.alloc(999)]));
+      expect(device.calls.length).to.equal(1);
+      connection.session.shutdown('moved to node-b');
+      const replies = nbd.parseStructured(connection.take());
+      expect(replies.map(({ cookie, error }) => [Number(cookie), error])).to.deep.equal(
+        [1, 2, 3, 4].map((cookie) => [cookie, nbd.ESHUTDOWN]),
+      );
+      expect(device.calls.length).to.equal(1);
+    });
+
+    it('tells a read that was held for its bytes', () => {
+      const connection = transmitting(held(), {}, { bytesInFlightMax: 32 * 1024 * 1024 });
+      connection.receive(read(1, 32 * 1024 * 1024), Buffer.concat([read(2), read(3)]));
+      connection.session.shutdown('moved to node-b');
+      const replies = nbd.parseStructured(connection.take());
+      expect(replies.map(({ cookie, error }) => [Number(cookie), error])).to.deep.equal([1, 2, 3].map((cookie) => [cookie, nbd.ESHUTDOWN]));
+    });
+
+    it('does not answer a write whose payload is still arriving', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(read(1), nbd.request({ type: nbd.WRITE, cookie: 2, length: 1000 }), Buffer.alloc(10));
+      connection.session.shutdown('moved to node-b');
+      expect(connection.take()).to.deep.equal(nbd.errorChunk(1, nbd.ESHUTDOWN, REASON));
+    });
+
+    it('in the handshake just ends', () => {
+      const connection = new TestConnection(held());
+      connection.receive(nbd.clientFlags());
+      connection.session.shutdown('moved to node-b');
+      expect(connection.ending).to.equal('ended');
+    });
+
+    it('reads on into nothing, so that the client is seen to leave', () => {
+      const device = held();
+      const connection = transmitting(device, {}, { requestsInFlightMax: 1 });
+      connection.receive(read(1));
+      expect(connection.paused).to.equal(true);
+      connection.session.shutdown('moved to node-b');
+      expect(connection.paused).to.equal(false);
+      connection.receive(write(2), Buffer.from('garbage'));
+      expect(device.calls.length).to.equal(1);
+    });
+  });
+
+  it('stopAnswering sends nothing more, not even replies that were ready', () => {
+    const device = held();
+    const connection = transmitting(device);
+    const sentBefore = connection.sent.length;
+    connection.receive(read(1), write(2));
+    device.next().go();
+    connection.session.stopAnswering();
+    connection.session.shutdown('too late');
+    expect(connection.ending).to.equal('destroyed');
+    connection.turn();
+    expect(connection.sent.length).to.equal(sentBefore);
+    expect(device.closedClients).to.equal(1);
+  });
+
+  it('a device that completes a request twice is a fault of the program', () => {
+    const device = held();
+    const connection = transmitting(device);
+    connection.receive(write(1));
+    const call = device.next();
+    call.go();
+    expect(() => call.go()).to.throw('the device completed a request twice');
+  });
+
+  it('a zeroing in pieces goes no further once its client has left', () => {
+    const device = held();
+    const connection = transmitting(device);
+    connection.receive(nbd.request({ type: nbd.TRIM, cookie: 1, length: SIZE }));
+    const first = device.next();
+    connection.session.peerEnded();
+    first.go();
+    expect(device.calls.length).to.equal(0);
+  });
+});
