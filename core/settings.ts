@@ -26,7 +26,7 @@ export const SETTINGS_TABLE: readonly Row[] = [
   {
     key: 'replicaTimeoutMs',
     unit: 'ms',
-    fallback: 3_000,
+    fallback: 5_000,
     min: 200,
     max: 120_000,
     reason: 'silence after which a replica leaves the in-sync set',

@@ -33,6 +33,10 @@ export interface ReplicaEvents {
 
 type Refused = Extract<FromReplica, { type: 'refused' }>;
 type Holder = { epoch: number; instance: InstanceId };
+/** Holder null: whoever had one from the process before this. */
+type Lease = { holder: Holder | null; untilMs: number };
+
+const isSame = (holder: Holder | null, other: Holder): boolean => holder?.epoch === other.epoch && holder.instance === other.instance;
 
 /** What a link hears with that was refused: nothing. */
 const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
@@ -48,7 +52,8 @@ export class Replica {
   #session: Session | null = null;
   /** In force from when it is made; told to anybody only when durable. */
   #promised: { epoch: number; instance: InstanceId | null };
-  #lease: { holder: Holder | null; untilMs: number };
+  /** Leases granted and not run out: to this session's primary, and to earlier ones that may still believe in theirs. */
+  #leases: Lease[];
   #failed: string | null;
   #cleaning = false;
   #cleanedAtMs = 0;
@@ -63,7 +68,8 @@ export class Replica {
     this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
     this.#failed = failed;
     // The process before this one may have granted a lease a moment ago, unless nobody ever asked for one.
-    this.#lease = { holder: null, untilMs: promisedEpoch === 0 ? 0 : this.#clock.monotonicMs() + options.initialLeaseMs * LEASE_DRIFT };
+    const untilMs = this.#clock.monotonicMs() + options.initialLeaseMs * LEASE_DRIFT;
+    this.#leases = promisedEpoch === 0 ? [] : [{ holder: null, untilMs }];
   }
 
   get failed(): string | null {
@@ -126,15 +132,18 @@ export class Replica {
     });
   }
 
-  /** Grants a lease to the open session's primary, from now. */
-  grantLease(session: Session, seal: Holder, leaseMs: number): void {
+  /** Grants a lease to the open session's primary, from now. Those of earlier primaries run on. */
+  grantLease(session: Session, holder: Holder, leaseMs: number): void {
     if (this.#session !== session) return;
-    this.#lease = { holder: seal, untilMs: this.#clock.monotonicMs() + leaseMs * LEASE_DRIFT };
+    const nowMs = this.#clock.monotonicMs();
+    const others = this.#leases.filter((lease) => lease.untilMs > nowMs && !isSame(lease.holder, holder));
+    this.#leases = [...others, { holder, untilMs: nowMs + leaseMs * LEASE_DRIFT }];
   }
 
   /** The primary has told that it answers nobody any more. */
   voidLease(session: Session): void {
-    if (this.#session === session) this.#lease = { holder: null, untilMs: 0 };
+    const holder = this.holderOf(session);
+    if (holder) this.#leases = this.#leases.filter((lease) => !isSame(lease.holder, holder));
   }
 
   holderOf(session: Session): Holder | null {
@@ -224,8 +233,8 @@ export class Replica {
   }
 
   #leaseRemainingMs(seal: Holder): number {
-    const { holder, untilMs } = this.#lease;
-    if (holder && holder.epoch === seal.epoch && holder.instance === seal.instance) return 0;
+    const others = this.#leases.filter((lease) => !isSame(lease.holder, seal));
+    const untilMs = others.reduce((latest, lease) => Math.max(latest, lease.untilMs), 0);
     return Math.max(0, Math.ceil(untilMs - this.#clock.monotonicMs()));
   }
 

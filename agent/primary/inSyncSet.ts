@@ -1,0 +1,91 @@
+/**
+ * Keeps the in-sync set as it should be: drops who does not answer, takes in who caught up. One compare-and-set at a time.
+ *
+ * A learner joins in this order: the primary counts it; it flushes, behind everything sent so far, and grants leases; it is proposed. If its
+ * session breaks before the proposal is out, it is a learner again; after that it counts until the outcome is known.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import { type Membership, nextConfig, type PeerView } from './membership.ts';
+import type { Peer } from './peer.ts';
+import type { Replication } from './replication.ts';
+
+/** At the promotion a replica that refuses the connection is given this long to come up before it is dropped. */
+const PROMOTION_PATIENCE_MS = 1_000;
+
+export class InSyncSet {
+  readonly #replication: Replication;
+  readonly #clock: Clock;
+  readonly #propose: (known: VolumeConfig, next: VolumeConfig) => void;
+  readonly #changed: () => void;
+  #joinIsReady = false;
+  /** Until then nobody's silence counts: the primary itself stood still. */
+  patientUntilMs = 0;
+
+  constructor(options: {
+    replication: Replication;
+    clock: Clock;
+    propose: (known: VolumeConfig, next: VolumeConfig) => void;
+    changed: () => void;
+  }) {
+    this.#replication = options.replication;
+    this.#clock = options.clock;
+    this.#propose = options.propose;
+    this.#changed = options.changed;
+  }
+
+  /** `isPromoting`: the in-sync replicas are still being sealed. `mayJoin`: learners are wanted. */
+  step(isPromoting: boolean, mayJoin: boolean): void {
+    const replication = this.#replication;
+    if (replication.proposal) return;
+    if (mayJoin && !replication.joining) this.#beginJoining();
+    const next = nextConfig(this.#membership(isPromoting));
+    if (next) this.propose(next);
+  }
+
+  propose(next: VolumeConfig): void {
+    const { known } = this.#replication;
+    this.#replication.proposal = next;
+    this.#replication.recount();
+    this.#propose(known, next);
+  }
+
+  #membership(isPromoting: boolean): Membership {
+    const replication = this.#replication;
+    const nowMs = this.#clock.monotonicMs();
+    const peers = [...replication.peers.values()].map(
+      (peer): PeerView => ({
+        member: peer.member,
+        state: peer.state === 'open' ? 'open' : this.#isGone(peer, nowMs, isPromoting) ? 'gone' : 'opening',
+        suspect: peer.suspect,
+        isCaughtUp: peer === replication.joining && this.#joinIsReady && peer.leaseUntilMs > nowMs,
+      }),
+    );
+    return { known: replication.known, shardIndex: replication.shardIndex, peers, nothingInDoubt: replication.gate.size === 0 };
+  }
+
+  /** A broken session is reason enough; at the promotion, when all come up together, not being there yet is none. */
+  #isGone(peer: Peer, nowMs: number, isPromoting: boolean): boolean {
+    if (peer.isUp || nowMs < this.patientUntilMs) return false;
+    if (!isPromoting || peer.trouble?.code === 'failed') return true;
+    return peer.state === 'down' && nowMs - peer.downSinceMs > PROMOTION_PATIENCE_MS;
+  }
+
+  #beginJoining(): void {
+    const replication = this.#replication;
+    if (replication.authority?.state !== 'open') return;
+    const isReady = (peer: Peer) => peer.state === 'open' && !peer.member.leaving && !replication.isInSync(peer) && peer.need.size === 0;
+    const peer = [...replication.peers.values()].find(isReady);
+    if (!peer?.link) return;
+    const { link } = peer;
+    replication.joining = peer;
+    this.#joinIsReady = false;
+    replication.recount();
+    const flushed = () => {
+      if (replication.joining !== peer || peer.link !== link) return;
+      this.#joinIsReady = true;
+      this.#changed();
+    };
+    peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);
+  }
+}

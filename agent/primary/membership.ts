@@ -1,0 +1,78 @@
+/**
+ * Which change of its volume's config a primary wants next. Pure: one value in, the next config or null out.
+ *
+ * The set never falls below minInSync, nor to replicas of which none answers, nor to suspects while one of the set may not be suspect.
+ */
+import { type Member, type VolumeConfig, withInSync } from '../../core/config.ts';
+import type { ReplicaId } from '../../core/ids.ts';
+
+export type PeerView = {
+  member: Member;
+  /** gone: it has not answered for so long that it must leave. */
+  state: 'open' | 'opening' | 'gone';
+  /** null: not known. */
+  suspect: boolean | null;
+  /** A learner that has everything, has flushed and grants leases. */
+  isCaughtUp: boolean;
+};
+
+export type Membership = {
+  known: VolumeConfig;
+  shardIndex: number;
+  peers: readonly PeerView[];
+  /** Nothing is still to be levelled on a replica that counts. */
+  nothingInDoubt: boolean;
+};
+
+type Situation = { inSync: readonly ReplicaId[]; views: Map<ReplicaId, PeerView>; lossTold: boolean };
+
+const isSafeSource = (situation: Situation, replica: ReplicaId): boolean => {
+  const view = situation.views.get(replica);
+  return view?.state === 'open' && (view.suspect === false || situation.lossTold);
+};
+
+/** All of the set answered, and all had lost power: what was not flushed may be gone, and must be said before anybody is served. */
+export function allSuspect(membership: Membership): boolean {
+  const inSync = membership.known.shards[membership.shardIndex]?.inSync ?? [];
+  const views = membership.peers.filter((peer) => inSync.includes(peer.member.replica));
+  return views.length === inSync.length && inSync.length > 0 && views.every((peer) => peer.state === 'open' && peer.suspect === true);
+}
+
+/** Who should leave the set, the gone before those that only want to. */
+function candidates(membership: Membership, inSync: readonly ReplicaId[]): ReplicaId[] {
+  const mine = membership.peers.filter((peer) => inSync.includes(peer.member.replica));
+  const gone = mine.filter((peer) => peer.state === 'gone');
+  const stayers = membership.peers.filter((peer) => !peer.member.leaving);
+  const stayersAreIn = stayers.every((peer) => peer.isCaughtUp || (inSync.includes(peer.member.replica) && peer.state === 'open'));
+  const leaving = mine.filter((peer) => peer.member.leaving && peer.state !== 'gone' && stayersAreIn && membership.nothingInDoubt);
+  return [...gone, ...leaving].map((peer) => peer.member.replica);
+}
+
+/** The in-sync set that the primary wants now: with one learner that caught up, without those that may leave. */
+export function wantedInSync(membership: Membership): ReplicaId[] {
+  const { known, shardIndex, peers } = membership;
+  const inSync = known.shards[shardIndex]?.inSync ?? [];
+  const situation: Situation = {
+    inSync,
+    views: new Map(peers.map((peer) => [peer.member.replica, peer])),
+    lossTold: known.lossAt === known.epoch,
+  };
+  const joining = peers.find((peer) => peer.isCaughtUp && !inSync.includes(peer.member.replica) && !peer.member.leaving);
+  let wanted = joining ? [...inSync, joining.member.replica] : [...inSync];
+  for (const replica of candidates(membership, inSync)) {
+    const without = wanted.filter((other) => other !== replica);
+    const sourceStays = without.some((other) => inSync.includes(other) && isSafeSource(situation, other));
+    if (without.length >= known.minInSync && sourceStays) wanted = without;
+  }
+  return wanted;
+}
+
+/** The next config to propose, or null when the known one is as it should be. */
+export function nextConfig(membership: Membership): VolumeConfig | null {
+  const { known, shardIndex } = membership;
+  if (allSuspect(membership) && known.lossAt !== known.epoch) return { ...known, version: known.version + 1, lossAt: known.epoch };
+  const inSync = known.shards[shardIndex]?.inSync ?? [];
+  const wanted = wantedInSync(membership);
+  const isSame = wanted.length === inSync.length && wanted.every((replica) => inSync.includes(replica));
+  return isSame ? null : withInSync(known, shardIndex, wanted);
+}

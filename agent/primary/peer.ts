@@ -1,0 +1,174 @@
+/**
+ * One member of the volume as its primary sees it: the session, what was asked there, and what the replica still needs.
+ *
+ *   down --connect--> sealing --Sealed--> loading --its log is known--> open
+ *   any --closed, refused, silent--> down
+ *
+ * In `loading` it is sent all that happens already; only in `open` is it known which extents it needs.
+ */
+import type { Member } from '../../core/config.ts';
+import { ExtentSet } from '../../core/extent.ts';
+import type { FromReplica, RefusalCode, Request, ToReplica } from '../../core/wire/messages.ts';
+import type { PrimaryLink } from '../replication/link.ts';
+
+export type PeerState = 'down' | 'sealing' | 'loading' | 'open';
+/** Why there is no session. */
+export type Trouble = { code: RefusalCode | 'broken'; message: string };
+export type Reply = Exclude<FromReplica, { type: 'sealed' | 'refused' | 'applied' | 'pong' | 'failed' }>;
+/** A request without its id. */
+export type Ask = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
+
+type Outstanding = { kind: Request['type']; sentAtMs: number; onReply: (reply: Reply) => void; onLost: () => void };
+
+const RETRY_FIRST_MS = 100;
+const RETRY_MAX_MS = 2_000;
+const PINGS_MAX = 64;
+/** A flush may take as long as a disk is busy; other answers may not. */
+const FLUSH_PATIENCE = 10;
+
+export class Peer {
+  member: Member;
+  state: PeerState = 'down';
+  link: PrimaryLink | null = null;
+  downSinceMs: number;
+  retryAtMs: number;
+  trouble: Trouble | null = null;
+  /** Whether it lost power unflushed; null: not known yet. */
+  suspect: boolean | null = null;
+  /** Its log was read in this epoch: what it had in doubt at the promotion is in everybody's need. */
+  wasLoaded = false;
+  /** Extents to be made as on the authority before this replica's content means anything. */
+  readonly need: ExtentSet;
+  needAtStart = 0;
+  loadedAtMs = 0;
+  copiedBytes = 0;
+  /** All operations up to this one are applied there. */
+  applied = 0;
+  leaseUntilMs = 0;
+  sealed: { atMs: number; leaseRemainingMs: number } | null = null;
+  #retryMs = RETRY_FIRST_MS;
+  #connectingSinceMs = 0;
+  #nextId = 1;
+  readonly #outstanding = new Map<number, Outstanding>();
+  #pings: { id: number; sentAtMs: number }[] = [];
+  #pingedAtMs = Number.NEGATIVE_INFINITY;
+  /** Since when it owes us an application. */
+  #behindSinceMs = Number.POSITIVE_INFINITY;
+
+  constructor(member: Member, extents: number, nowMs: number) {
+    this.member = member;
+    this.need = new ExtentSet(extents);
+    this.downSinceMs = nowMs;
+    this.retryAtMs = nowMs;
+  }
+
+  /** Operations go to it. */
+  get isUp(): boolean {
+    return this.state === 'loading' || this.state === 'open';
+  }
+
+  send(message: ToReplica): void {
+    this.link?.send(message);
+  }
+
+  ask(request: Ask, nowMs: number, onReply: (reply: Reply) => void, onLost: () => void): void {
+    if (!this.isUp) return onLost();
+    const id = this.#nextId++;
+    this.#outstanding.set(id, { kind: request.type, sentAtMs: nowMs, onReply, onLost });
+    this.send({ ...request, id } as Request);
+  }
+
+  /** False if nothing was asked by that id: the peer breaks the protocol. */
+  reply(reply: Reply): boolean {
+    const asked = this.#outstanding.get(reply.id);
+    if (!asked || REPLY_TO[asked.kind] !== reply.type) return false;
+    this.#outstanding.delete(reply.id);
+    asked.onReply(reply);
+    return true;
+  }
+
+  ping(nowMs: number, heartbeatMs: number, settled: number, leaseMs: number, mayClean: boolean): void {
+    if (nowMs - this.#pingedAtMs < heartbeatMs || this.#pings.length >= PINGS_MAX) return;
+    const id = this.#nextId++;
+    this.#pingedAtMs = nowMs;
+    this.#pings.push({ id, sentAtMs: nowMs });
+    this.send({ type: 'ping', id, settled, leaseMs, mayClean });
+  }
+
+  /** The lease counts from when it was asked for. */
+  pong(id: number, believedMs: number): void {
+    const asked = this.#pings.find((ping) => ping.id === id);
+    if (!asked) return;
+    this.#pings = this.#pings.filter((ping) => ping.id > id);
+    this.leaseUntilMs = Math.max(this.leaseUntilMs, asked.sentAtMs + believedMs);
+  }
+
+  /** Says that operations up to `sequence` were sent. */
+  owes(sequence: number, nowMs: number): void {
+    if (sequence > this.applied && this.#behindSinceMs === Number.POSITIVE_INFINITY) this.#behindSinceMs = nowMs;
+  }
+
+  hasApplied(sequence: number, last: number, nowMs: number): void {
+    this.applied = Math.max(this.applied, Math.min(sequence, last));
+    this.#behindSinceMs = this.applied < last ? nowMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** For how long it has owed an answer to anything. */
+  silentForMs(nowMs: number): number {
+    let since = Math.min(this.#behindSinceMs, this.#pings[0]?.sentAtMs ?? Number.POSITIVE_INFINITY);
+    if (this.state === 'sealing') since = Math.min(since, this.#connectingSinceMs);
+    for (const asked of this.#outstanding.values()) {
+      const ageMs = nowMs - asked.sentAtMs;
+      since = Math.min(since, nowMs - (asked.kind === 'flush' ? ageMs / FLUSH_PATIENCE : ageMs));
+    }
+    return Math.max(0, nowMs - since);
+  }
+
+  connecting(link: PrimaryLink, nowMs: number): void {
+    this.link = link;
+    this.state = 'sealing';
+    this.#connectingSinceMs = nowMs;
+  }
+
+  sealedAt(nowMs: number, suspect: boolean, leaseRemainingMs: number, appliedUpTo: number): void {
+    this.state = 'loading';
+    this.trouble = null;
+    this.suspect = suspect;
+    this.sealed ??= { atMs: nowMs, leaseRemainingMs };
+    this.applied = appliedUpTo;
+    this.#retryMs = RETRY_FIRST_MS;
+  }
+
+  opened(nowMs: number): void {
+    this.state = 'open';
+    this.needAtStart = this.need.size;
+    this.loadedAtMs = nowMs;
+    this.copiedBytes = 0;
+  }
+
+  /** The session is over. What was asked there is lost; a lease that was granted stays granted. */
+  down(nowMs: number): void {
+    if (this.state === 'down') return;
+    if (this.state !== 'sealing') this.downSinceMs = nowMs;
+    this.state = 'down';
+    this.link?.close();
+    this.link = null;
+    this.retryAtMs = nowMs + this.#retryMs;
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
+    this.#pings = [];
+    this.#pingedAtMs = Number.NEGATIVE_INFINITY;
+    this.#behindSinceMs = Number.POSITIVE_INFINITY;
+    const lost = [...this.#outstanding.values()];
+    this.#outstanding.clear();
+    for (const asked of lost) asked.onLost();
+  }
+}
+
+const REPLY_TO: Record<Request['type'], Reply['type']> = {
+  read: 'data',
+  flush: 'done',
+  level: 'done',
+  digest: 'digests',
+  changed: 'changedSet',
+  allocation: 'allocationMap',
+};

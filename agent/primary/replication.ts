@@ -1,0 +1,240 @@
+/**
+ * The replication of one shard: who counts, what is in flight to them, and which extents are still to be levelled. Synchronous; owns its state alone.
+ *
+ * It must never settle an operation that somebody who counts has not applied, nor let an extent in need be read or written.
+ */
+import type { Clock } from '../../core/clock.ts';
+import { countedReplicas, type Member, type Shard, type VolumeConfig } from '../../core/config.ts';
+import { ExtentSet, extentCount, firstExtent, lastExtent } from '../../core/extent.ts';
+import type { ReplicaId } from '../../core/ids.ts';
+import type { Operation } from '../../core/wire/messages.ts';
+import type { Done } from '../ports.ts';
+import { touchedExtents } from '../replica/apply.ts';
+import { InFlight, type InFlightOperation } from './inFlight.ts';
+import { Peer } from './peer.ts';
+
+export const OPERATIONS_IN_FLIGHT_MAX = 4_096;
+export const BYTES_IN_FLIGHT_MAX = 128 * 1024 * 1024;
+/** A learner that lags further behind loses its session; it comes back by comparing. */
+export const LEARNER_BACKLOG_BYTES_MAX = 256 * 1024 * 1024;
+
+type OperationBody = Operation extends infer Each
+  ? Each extends Operation
+    ? Omit<Each, 'sequence' | 'settled' | 'version'>
+    : never
+  : never;
+
+export class Replication {
+  readonly shardIndex: number;
+  readonly peers = new Map<ReplicaId, Peer>();
+  readonly inFlight = new InFlight();
+  /** Extents being levelled or copied: no new operation touches them. */
+  readonly locks = new Set<number>();
+  /** Extents that somebody who counts still needs: in doubt. */
+  readonly gate: ExtentSet;
+  /** The in-sync replica whose content is the truth wherever the gate is up. */
+  authority: Peer | null = null;
+  counted: Peer[] = [];
+  known: VolumeConfig;
+  /** The compare-and-set that is out, or of which nobody knows what became. */
+  proposal: VolumeConfig | null = null;
+  /** The learner that counts already, its joining not proposed yet. */
+  joining: Peer | null = null;
+  readonly #clock: Clock;
+  readonly #localNode: string;
+  readonly #dropSession: (peer: Peer, reason: string) => void;
+  #leaseUntilMs = 0;
+
+  constructor(options: {
+    config: VolumeConfig;
+    shardIndex: number;
+    clock: Clock;
+    localNode: string;
+    dropSession: (peer: Peer, reason: string) => void;
+  }) {
+    this.known = options.config;
+    this.shardIndex = options.shardIndex;
+    this.#clock = options.clock;
+    this.#localNode = options.localNode;
+    this.#dropSession = options.dropSession;
+    this.gate = new ExtentSet(extentCount(options.config.sizeBytes));
+    this.syncMembers();
+  }
+
+  get shard(): Shard {
+    return this.known.shards[this.shardIndex] ?? { members: [], inSync: [] };
+  }
+
+  isInSync(peer: Peer): boolean {
+    return this.shard.inSync.includes(peer.member.replica);
+  }
+
+  isLocal(peer: Peer): boolean {
+    return peer.member.node === this.#localNode;
+  }
+
+  counts(peer: Peer): boolean {
+    return this.counted.includes(peer);
+  }
+
+  /** Makes a peer for each member, and forgets those that are members no more. Returns the latter. */
+  syncMembers(): Peer[] {
+    const members = new Map<ReplicaId, Member>(this.shard.members.map((member) => [member.replica, member]));
+    const removed: Peer[] = [];
+    for (const [replica, peer] of this.peers) {
+      const member = members.get(replica);
+      if (member) peer.member = member;
+      else {
+        removed.push(peer);
+        this.peers.delete(replica);
+      }
+    }
+    for (const [replica, member] of members) {
+      if (!this.peers.has(replica)) this.peers.set(replica, new Peer(member, this.gate.extents, this.#clock.monotonicMs()));
+    }
+    this.recount();
+    return removed;
+  }
+
+  /** Whoever either value of the config holds, and who is about to join, counts. Call after any change of these or of somebody's need. */
+  recount(): void {
+    const replicas = countedReplicas(this.shard.inSync, this.proposal?.shards[this.shardIndex]?.inSync ?? null);
+    if (this.joining) replicas.add(this.joining.member.replica);
+    this.counted = [...this.peers.values()].filter((peer) => replicas.has(peer.member.replica));
+    this.regate();
+    this.refreshLease();
+  }
+
+  regate(): void {
+    this.gate.clear();
+    for (const peer of this.counted) if (peer !== this.authority && peer.need.size > 0) this.gate.addAll(peer.need);
+  }
+
+  refreshLease(): void {
+    this.#leaseUntilMs = this.counted.reduce((until, peer) => Math.min(until, peer.leaseUntilMs), Number.POSITIVE_INFINITY);
+    if (this.counted.length === 0) this.#leaseUntilMs = 0;
+  }
+
+  /** Everyone who counts has promised not to answer anybody newer yet. */
+  isLeased(): boolean {
+    return this.#clock.monotonicMs() < this.#leaseUntilMs;
+  }
+
+  /** Every replica that counts is there, and what it needs is known. */
+  isLoaded(): boolean {
+    return this.authority !== null && this.counted.every((peer) => peer.state === 'open' || (peer.wasLoaded && peer.state === 'down'));
+  }
+
+  /** May an operation or a read on this range go out now? The size of a range is bounded by the wire's maxima. */
+  isAdmissible(offsetBytes: number, lengthBytes: number): boolean {
+    if (!this.isLoaded()) return false;
+    if (this.gate.size === 0 && this.locks.size === 0) return true;
+    const last = lastExtent(offsetBytes, lengthBytes);
+    for (let extent = firstExtent(offsetBytes); extent <= last; extent++) if (this.gate.has(extent) || this.locks.has(extent)) return false;
+    return true;
+  }
+
+  get hasRoom(): boolean {
+    return this.inFlight.count < OPERATIONS_IN_FLIGHT_MAX && this.inFlight.bytes < BYTES_IN_FLIGHT_MAX;
+  }
+
+  /** Gives an operation its place in the order and sends it to everybody who is there, counted or not. */
+  submit(body: OperationBody, done: Done | null): InFlightOperation {
+    const nowMs = this.#clock.monotonicMs();
+    const sequence = this.inFlight.last + 1;
+    const operation = { ...body, sequence, settled: this.inFlight.settled, version: this.known.version } as Operation;
+    const entry: InFlightOperation = { operation, barrier: sequence, done, waiters: null, sentAtMs: nowMs };
+    this.inFlight.add(entry);
+    let local: Peer | null = null;
+    for (const peer of this.peers.values()) {
+      if (!peer.isUp) continue;
+      peer.owes(sequence, nowMs);
+      // The others' bytes are on their way while the local replica writes.
+      if (this.isLocal(peer)) local = peer;
+      else this.#sendOperation(peer, operation);
+    }
+    if (local) this.#sendOperation(local, operation);
+    return entry;
+  }
+
+  #sendOperation(peer: Peer, operation: Operation): void {
+    peer.send(operation);
+    if (!this.counts(peer) && (peer.link?.bufferedBytes ?? 0) > LEARNER_BACKLOG_BYTES_MAX) {
+      this.#dropSession(peer, `the learner is more than ${LEARNER_BACKLOG_BYTES_MAX} bytes behind`);
+    }
+  }
+
+  /** To a replica that counts and has come back: all that is in flight, in order, before anything else. */
+  resend(peer: Peer): void {
+    const nowMs = this.#clock.monotonicMs();
+    for (const entry of this.inFlight) {
+      peer.send({ ...entry.operation, settled: this.inFlight.settled });
+      peer.owes(entry.operation.sequence, nowMs);
+    }
+  }
+
+  /** A replica has left: what is in flight is stamped with the version under which it did, before it is settled. */
+  restampInFlight(): void {
+    const { version } = this.known;
+    const pieces = this.inFlight.extentsToRestamp(version);
+    let last = 0;
+    for (const extents of pieces) last = this.submit({ type: 'restamp', extents }, null).operation.sequence;
+    if (last > 0) this.inFlight.raiseBarriers(version, last);
+  }
+
+  /** Takes off the front all that everyone who counts has. Returns what was settled, in order. */
+  settle(): InFlightOperation[] {
+    const settled: InFlightOperation[] = [];
+    if (this.inFlight.count === 0 || this.counted.length === 0) return settled;
+    // While somebody's need is unknown nothing is settled: it may need what is in flight.
+    if (!this.counted.every((peer) => peer.wasLoaded && peer.state !== 'loading' && peer.state !== 'sealing')) return settled;
+    const applied = this.counted.reduce((least, peer) => Math.min(least, peer.applied), Number.POSITIVE_INFINITY);
+    for (let front = this.inFlight.front(); front && front.barrier <= applied; front = this.inFlight.front()) {
+      if (this.#isInDoubt(front.operation)) break;
+      this.inFlight.removeFront();
+      settled.push(front);
+    }
+    return settled;
+  }
+
+  /** An operation on an extent that somebody who counts still needs waits for the levelling. A restamp does not: the levelling waits for it. */
+  #isInDoubt(operation: Operation): boolean {
+    if (this.gate.size === 0 || operation.type === 'restamp') return false;
+    return touchedExtents(operation).some((extent) => this.gate.has(extent));
+  }
+
+  /** Where to read: the local replica if it is in sync, else any other that is. */
+  readSource(): Peer | null {
+    let found: Peer | null = null;
+    for (const peer of this.peers.values()) {
+      if (peer.state !== 'open' || !this.isInSync(peer)) continue;
+      if (this.isLocal(peer)) return peer;
+      found ??= peer;
+    }
+    return found;
+  }
+
+  /**
+   * Sees to it that somebody is the authority. What was in doubt is in doubt against the new one, for learners that copied it too.
+   * `suspectsMay`: all of the set had lost power, and it was said.
+   */
+  chooseAuthority(suspectsMay: boolean): void {
+    const current = this.authority;
+    if (current && current.state === 'open' && this.isInSync(current)) return;
+    const able = [...this.peers.values()].filter(
+      (peer) => peer.state === 'open' && this.isInSync(peer) && (suspectsMay || peer.suspect === false),
+    );
+    const rank = (peer: Peer) => peer.need.size * 2 + (this.isLocal(peer) ? 0 : 1);
+    const next = able.sort((a, b) => rank(a) - rank(b))[0] ?? null;
+    if (!next) {
+      this.authority = null;
+      return this.regate();
+    }
+    const doubt = this.gate.copy();
+    doubt.addAll(next.need);
+    this.authority = next;
+    for (const peer of this.peers.values()) if (peer !== next && (this.counts(peer) || peer.state === 'open')) peer.need.addAll(doubt);
+    next.need.clear();
+    this.regate();
+  }
+}
