@@ -1,0 +1,58 @@
+# What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
+# Work of more than a line lies in tools/, where it is tested; here is only what is called what.
+.DEFAULT_GOAL := help
+.PHONY: help setup up down demo test test-unit test-integration generate check-generated lint format build clean
+
+# The programs of node_modules first, Node 24 among them.
+RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
+MOCHA := $(RUN) mocha
+UNIT := 'test/unit/**/*.test.ts'
+INTEGRATION := 'test/integration/**/*.test.ts'
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "  Start with: make up, or make demo. Parts of the local cluster are built once, the first time, from Go modules."
+
+setup: node_modules/.setup ## install what package-lock.json asks for, if that changed
+
+node_modules/.setup: package.json package-lock.json
+	@tools/setup.sh
+
+up: setup ## start the local cluster, or what is missing of it: make up NODES=4 OPERATORS=2
+	@$(RUN) NODES="$(NODES)" OPERATORS="$(OPERATORS)" node tools/local/up.ts
+
+down: setup ## stop the local cluster and remove .local/
+	@$(RUN) node tools/local/down.ts
+
+demo: setup ## show a failover, from an empty machine to checked data
+	@$(RUN) node tools/demo/demo.ts
+
+test: setup ## everything: lint, types, generated files, unit and integration tests, the demo
+	@$(RUN) node tools/test/run.ts
+
+test-unit: setup ## what needs no outside parts, in seconds: make test-unit TESTS=test/unit/core/**/*.test.ts
+	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(UNIT))
+
+test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clients)
+	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(INTEGRATION))
+
+generate: setup ## make the types of the API from crds/
+	@$(RUN) node tools/generate/types.ts
+
+check-generated: setup ## fail if generated files are stale
+	@$(RUN) node tools/generate/types.ts --check
+
+lint: setup ## style, mistakes, sizes (Biome), and that the rooms stay apart
+	@$(RUN) biome check .
+	@$(RUN) node tools/lint/rooms.ts
+
+format: setup ## write files as the linter wants them
+	@$(RUN) biome check --write .
+
+build: setup ## check the types; the programs run as they are
+	@$(RUN) tsc --noEmit
+
+clean: setup ## stop the local cluster, remove .local/ and node_modules/; built programs stay in the cache
+	@$(RUN) node tools/local/down.ts
+	@rm -rf node_modules

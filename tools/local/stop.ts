@@ -46,8 +46,8 @@ export async function stopLocked(directory: string): Promise<Stopped> {
 }
 
 /**
- * Suspended ones go on first: the others may wait for them. Then agents and operators end, which give back leases and mounts while etcd and the API server still answer; then the API server, which without etcd
- * takes long to end; then etcd.
+ * Suspended processes go on first: the others may wait for them. Then agents and operators end, which give back leases and mounts while etcd and the
+ * API server still answer; then the API server, which takes long to end without etcd; then etcd.
  */
 async function endAll(directory: string): Promise<number> {
   const etcd = findProcesses(path.join(directory, ETCD));
