@@ -34,7 +34,15 @@ export type Seal = {
 };
 
 export type Operation =
-  | { type: 'write'; sequence: number; settled: number; version: number; offsetBytes: number; lengthBytes: number; chunks: readonly Buffer[] }
+  | {
+      type: 'write';
+      sequence: number;
+      settled: number;
+      version: number;
+      offsetBytes: number;
+      lengthBytes: number;
+      chunks: readonly Buffer[];
+    }
   | { type: 'zero'; sequence: number; settled: number; version: number; offsetBytes: number; lengthBytes: number; free: boolean }
   /** Stamps extents with `version`: what was in flight when a replica left must be found by it when it returns. At most RESTAMP_EXTENTS_MAX. */
   | { type: 'restamp'; sequence: number; settled: number; version: number; extents: readonly number[] };

@@ -1,0 +1,80 @@
+/**
+ * A VolumeConfig out of JSON, from etcd or from a peer's Seal. Pure. A field that is not known is refused, not dropped: the primary writes back what it
+ * has read, and what it did not understand may have been a fence. So a field is added only together with a program that everybody runs already.
+ */
+import type { Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig } from './config.ts';
+import { type InstanceId, isHexId, isVolumeUid, type ReplicaId, type VolumeUid } from './ids.ts';
+import { demand, Fields, type Parsed, parsed, parsedJson } from './parse.ts';
+
+/** As long as Kubernetes lets a name be. */
+export const NAME_CHARACTERS_MAX = 253;
+/** Until volumes are striped. */
+export const SHARDS_MAX = 1;
+/** Also keeps a Seal below its length. */
+export const MEMBERS_MAX = 64;
+export const MODES: readonly PrimaryMode[] = ['serve', 'background', 'release'];
+
+export const parseVolumeConfig = (input: unknown): Parsed<VolumeConfig> => parsed(() => readVolumeConfig(input, 'config'));
+export const parseVolumeConfigText = (text: string): Parsed<VolumeConfig> =>
+  parsedJson(text, 'a config', (input) => readVolumeConfig(input, 'config'));
+
+export const readUid = (fields: Fields, key: string): VolumeUid =>
+  fields.formed(key, isVolumeUid, 'a uid (letters, digits and dashes, at most 63)') as VolumeUid;
+export const readReplicaId = (fields: Fields, key: string): ReplicaId =>
+  fields.formed(key, isHexId, 'a replica id (16 hex digits)') as ReplicaId;
+const readInstanceId = (fields: Fields, key: string): InstanceId =>
+  fields.formed(key, isHexId, 'an instance id (16 hex digits)') as InstanceId;
+
+/** Throws what `parsed` catches. */
+export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
+  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'primary', 'shards'];
+  const fields = new Fields(input, where, keys);
+  const epoch = fields.whole('epoch', 0);
+  return {
+    uid: readUid(fields, 'uid'),
+    name: fields.text('name', NAME_CHARACTERS_MAX),
+    sizeBytes: fields.whole('sizeBytes', 1),
+    minInSync: fields.whole('minInSync', 1, MEMBERS_MAX),
+    epoch,
+    version: fields.whole('version', 0),
+    ...(fields.has('lossAt') ? { lossAt: fields.whole('lossAt', 0, epoch) } : {}),
+    primary: readPrimary(fields),
+    shards: fields.list('shards', 1, SHARDS_MAX, readShard),
+  };
+}
+
+function readPrimary(config: Fields): PrimaryRole | null {
+  if (config.get('primary') === null) return null;
+  const fields = new Fields(config.get('primary'), config.place('primary'), ['node', 'instance', 'mode']);
+  return {
+    node: fields.text('node', NAME_CHARACTERS_MAX),
+    instance: readInstanceId(fields, 'instance'),
+    mode: fields.oneOf('mode', MODES),
+  };
+}
+
+function readShard(input: unknown, where: string): Shard {
+  const fields = new Fields(input, where, ['members', 'inSync']);
+  const members = fields.list('members', 0, MEMBERS_MAX, readMember);
+  const ids = new Set(members.map((member) => member.replica));
+  demand(ids.size === members.length, fields.place('members'), 'must not name a replica twice');
+  const inSync = fields.list('inSync', 0, MEMBERS_MAX, (id, place) => {
+    const replica = members.find((member) => member.replica === id)?.replica;
+    demand(replica !== undefined, place, 'must be the replica of a member');
+    return replica;
+  });
+  demand(new Set(inSync).size === inSync.length, fields.place('inSync'), 'must not name a replica twice');
+  return { members, inSync };
+}
+
+function readMember(input: unknown, where: string): Member {
+  const fields = new Fields(input, where, ['replica', 'node', 'pool', 'leaving', 'leftAt']);
+  if (fields.has('leaving')) demand(fields.get('leaving') === true, fields.place('leaving'), 'must be true or left out');
+  return {
+    replica: readReplicaId(fields, 'replica'),
+    node: fields.text('node', NAME_CHARACTERS_MAX),
+    pool: fields.text('pool', NAME_CHARACTERS_MAX),
+    ...(fields.has('leaving') ? { leaving: true as const } : {}),
+    ...(fields.has('leftAt') ? { leftAt: fields.whole('leftAt', 0) } : {}),
+  };
+}
