@@ -1,0 +1,136 @@
+/**
+ * The control loop: everything that lives on this node, ticked in one place, and the order in which it ends.
+ *
+ *   running --stop--> letting go --no primary left, or the bound--> closing --replicas closed, or the bound--> stopped
+ *
+ * It must never wait for data, nor for etcd: each part does what is due and returns.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { Log } from '../../core/log.ts';
+import type { MachineState, PoolReport } from '../../core/machine.ts';
+import type { StoreLease } from '../../core/store.ts';
+import type { AgentLevels, AgentMetrics } from './metrics.ts';
+import type { Registration } from './registration.ts';
+import type { PoolPort, Replicas } from './replicas.ts';
+import type { ServingReports } from './servingReports.ts';
+import type { SettingsWatch } from './settingsWatch.ts';
+import type { TaskRunner } from './tasks/taskRunner.ts';
+import type { Volumes } from './volumes.ts';
+
+/** For clients to get their last answers, for etcd to take `primary: null`. Those that need longer are left as by a crash. */
+const LET_GO_MS = 5_000;
+/** For the last flushes. */
+const CLOSE_MS = 5_000;
+const MEASURE_MS = 1_000;
+
+export type AgentParts = {
+  clock: Clock;
+  log: Log;
+  metrics: AgentMetrics;
+  lease: StoreLease;
+  pools: ReadonlyMap<string, PoolPort>;
+  settings: SettingsWatch;
+  volumes: Volumes;
+  replicas: Replicas;
+  reports: ServingReports;
+  registration: Registration;
+  tasks: TaskRunner;
+};
+
+type Waiting = { holds: () => boolean; untilMs: number; resolve: (held: boolean) => void };
+
+export class Agent {
+  readonly #parts: AgentParts;
+  #waiting: Waiting[] = [];
+  #measuredAtMs = Number.NEGATIVE_INFINITY;
+  #leaseSeenMs: number;
+
+  constructor(parts: AgentParts) {
+    this.#parts = parts;
+    this.#leaseSeenMs = parts.clock.monotonicMs();
+  }
+
+  /** `lateMs`: how long after its time it is called. */
+  tick(lateMs: number): void {
+    const { clock, metrics, volumes, replicas, reports, registration, tasks } = this.#parts;
+    const nowMs = clock.monotonicMs();
+    metrics.ticked(lateMs);
+    replicas.tick();
+    volumes.tick(nowMs);
+    reports.tick();
+    registration.tick();
+    tasks.tick(nowMs);
+    this.#measure(nowMs);
+    this.#wake(nowMs);
+  }
+
+  async stop(): Promise<void> {
+    const { log, volumes, replicas, reports, tasks, settings } = this.#parts;
+    log.info('stopping: volumes are let go', { primaries: volumes.primaries });
+    tasks.stop();
+    volumes.letGo();
+    const hasLetGo = await this.#until(() => volumes.primaries === 0 && reports.isSettled, LET_GO_MS);
+    if (!hasLetGo) log.warn('some volumes could not be let go in time', { primaries: volumes.primaries });
+    volumes.stop('the agent is stopping');
+    let isClosed = false;
+    const closing = replicas.close().then(() => {
+      isClosed = true;
+    });
+    if (await this.#until(() => isClosed, CLOSE_MS)) await closing;
+    else log.warn('some replicas could not be closed in time');
+    volumes.close();
+    settings.close();
+  }
+
+  #measure(nowMs: number): void {
+    if (this.#parts.lease.isAlive) this.#leaseSeenMs = nowMs;
+    if (nowMs - this.#measuredAtMs < MEASURE_MS) return;
+    this.#measuredAtMs = nowMs;
+    this.#parts.metrics.levels(this.#levels(nowMs));
+  }
+
+  #levels(nowMs: number): AgentLevels {
+    const { volumes, replicas, tasks, settings, pools } = this.#parts;
+    return {
+      primaries: volumes.primaries,
+      replicas: replicas.count(),
+      pools: reportsOf(pools),
+      resyncLeftBytes: volumes.resyncLeftBytes,
+      tasks: tasks.runsInWork,
+      settingsVersion: settings.version,
+      leaseLostMs: nowMs - this.#leaseSeenMs,
+    };
+  }
+
+  /** True when it holds within the bound; looked at with every tick. */
+  #until(holds: () => boolean, boundMs: number): Promise<boolean> {
+    const untilMs = this.#parts.clock.monotonicMs() + boundMs;
+    return new Promise((resolve) => this.#waiting.push({ holds, untilMs, resolve }));
+  }
+
+  #wake(nowMs: number): void {
+    const waiting = this.#waiting;
+    if (waiting.length === 0) return;
+    this.#waiting = [];
+    for (const one of waiting) {
+      const held = one.holds();
+      if (held || nowMs >= one.untilMs) one.resolve(held);
+      else this.#waiting.push(one);
+    }
+  }
+}
+
+export const reportsOf = (pools: ReadonlyMap<string, PoolPort>): PoolReport[] => [...pools.values()].map((pool) => pool.report());
+
+/** Who this process is, for as long as it runs. */
+export type AgentIdentity = Pick<MachineState, 'node' | 'instance' | 'addresses' | 'bootId' | 'zone' | 'labels' | 'version'>;
+
+export const machineState = (
+  identity: AgentIdentity,
+  now: { pools: ReadonlyMap<string, PoolPort>; replicas: Replicas; settings: SettingsWatch },
+): MachineState => ({
+  ...identity,
+  pools: reportsOf(now.pools),
+  failedReplicas: now.replicas.failed(),
+  settingsVersion: now.settings.version,
+});

@@ -1,0 +1,85 @@
+/**
+ * What this agent reads from etcd and others wrote, as values. Pure. A task is read strictly: what an agent did not understand it must not do half.
+ * Of machines and reports only the fields that concern another agent are looked at, so that newer agents may tell more.
+ */
+import { isHexId } from '../../core/ids.ts';
+import type { MachineState, ServingReport } from '../../core/machine.ts';
+import { demand, Fields, type Parsed, parsedJson } from '../../core/parse.ts';
+import { NAME_CHARACTERS_MAX, readReplicaId, readUid } from '../../core/parseConfig.ts';
+import type { Claim, Task, TaskSpec, TaskState } from '../../core/task.ts';
+
+const TASK_STATES: readonly TaskState[] = ['filed', 'running', 'done', 'failed'];
+const TASK_FIELDS = ['id', 'node', 'spec', 'attempt', 'filedBy', 'traceId', 'state', 'progress', 'error'];
+const SPEC_FIELDS = ['kind', 'volume', 'replica', 'pool', 'sizeBytes', 'volumeName'];
+const ID_CHARACTERS_MAX = 253;
+const TEXT_CHARACTERS_MAX = 16_384;
+
+export const parseTask = (text: string): Parsed<Task> => parsedJson(text, 'a task', readTask);
+
+function readTask(input: unknown): Task {
+  const fields = new Fields(input, 'task', TASK_FIELDS);
+  return {
+    id: fields.text('id', ID_CHARACTERS_MAX),
+    node: fields.text('node', NAME_CHARACTERS_MAX),
+    spec: readSpec(fields.get('spec'), fields.place('spec')),
+    attempt: fields.whole('attempt', 1),
+    filedBy: fields.whole('filedBy', 0),
+    traceId: fields.text('traceId', ID_CHARACTERS_MAX),
+    state: fields.oneOf('state', TASK_STATES),
+    ...(fields.has('progress') ? { progress: readProgress(fields.get('progress'), fields.place('progress')) } : {}),
+    ...(fields.has('error') ? { error: fields.text('error', TEXT_CHARACTERS_MAX) } : {}),
+  };
+}
+
+function readSpec(input: unknown, where: string): TaskSpec {
+  const fields = new Fields(input, where, SPEC_FIELDS);
+  const kind = fields.oneOf('kind', ['create-replica', 'delete-replica'] as const);
+  const common = {
+    volume: readUid(fields, 'volume'),
+    replica: readReplicaId(fields, 'replica'),
+    pool: fields.text('pool', NAME_CHARACTERS_MAX),
+  };
+  if (kind === 'create-replica') {
+    return { kind, ...common, sizeBytes: fields.whole('sizeBytes', 1), volumeName: fields.text('volumeName', NAME_CHARACTERS_MAX) };
+  }
+  demand(!fields.has('sizeBytes') && !fields.has('volumeName'), where, 'must have neither sizeBytes nor volumeName to delete a replica');
+  return { kind, ...common };
+}
+
+function readProgress(input: unknown, where: string): { doneBytes: number; totalBytes: number } {
+  const fields = new Fields(input, where, ['doneBytes', 'totalBytes']);
+  return { doneBytes: fields.whole('doneBytes', 0), totalBytes: fields.whole('totalBytes', 0) };
+}
+
+type Json = Record<string, unknown>;
+
+function parseObject(text: string): Json | null {
+  const { value } = parsedJson(text, 'it', (input) => input);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : null;
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isId = (value: unknown): value is string => isText(value) && isHexId(value);
+
+/** Who is registered, and where. */
+export type MachineIdentity = Pick<MachineState, 'node' | 'instance' | 'bootId'> & { addresses: { replication: string } };
+
+export function parseMachine(text: string): MachineIdentity | null {
+  const machine = parseObject(text);
+  const addresses = machine?.addresses as Json | null | undefined;
+  if (machine === null || !isText(machine.node) || !isId(machine.instance) || !isText(machine.bootId)) return null;
+  return isText(addresses?.replication) ? (machine as MachineIdentity) : null;
+}
+
+export type ReportIdentity = Pick<ServingReport, 'instance' | 'epoch'>;
+
+export function parseReport(text: string): ReportIdentity | null {
+  const report = parseObject(text);
+  return report !== null && isId(report.instance) && isCount(report.epoch) ? (report as ReportIdentity) : null;
+}
+
+export function parseClaim(text: string): Claim | null {
+  const claim = parseObject(text);
+  return claim !== null && isText(claim.node) && isId(claim.instance) && isCount(claim.attempt) ? (claim as Claim) : null;
+}

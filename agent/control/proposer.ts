@@ -1,0 +1,154 @@
+/**
+ * A primary's compare-and-set on its volume's config.
+ *
+ *   idle --propose--> asking --committed, later version seen--> idle
+ *                       |--not committed, no answer--> reading --later version seen--> idle
+ *                       ^------------- still the known one, after a pause ----------------|
+ *
+ * It must never have two proposals out, nor call one failed because the old version is still there: one without an answer may yet land. It asks
+ * again with the very same proposal, for ever, until the primary is no more.
+ */
+import { assert } from '../../core/assert.ts';
+import type { Clock } from '../../core/clock.ts';
+import { nodesOf, type VolumeConfig } from '../../core/config.ts';
+import type { Keys } from '../../core/keys.ts';
+import type { Log } from '../../core/log.ts';
+import type { Change, Condition, Store } from '../../core/store.ts';
+import type { ConfigPort } from '../replication/link.ts';
+import { retryDelayMs, whenAnswered } from './calls.ts';
+import { type KnownConfig, readKnown } from './knownConfig.ts';
+
+export type ProposerOptions = {
+  store: Store;
+  keys: Keys;
+  clock: Clock;
+  log: Log;
+  /** The latest that this agent has seen. */
+  latest: () => KnownConfig;
+  /** What was read or written, perhaps the very same again; null: there is none any more. Tells the primary, if it is later. */
+  seen: (found: Found) => void;
+  /** `latest` must be told to the primary again: it asked for a change of an older one. */
+  tellAgain: () => void;
+  recheck: () => void;
+};
+
+/** What stands under a volume's key. */
+export type Found = KnownConfig | { problem: string } | null;
+type Proposal = { known: VolumeConfig; next: VolumeConfig };
+
+export class Proposer implements ConfigPort {
+  readonly #options: ProposerOptions;
+  #proposal: Proposal | null = null;
+  #isBusy = false;
+  #mustRead = false;
+  #failures = 0;
+  #notBeforeMs = 0;
+  #isClosed = false;
+
+  constructor(options: ProposerOptions) {
+    this.#options = options;
+  }
+
+  propose(known: VolumeConfig, next: VolumeConfig): void {
+    assert(this.#proposal === null || this.#isOver(this.#proposal), `two proposals for volume ${known.uid}`);
+    assert(next.version === known.version + 1, `a proposal of version ${next.version} on ${known.version}`);
+    if (this.#isClosed) return;
+    // An earlier one may still wait for its answer; a later version was seen, so it has landed or never will.
+    this.#proposal = { known, next };
+    this.#isBusy = false;
+    this.#mustRead = false;
+    this.#failures = 0;
+    this.#notBeforeMs = 0;
+    if (this.#isOver(this.#proposal)) this.#options.tellAgain();
+    else this.#step();
+  }
+
+  recheck(): void {
+    if (!this.#isClosed) this.#options.recheck();
+  }
+
+  /** The primary is no more. What is out may still land. */
+  close(): void {
+    this.#isClosed = true;
+    this.#proposal = null;
+  }
+
+  tick(): void {
+    this.#step();
+  }
+
+  #isOver({ known }: Proposal): boolean {
+    return this.#options.latest().config.version > known.version;
+  }
+
+  #step(): void {
+    const proposal = this.#proposal;
+    if (proposal === null || this.#isBusy || this.#options.clock.monotonicMs() < this.#notBeforeMs) return;
+    if (this.#isOver(proposal)) {
+      this.#proposal = null;
+      return;
+    }
+    this.#isBusy = true;
+    if (this.#mustRead) this.#read(proposal);
+    else this.#ask(proposal);
+  }
+
+  #ask(proposal: Proposal): void {
+    const { store, keys, latest } = this.#options;
+    const { known, next } = proposal;
+    const condition: Condition = { key: keys.volume(known.uid), is: 'revision', revision: latest().revision };
+    whenAnswered(
+      store.commit([condition], changesOf(keys, known, next)),
+      ({ committed, revision }) => this.#answered(proposal, committed ? { config: next, revision } : undefined),
+      (error) => this.#unanswered(proposal, error),
+    );
+  }
+
+  #read(proposal: Proposal): void {
+    const { store, keys } = this.#options;
+    const { uid } = proposal.known;
+    whenAnswered(
+      store.get(keys.volume(uid)),
+      (entry) => this.#answered(proposal, entry === null ? null : readKnown(uid, entry)),
+      (error) => this.#unanswered(proposal, error),
+    );
+  }
+
+  /** `found` undefined: not committed, and what stands there instead is not known yet. */
+  #answered(proposal: Proposal, found: Found | undefined): void {
+    if (this.#proposal === proposal) {
+      this.#isBusy = false;
+      this.#mustRead = found === undefined;
+    }
+    if (found !== undefined) this.#options.seen(found);
+    // `seen` may have led to another proposal.
+    if (this.#proposal !== proposal) return;
+    // Still the one that was known: the proposal did not land yet, or never will. The same again does no harm.
+    if (found !== undefined && !this.#isOver(proposal)) this.#pause();
+    this.#step();
+  }
+
+  #unanswered(proposal: Proposal, error: Error): void {
+    if (this.#proposal !== proposal) return;
+    this.#isBusy = false;
+    this.#mustRead = true;
+    if (this.#failures === 0) this.#options.log.warn('config could not be changed yet, asking again', { error });
+    this.#pause();
+  }
+
+  #pause(): void {
+    this.#failures++;
+    this.#notBeforeMs = this.#options.clock.monotonicMs() + retryDelayMs(this.#failures);
+  }
+}
+
+/** The config, and the pointers by which every agent that it concerns hears of it, in one transaction. */
+function changesOf(keys: Keys, known: VolumeConfig, next: VolumeConfig): Change[] {
+  const nodes = nodesOf(next);
+  const gone = nodesOf(known).filter((node) => !nodes.includes(node));
+  return [
+    { put: keys.volume(next.uid), value: JSON.stringify(next) },
+    ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
+    ...gone.map((node) => ({ delete: keys.pointer(node, next.uid) })),
+  ];
+}

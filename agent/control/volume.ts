@@ -1,0 +1,208 @@
+/**
+ * What this agent knows of one volume, and what it does about it: every later config goes to the local replicas and to the primary, if one runs
+ * here; where the config names this very process as primary, one is started.
+ *
+ * Level-based: whatever woke us, the latest config decides. It must never go back to an earlier version, nor start a primary again for an epoch
+ * in which one of this process has ended.
+ */
+import { nodesOf, type VolumeConfig } from '../../core/config.ts';
+import type { VolumeUid } from '../../core/ids.ts';
+import type { Keys } from '../../core/keys.ts';
+import type { Log } from '../../core/log.ts';
+import type { Store } from '../../core/store.ts';
+import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
+import { HostedPrimary, type PrimaryEnvironment } from './hostedPrimary.ts';
+import { type KnownConfig, readKnown } from './knownConfig.ts';
+import type { Found } from './proposer.ts';
+
+/** A primary that hears of later configs from all its replicas asks for one read, not for one each. */
+const RECHECK_MS = 100;
+
+export type VolumeOptions = {
+  store: Store;
+  keys: Keys;
+  slots: CallSlots;
+  log: Log;
+  environment: PrimaryEnvironment;
+  /** Gives a config to the replicas of its volume on this node. */
+  toReplicas: (config: VolumeConfig) => void;
+};
+
+export class Volume {
+  readonly uid: VolumeUid;
+  readonly #options: VolumeOptions;
+  readonly #log: Log;
+  #latest: KnownConfig | null = null;
+  #primary: HostedPrimary | null = null;
+  /** Primaries that ended, until their last connection has gone. */
+  #ended: HostedPrimary[] = [];
+  #endedEpoch = -1;
+  #mayStart = true;
+  #isGone = false;
+  /** The version that etcd is said to hold; null: the volume is said to have gone, or not to concern this node. */
+  #pointer: number | null = null;
+  #mustRead = false;
+  #isReading = false;
+  #failures = 0;
+  #readNotBeforeMs = 0;
+  #mustTellAgain = false;
+  #problem: string | null = null;
+
+  constructor(uid: VolumeUid, options: VolumeOptions) {
+    this.uid = uid;
+    this.#options = options;
+    this.#log = options.log.child({ uid });
+  }
+
+  get latest(): VolumeConfig | null {
+    return this.#latest?.config ?? null;
+  }
+
+  /** A primary runs here. */
+  get isServing(): boolean {
+    return this.#primary !== null;
+  }
+
+  get resyncLeftBytes(): number {
+    return this.#primary?.resyncLeftBytes ?? 0;
+  }
+
+  /** No primary, no connection of one, and nothing that says that the volume concerns this node. */
+  get isForgettable(): boolean {
+    const isBusy = this.#mustRead || this.#isReading || this.#primary !== null || this.#ended.length > 0;
+    return !isBusy && this.#pointer === null && !this.#concernsUs;
+  }
+
+  get #concernsUs(): boolean {
+    const { node } = this.#options.environment;
+    return !this.#isGone && this.#latest !== null && nodesOf(this.#latest.config).includes(node);
+  }
+
+  /** Null: there is no pointer (any more). */
+  pointedAt(version: number | null): void {
+    const isNews = version === null ? this.#pointer !== null : version > (this.#latest?.config.version ?? -1);
+    this.#pointer = version;
+    if (isNews) this.#mustRead = true;
+    this.#readIfDue();
+  }
+
+  /** Somebody says that there is a later one. */
+  recheck(): void {
+    this.#mustRead = true;
+  }
+
+  letGo(): void {
+    this.#mayStart = false;
+    this.#primary?.letGo();
+  }
+
+  stop(reason: string): void {
+    this.#mayStart = false;
+    this.#primary?.stop(reason);
+    this.#afterPrimary();
+  }
+
+  tick(nowMs: number): void {
+    if (this.#mustTellAgain) this.#tell();
+    this.#primary?.tick(nowMs);
+    for (const primary of this.#ended) primary.tick(nowMs);
+    this.#afterPrimary();
+    this.#readIfDue();
+  }
+
+  #readIfDue(): void {
+    const { store, keys, slots, environment } = this.#options;
+    const nowMs = environment.clock.monotonicMs();
+    if (!this.#mustRead || this.#isReading || nowMs < this.#readNotBeforeMs || !slots.tryTake()) return;
+    this.#mustRead = false;
+    this.#isReading = true;
+    this.#readNotBeforeMs = nowMs + RECHECK_MS;
+    const answered = () => {
+      this.#isReading = false;
+      slots.release();
+    };
+    whenAnswered(
+      store.get(keys.volume(this.uid)),
+      (entry) => {
+        answered();
+        this.#failures = 0;
+        this.#seen(entry === null ? null : readKnown(this.uid, entry));
+      },
+      () => {
+        answered();
+        this.#failures++;
+        this.#mustRead = true;
+        this.#readNotBeforeMs = environment.clock.monotonicMs() + retryDelayMs(this.#failures);
+      },
+    );
+  }
+
+  #seen(found: Found): void {
+    if (found === null) {
+      this.#gone();
+      return;
+    }
+    if ('problem' in found) {
+      if (this.#problem !== found.problem) this.#log.error('config refused, the one before stays in force', { problem: found.problem });
+      this.#problem = found.problem;
+      return;
+    }
+    this.#problem = null;
+    const before = this.#latest?.config.version ?? -1;
+    const { version } = found.config;
+    if (version < before) {
+      // An answer that was overtaken by a later one; or etcd was restored from a backup, over which only a person may decide.
+      this.#log.debug('earlier config ignored', { version, before });
+      return;
+    }
+    this.#latest = found;
+    if (version > before) this.#tell();
+  }
+
+  /** Deleted for good: a uid never comes again. Its replicas wait for their tasks. */
+  #gone(): void {
+    this.#isGone = true;
+    this.#mayStart = false;
+    this.#primary?.stop('the volume was deleted');
+    this.#afterPrimary();
+    this.#pointer = null;
+  }
+
+  #tell(): void {
+    this.#mustTellAgain = false;
+    const config = this.latest;
+    if (config === null) return;
+    this.#options.toReplicas(config);
+    this.#primary?.observe(config);
+    this.#afterPrimary();
+  }
+
+  /** The engine may have ended in any of the calls above. */
+  #afterPrimary(): void {
+    if (this.#primary?.hasEnded) {
+      this.#endedEpoch = this.#primary.epoch;
+      this.#ended.push(this.#primary);
+      this.#primary = null;
+    }
+    this.#ended = this.#ended.filter((primary) => !primary.isOver);
+    this.#startIfNamed();
+  }
+
+  #startIfNamed(): void {
+    const { environment, store, keys } = this.#options;
+    const latest = this.#latest;
+    if (latest === null || this.#primary !== null || !this.#mayStart) return;
+    const { primary, epoch } = latest.config;
+    if (primary?.node !== environment.node || primary.instance !== environment.instance || epoch <= this.#endedEpoch) return;
+    this.#primary = new HostedPrimary(latest.config, environment, {
+      store,
+      keys,
+      latest: () => this.#latest ?? latest,
+      seen: (found) => this.#seen(found),
+      tellAgain: () => {
+        this.#mustTellAgain = true;
+      },
+      recheck: () => this.recheck(),
+    });
+  }
+}

@@ -1,0 +1,127 @@
+/**
+ * Every volume that concerns this node, by the pointers under `nodes/<me>/`. Must never believe a pointer: it only says that the config is worth reading.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import { isVolumeUid, type NodeName, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
+import type { Log } from '../../core/log.ts';
+import type { Entry, View } from '../../core/store.ts';
+import { whenAnswered } from './calls.ts';
+import { Volume, type VolumeOptions } from './volume.ts';
+
+/** A net below the watch: what it missed is found by a listing. */
+const LIST_MS = 5_000;
+/** Far more than a node can serve; each costs a little memory. */
+export const VOLUMES_MAX = 16_384;
+
+export type VolumesOptions = VolumeOptions & { node: NodeName; clock: Clock };
+
+export class Volumes {
+  readonly #options: VolumesOptions;
+  readonly #view: View;
+  readonly #prefix: string;
+  readonly #volumes = new Map<VolumeUid, Volume>();
+  readonly #log: Log;
+  #isListing = false;
+  #listedAtMs: number;
+  #isStopping = false;
+  #isFull = false;
+
+  constructor(options: VolumesOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#prefix = options.keys.pointersOf(options.node);
+    this.#listedAtMs = options.clock.monotonicMs();
+    this.#view = options.store.view(this.#prefix, () => this.#look(this.#view.entries.values()));
+  }
+
+  get primaries(): number {
+    return [...this.#volumes.values()].filter((volume) => volume.isServing).length;
+  }
+
+  /** What learners still miss, of all volumes that are served here. */
+  get resyncLeftBytes(): number {
+    let left = 0;
+    for (const volume of this.#volumes.values()) left += volume.resyncLeftBytes;
+    return left;
+  }
+
+  configOf(uid: VolumeUid): VolumeConfig | null {
+    return this.#volumes.get(uid)?.latest ?? null;
+  }
+
+  volumeOf(replica: ReplicaId): VolumeUid | null {
+    for (const { uid, latest } of this.#volumes.values()) {
+      if (latest?.shards.some((shard) => shard.members.some((member) => member.replica === replica))) return uid;
+    }
+    return null;
+  }
+
+  /** Every primary lets go, and none is started any more. */
+  letGo(): void {
+    this.#isStopping = true;
+    for (const volume of this.#volumes.values()) volume.letGo();
+  }
+
+  /** At once. */
+  stop(reason: string): void {
+    this.#isStopping = true;
+    for (const volume of this.#volumes.values()) volume.stop(reason);
+  }
+
+  close(): void {
+    this.#view.close();
+  }
+
+  tick(nowMs: number): void {
+    for (const [uid, volume] of this.#volumes) {
+      volume.tick(nowMs);
+      if (volume.isForgettable) this.#volumes.delete(uid);
+    }
+    if (!this.#isListing && nowMs - this.#listedAtMs >= LIST_MS) this.#list(nowMs);
+  }
+
+  #list(nowMs: number): void {
+    this.#isListing = true;
+    this.#listedAtMs = nowMs;
+    whenAnswered(
+      this.#options.store.list(this.#prefix),
+      ({ entries }) => {
+        this.#isListing = false;
+        this.#look(entries);
+      },
+      () => {
+        this.#isListing = false;
+      },
+    );
+  }
+
+  #look(entries: Iterable<Entry>): void {
+    const pointed = new Set<VolumeUid>();
+    for (const { key, value } of entries) {
+      const uid = key.slice(this.#prefix.length);
+      const version = Number(value);
+      if (!isVolumeUid(uid) || !Number.isSafeInteger(version)) {
+        this.#log.warn('pointer ignored', { key, value });
+        continue;
+      }
+      pointed.add(volumeUid(uid));
+      this.#volume(volumeUid(uid))?.pointedAt(version);
+    }
+    for (const [uid, volume] of this.#volumes) if (!pointed.has(uid)) volume.pointedAt(null);
+  }
+
+  #volume(uid: VolumeUid): Volume | null {
+    const known = this.#volumes.get(uid);
+    if (known) return known;
+    if (this.#volumes.size >= VOLUMES_MAX) {
+      if (!this.#isFull) this.#log.error('more volumes than this agent takes on', { volumesMax: VOLUMES_MAX, volume: uid });
+      this.#isFull = true;
+      return null;
+    }
+    const volume = new Volume(uid, this.#options);
+    if (this.#isStopping) volume.letGo();
+    this.#volumes.set(uid, volume);
+    return volume;
+  }
+}
