@@ -1,0 +1,127 @@
+/**
+ * The shell around the election's steps: reads, writes and waits as they say, and tells when this process begins and ceases to lead. Must never decide
+ * anything itself (step.ts), and never outlasts `heldUntilMs` by more than one turn of the event loop: waits and deadlines end there.
+ */
+import type { Clock } from '../../core/clock.ts';
+import { isOperatingError, messageOf } from '../../core/errors.ts';
+import type { Log } from '../../core/log.ts';
+import type { Random } from '../../core/random.ts';
+import type { Timers } from '../ports.ts';
+import {
+  type ElectionAction,
+  type ElectionEvent,
+  type ElectionState,
+  type ElectionTimes,
+  initialElection,
+  type LeaseRecord,
+  mayLead,
+  releaseOf,
+  step,
+} from './step.ts';
+
+/** The Lease object. Rejects with OperatingError: Conflict when it changed since `basedOn`, else Unavailable. */
+export interface LeasePort {
+  read(deadlineMs: number): Promise<LeaseRecord | null>;
+  write(write: Extract<ElectionAction, { kind: 'write' }>, deadlineMs: number): Promise<LeaseRecord>;
+}
+
+export type ElectorOptions = {
+  lease: LeasePort;
+  clock: Clock;
+  timers: Timers;
+  random: Random;
+  /** Unique to this process. */
+  identity: string;
+  times: ElectionTimes;
+  log: Log;
+  /** Called once for each term, with the Lease's transitions. */
+  onElected(transitions: number): void;
+  /** Called once for each term: nothing may be written any more. */
+  onLost(reason: string): void;
+};
+
+const CALL_DEADLINE_MS = 2_000;
+const CALL_DEADLINE_MIN_MS = 50;
+/** Several operators that started together shall not stay in step. */
+const JITTER_SHARE = 0.2;
+
+export class Elector {
+  readonly #options: ElectorOptions;
+  #state: ElectionState;
+  #isLeading = false;
+
+  constructor(options: ElectorOptions) {
+    this.#options = options;
+    this.#state = initialElection(options.identity);
+  }
+
+  get isLeading(): boolean {
+    return this.#isLeading && mayLead(this.#state, this.#options.clock.monotonicMs());
+  }
+
+  /** The generation settled with etcd: the Lease's count follows it, so that it never lags behind. */
+  settled(generation: number): void {
+    this.#state = { ...this.#state, transitionsMin: Math.max(this.#state.transitionsMin, generation) };
+  }
+
+  /** Another leads under a higher generation: stop at once, and look at the Lease before trying again. */
+  stepDown(reason: string): void {
+    this.#state = { ...this.#state, role: 'follower', heldUntilMs: 0 };
+    this.#announce(reason);
+  }
+
+  /** Takes part until `signal` is aborted, then gives the Lease up, so that another leads at once. */
+  async run(signal: AbortSignal): Promise<void> {
+    let event: ElectionEvent = { kind: 'woke' };
+    while (!signal.aborted) {
+      const { state, action } = step(this.#state, event, this.#options.clock.monotonicMs(), this.#options.times);
+      this.#state = state;
+      this.#announce('the Lease was not renewed in time, or another holds it');
+      event = await this.#perform(action, signal);
+    }
+    await this.#release();
+  }
+
+  #announce(reason: string): void {
+    const leads = mayLead(this.#state, this.#options.clock.monotonicMs());
+    if (leads === this.#isLeading) return;
+    this.#isLeading = leads;
+    if (leads) this.#options.onElected(this.#state.seen?.record.transitions ?? 0);
+    else this.#options.onLost(reason);
+  }
+
+  /** A leader's waits and calls end when its time does: that it lost must not be noticed late. */
+  #atMost(ms: number): number {
+    if (!this.#isLeading) return ms;
+    return Math.max(CALL_DEADLINE_MIN_MS, Math.min(ms, this.#state.heldUntilMs - this.#options.clock.monotonicMs()));
+  }
+
+  async #perform(action: ElectionAction, signal: AbortSignal): Promise<ElectionEvent> {
+    if (action.kind === 'wait') {
+      await this.#options.timers.sleep(this.#atMost(action.forMs * (1 - JITTER_SHARE * this.#options.random.unit())), signal);
+      return { kind: 'woke' };
+    }
+    const askedMs = this.#options.clock.monotonicMs();
+    try {
+      const deadlineMs = this.#atMost(CALL_DEADLINE_MS);
+      if (action.kind === 'read') return { kind: 'read', record: await this.#options.lease.read(deadlineMs) };
+      return { kind: 'written', record: await this.#options.lease.write(action, deadlineMs), askedMs };
+    } catch (error) {
+      if (isOperatingError(error, 'Conflict')) return { kind: 'conflict' };
+      this.#options.log.warn('the Lease could not be reached', { operation: action.kind, error: messageOf(error) });
+      return { kind: 'unanswered' };
+    }
+  }
+
+  async #release(): Promise<void> {
+    const action = releaseOf(this.#state);
+    this.stepDown('this operator stops');
+    if (action?.kind !== 'write') return;
+    try {
+      await this.#options.lease.write(action, CALL_DEADLINE_MS);
+      this.#options.log.info('the Lease was released');
+    } catch (error) {
+      this.#options.log.warn('the Lease could not be released and has to run out', { error: messageOf(error) });
+    }
+  }
+}

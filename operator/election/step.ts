@@ -1,0 +1,133 @@
+/**
+ * Who of several operators leads: one step of the election over a coordination.k8s.io Lease. Pure: an event and the time in, the next state and one
+ * action out.
+ *
+ * Like a shared whiteboard with a name on it: whoever's name stands there rewrites it every `renewMs`; the others look, and if the writing has not
+ * changed for as long as it promised to last, one of them wipes it and writes its own name. Clocks of different machines are never compared: each process
+ * measures by its own monotonic clock since when it saw the same writing (the resourceVersion). The leader counts from when it *asked* for its renewal
+ * and gives up well before the others may take over.
+ *
+ *   follower --acquired--> leader --renewal refused, or none for giveUpMs, or stop--> follower
+ *
+ * Holding the Lease is no fence: a process that stands still may believe in it for too long. Every write to etcd compares the generation (generation.ts).
+ */
+
+export type LeaseRecord = {
+  /** Empty: released, anybody may take it at once. */
+  holder: string;
+  transitions: number;
+  durationMs: number;
+  resourceVersion: string;
+};
+
+export type ElectionTimes = {
+  /** How long the others wait after the last renewal they saw. */
+  durationMs: number;
+  /** How often the leader renews and the others look. */
+  renewMs: number;
+  /** Without a renewal for so long the leader stops leading; less than durationMs by what a clock may drift and a pause may take. */
+  giveUpMs: number;
+};
+
+export const ELECTION_TIMES: ElectionTimes = { durationMs: 6_000, renewMs: 1_500, giveUpMs: 4_000 };
+
+export type ElectionState = {
+  role: 'follower' | 'leader';
+  identity: string;
+  /** The record last seen, and when this very writing of it was seen first. Null: nothing read yet, or there is none. */
+  seen: { record: LeaseRecord; sinceMs: number } | null;
+  /** Until when this process may count itself the holder, by its own clock. */
+  heldUntilMs: number;
+  /** The least number of transitions to write next: the generation settled with etcd, if that is higher. */
+  transitionsMin: number;
+};
+
+export type ElectionEvent =
+  /** Time to do something. */
+  | { kind: 'woke' }
+  /** The Lease as it is; null: there is none. */
+  | { kind: 'read'; record: LeaseRecord | null }
+  /** Our write of it was taken. */
+  | { kind: 'written'; record: LeaseRecord; askedMs: number }
+  /** Somebody else wrote it since we read it. */
+  | { kind: 'conflict' }
+  /** No answer: a write may have happened. */
+  | { kind: 'unanswered' };
+
+export type ElectionAction =
+  | { kind: 'read' }
+  /** `basedOn` null: make it; it must not exist. */
+  | { kind: 'write'; holder: string; transitions: number; durationMs: number; basedOn: string | null }
+  | { kind: 'wait'; forMs: number };
+
+export type ElectionStep = { state: ElectionState; action: ElectionAction };
+
+export const initialElection = (identity: string): ElectionState => ({
+  role: 'follower',
+  identity,
+  seen: null,
+  heldUntilMs: 0,
+  transitionsMin: 0,
+});
+
+export const mayLead = (state: ElectionState, nowMs: number): boolean => state.role === 'leader' && nowMs < state.heldUntilMs;
+
+const follow = (state: ElectionState): ElectionState => ({ ...state, role: 'follower', heldUntilMs: 0 });
+
+function observe(state: ElectionState, record: LeaseRecord | null, nowMs: number): ElectionState {
+  if (record === null) return { ...state, seen: null };
+  const isSame = state.seen?.record.resourceVersion === record.resourceVersion;
+  return { ...state, seen: { record, sinceMs: isSame && state.seen ? state.seen.sinceMs : nowMs } };
+}
+
+const isFree = ({ record, sinceMs }: { record: LeaseRecord; sinceMs: number }, nowMs: number): boolean =>
+  record.holder === '' || nowMs - sinceMs > record.durationMs;
+
+function write(state: ElectionState, times: ElectionTimes): ElectionAction {
+  const record = state.seen?.record ?? null;
+  const isOurs = record?.holder === state.identity;
+  const transitions = Math.max((record?.transitions ?? 0) + (isOurs ? 0 : 1), state.transitionsMin);
+  return { kind: 'write', holder: state.identity, transitions, durationMs: times.durationMs, basedOn: record?.resourceVersion ?? null };
+}
+
+function afterRead(state: ElectionState, record: LeaseRecord | null, nowMs: number, times: ElectionTimes): ElectionStep {
+  const next = observe(state, record, nowMs);
+  // A write of ours without an answer may have landed: then the Lease is ours and renewing it says so.
+  const isOurs = record?.holder === state.identity;
+  if (isOurs || next.seen === null || isFree(next.seen, nowMs)) {
+    const kept = isOurs ? next : follow(next);
+    return { state: kept, action: write(kept, times) };
+  }
+  return { state: follow(next), action: { kind: 'wait', forMs: times.renewMs } };
+}
+
+function afterWritten(state: ElectionState, record: LeaseRecord, askedMs: number, nowMs: number, times: ElectionTimes): ElectionStep {
+  const next: ElectionState = { ...observe(state, record, nowMs), role: 'leader', heldUntilMs: askedMs + times.giveUpMs };
+  return { state: next, action: { kind: 'wait', forMs: times.renewMs } };
+}
+
+/** Retries of a leader without an answer come faster than its renewals: it has only `giveUpMs` in all. */
+const UNANSWERED_RETRY_SHARE = 0.25;
+
+export function step(before: ElectionState, event: ElectionEvent, nowMs: number, times: ElectionTimes): ElectionStep {
+  const state = before.role === 'leader' && nowMs >= before.heldUntilMs ? follow(before) : before;
+  switch (event.kind) {
+    case 'woke':
+      return { state, action: state.role === 'leader' ? write(state, times) : { kind: 'read' } };
+    case 'read':
+      return afterRead(state, event.record, nowMs, times);
+    case 'written':
+      return afterWritten(state, event.record, event.askedMs, nowMs, times);
+    case 'conflict':
+      return { state: follow(state), action: { kind: 'read' } };
+    case 'unanswered':
+      return { state, action: { kind: 'wait', forMs: times.renewMs * UNANSWERED_RETRY_SHARE } };
+  }
+}
+
+/** What to write when this process stops: the Lease without a holder, so that another takes over at once. Null: it is not ours. */
+export function releaseOf(state: ElectionState): ElectionAction | null {
+  const record = state.seen?.record;
+  if (state.role !== 'leader' || record?.holder !== state.identity) return null;
+  return { kind: 'write', holder: '', transitions: record.transitions, durationMs: 1_000, basedOn: record.resourceVersion };
+}

@@ -1,0 +1,125 @@
+/** The operator: wiring in reading order, and nothing else. */
+import { readFileSync } from 'node:fs';
+import { systemClock } from '../core/clock.ts';
+import { ID_BYTES } from '../core/ids.ts';
+import { type Keys, keysOf } from '../core/keys.ts';
+import type { Log } from '../core/log.ts';
+import { systemRandom } from '../core/random.ts';
+import type { Store } from '../core/store.ts';
+import { connectStore } from '../edge/etcd/connect.ts';
+import { startHttpServer } from '../edge/http/server.ts';
+import { createMetrics } from '../edge/metrics.ts';
+import { runProgram } from '../edge/program.ts';
+import { loadCertificates } from '../edge/tls.ts';
+import type { SnapshotObject, StorageNodeObject, VolumeObject } from './api.ts';
+import { HttpKubeApi } from './edge/kubeApi.ts';
+import { KubeConnection } from './edge/kubeConnection.ts';
+import { ListWatchView } from './edge/kubeView.ts';
+import { leasePort } from './edge/leaseApi.ts';
+import { systemTimers } from './edge/timers.ts';
+import { Elector } from './election/elector.ts';
+import { Office } from './election/office.ts';
+import { ELECTION_TIMES } from './election/step.ts';
+import { operatorMetrics } from './metrics.ts';
+import { staleReason } from './observe/observe.ts';
+import type { KubeApi } from './ports.ts';
+import { Controller } from './reconcile/controller.ts';
+import { operatorSettings } from './settings.ts';
+
+/** The operator keeps nothing under its etcd lease; the adapter wants a time for it. */
+const ETCD_LEASE_SECONDS = 10;
+
+function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () => void) {
+  const ports = { api, timers: systemTimers, random: systemRandom, log };
+  return {
+    store: {
+      volumes: store.view(keys.volumes, wake),
+      tasks: store.view(keys.tasks, wake),
+      claims: store.view(keys.claims, wake),
+      machines: store.view(keys.machines, wake),
+      serving: store.view(keys.serving, wake),
+    },
+    kube: {
+      volumes: new ListWatchView<VolumeObject>('volumes', ports, wake),
+      storagenodes: new ListWatchView<StorageNodeObject>('storagenodes', ports, wake),
+      snapshots: new ListWatchView<SnapshotObject>('snapshots', ports, wake),
+    },
+  };
+}
+
+await runProgram('holdfast-operator', async ({ environment, log, fail }) => {
+  const { parameters, agents, limits } = operatorSettings(environment, (path) => readFileSync(path, 'utf8'));
+  log.setLevel(parameters.logLevel);
+  const identity = `${parameters.name}_${systemRandom.hex(ID_BYTES)}`;
+  const keys = keysOf(parameters.cluster);
+  const ports = { clock: systemClock, timers: systemTimers, random: systemRandom, log, keys, fail };
+
+  const metrics = createMetrics({ processMetrics: true });
+  const numbers = operatorMetrics(metrics);
+  const certificates = await loadCertificates({ ca: parameters.tlsCa, cert: parameters.tlsCert, key: parameters.tlsKey }, log);
+
+  const connection = connectStore({ endpoints: parameters.etcdEndpoints, certificates, leaseTtlSeconds: ETCD_LEASE_SECONDS, metrics }, log);
+  const { store } = connection;
+  const kubeConnection = new KubeConnection(parameters.kubeconfig);
+  const api = new HttpKubeApi(kubeConnection);
+
+  const views = openViews(store, keys, api, log, () => controller.wake());
+  const sources = { ...views, keys };
+
+  const controller = new Controller({
+    ...ports,
+    sources,
+    store,
+    api,
+    limits,
+    settings: agents,
+    metrics: numbers,
+    instance: parameters.name,
+  });
+  const office = new Office({
+    ...ports,
+    store,
+    metrics: numbers,
+    identity,
+    lead: (leadership, signal) => controller.run(leadership, signal),
+    settled: (generation) => elector.settled(generation),
+    deposed: () => elector.stepDown('a higher generation was seen in etcd'),
+  });
+  const elector = new Elector({
+    ...ports,
+    lease: leasePort(api, systemClock, parameters.namespace, parameters.leaseName),
+    identity,
+    times: ELECTION_TIMES,
+    onElected: (transitions) => office.begin(transitions),
+    onLost: (reason) => office.end(reason),
+  });
+
+  const http = await startHttpServer(
+    {
+      listen: parameters.httpListen,
+      certificates,
+      registry: metrics.registry,
+      healthChecks: [],
+      readyChecks: [
+        { name: 'etcd', run: () => connection.check() },
+        { name: 'views', run: () => staleReason(views.store, views.kube) },
+      ],
+    },
+    log,
+  );
+
+  const stopping = new AbortController();
+  const election = elector.run(stopping.signal).catch(fail);
+  return {
+    async stop() {
+      stopping.abort();
+      await election;
+      await office.idle();
+      await http.close();
+      for (const view of [...Object.values(views.store), ...Object.values(views.kube)]) view.close();
+      await kubeConnection.close();
+      await connection.close();
+      certificates.close();
+    },
+  };
+});

@@ -1,0 +1,52 @@
+/** What the operator tells of itself, in one place. Names end in their unit. */
+import type { Metrics } from '../edge/metrics.ts';
+import type { Phase } from './volume/status.ts';
+
+export const PHASES: readonly Phase[] = ['Pending', 'Creating', 'Healthy', 'Degraded', 'Unavailable', 'Deleting', 'Failed'];
+const TASK_STATES = ['filed', 'running', 'done', 'failed'] as const;
+const PASS_BUCKETS_SECONDS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
+
+export type CommitOutcome = 'committed' | 'conflict' | 'fenced' | 'unanswered';
+export type OperatorMetrics = ReturnType<typeof operatorMetrics>;
+
+export function operatorMetrics(metrics: Metrics) {
+  const leader = metrics.gauge('leader_count', '1 while this operator leads, else 0');
+  const generation = metrics.gauge('leader_generation_count', 'The generation under which this operator leads; 0 while it does not');
+  const volumes = metrics.gauge('volumes_count', 'Volumes by phase; only the leader counts them', ['phase']);
+  const tasks = metrics.gauge('tasks_count', 'Tasks in etcd by state; only the leader counts them', ['state']);
+  const pass = metrics.histogram('reconcile_duration_seconds', 'One pass: observe, decide, write to etcd', PASS_BUCKETS_SECONDS);
+  const commits = metrics.counter('etcd_transactions_total', "The leader's transactions by outcome", ['outcome']);
+  const elections = metrics.counter('elections_won_total', 'How often this operator became the leader');
+  const damages = metrics.gauge('etcd_damaged_keys_count', 'Keys in etcd that cannot be read; somebody has to look');
+  leader.set(0);
+  generation.set(0);
+  return {
+    commits,
+    pass,
+    damages,
+    leads(ofGeneration: number): void {
+      leader.set(1);
+      generation.set(ofGeneration);
+      elections.inc();
+    },
+    /** Numbers that only a leader knows must not stand still when it is none any more. */
+    follows(): void {
+      leader.set(0);
+      generation.set(0);
+      volumes.reset();
+      tasks.reset();
+      damages.set(0);
+    },
+    count(phases: Iterable<Phase>, taskStates: Iterable<string>): void {
+      const [byPhase, byState] = [tally(phases), tally(taskStates)];
+      for (const phase of PHASES) volumes.set({ phase }, byPhase.get(phase) ?? 0);
+      for (const state of TASK_STATES) tasks.set({ state }, byState.get(state) ?? 0);
+    },
+  };
+}
+
+function tally<Key>(keys: Iterable<Key>): Map<Key, number> {
+  const counts = new Map<Key, number>();
+  for (const key of keys) counts.set(key, (counts.get(key) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,114 @@
+/**
+ * What stands in etcd, as values. It was written by our own programs over mutual TLS, so this looks for damage, not for attacks: a value that is not what
+ * its key promises becomes a sentence, and its volume is left alone. Must never throw on anything that can stand in a key.
+ */
+import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
+import { isHexId, isVolumeUid } from '../../core/ids.ts';
+import type { MachineState, ServingReport } from '../../core/machine.ts';
+import type { Entry } from '../../core/store.ts';
+import type { Claim, Task } from '../../core/task.ts';
+
+export type Decoded<Value> = { value: Value; problem: null } | { value: null; problem: string };
+type Fields = { readonly [field: string]: unknown };
+/** Null: as it should be, else the rule that is broken. */
+type Rule = (fields: Fields) => string | null;
+
+const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isList = (value: unknown): value is unknown[] => Array.isArray(value);
+
+const must =
+  (field: string, holds: (value: unknown) => boolean, what: string): Rule =>
+  (fields) =>
+    holds(fields[field]) ? null : `${field} must be ${what}`;
+const count = (field: string): Rule => must(field, isCount, 'a whole number, not negative');
+const textField = (field: string): Rule => must(field, isText, 'text');
+const hexId = (field: string): Rule => must(field, (value) => isText(value) && isHexId(value), 'an id of 16 hex digits');
+const uid = (field: string): Rule => must(field, (value) => isText(value) && isVolumeUid(value), 'a volume uid');
+const list = (field: string): Rule => must(field, isList, 'a list');
+const oneOf = (field: string, ...choices: readonly string[]): Rule =>
+  must(field, (value) => choices.includes(value as string), `one of ${choices.join(', ')}`);
+
+function firstBroken(fields: Fields, rules: readonly Rule[]): string | null {
+  for (const rule of rules) {
+    const broken = rule(fields);
+    if (broken !== null) return broken;
+  }
+  return null;
+}
+
+function decode<Value>(entry: Entry, rules: readonly Rule[]): Decoded<Value> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(entry.value);
+  } catch {
+    return { value: null, problem: `${entry.key} is not JSON` };
+  }
+  if (!isFields(parsed)) return { value: null, problem: `${entry.key} is not a map` };
+  const broken = firstBroken(parsed, rules);
+  return broken === null ? { value: parsed as Value, problem: null } : { value: null, problem: `${entry.key}: ${broken}` };
+}
+
+const MEMBER_RULES = [hexId('replica'), textField('node'), textField('pool')];
+const PRIMARY_RULES = [textField('node'), hexId('instance'), oneOf('mode', 'serve', 'background', 'release')];
+
+const membersRule = (members: readonly unknown[]): string | null => {
+  for (const member of members as readonly Member[]) {
+    const broken = isFields(member) ? firstBroken(member, MEMBER_RULES) : 'a member must be a map';
+    if (broken !== null) return broken;
+  }
+  return null;
+};
+
+const shardsRule: Rule = ({ shards }) => {
+  if (!isList(shards) || shards.length !== 1) return 'shards must be one';
+  const [shard] = shards as readonly Shard[];
+  if (!isFields(shard) || !isList(shard.members) || !isList(shard.inSync)) return 'a shard must have members and inSync';
+  const broken = membersRule(shard.members);
+  if (broken !== null) return broken;
+  const known = new Set(shard.members.map((member) => member.replica));
+  return shard.inSync.every((replica) => known.has(replica)) ? null : 'inSync must name only members';
+};
+
+const primaryRule: Rule = ({ primary }) => {
+  if (primary === null) return null;
+  return isFields(primary) ? firstBroken(primary as PrimaryRole, PRIMARY_RULES) : 'primary must be null or a map';
+};
+
+const CONFIG_RULES = [
+  uid('uid'),
+  textField('name'),
+  count('sizeBytes'),
+  count('minInSync'),
+  count('epoch'),
+  count('version'),
+  shardsRule,
+  primaryRule,
+];
+const TASK_RULES: readonly Rule[] = [
+  textField('id'),
+  textField('node'),
+  count('attempt'),
+  oneOf('state', 'filed', 'running', 'done', 'failed'),
+  ({ spec }) =>
+    isFields(spec)
+      ? firstBroken(spec, [oneOf('kind', 'create-replica', 'delete-replica'), uid('volume'), hexId('replica')])
+      : 'spec must be a map',
+];
+const MACHINE_RULES = [
+  textField('node'),
+  hexId('instance'),
+  textField('zone'),
+  must('labels', isFields, 'a map'),
+  list('pools'),
+  list('failedReplicas'),
+];
+const SERVING_RULES = [uid('uid'), textField('node'), hexId('instance'), count('epoch'), textField('state'), list('replicas')];
+const CLAIM_RULES = [textField('node'), hexId('instance'), count('attempt')];
+
+export const decodeConfig = (entry: Entry): Decoded<VolumeConfig> => decode(entry, CONFIG_RULES);
+export const decodeTask = (entry: Entry): Decoded<Task> => decode(entry, TASK_RULES);
+export const decodeMachine = (entry: Entry): Decoded<MachineState> => decode(entry, MACHINE_RULES);
+export const decodeServing = (entry: Entry): Decoded<ServingReport> => decode(entry, SERVING_RULES);
+export const decodeClaim = (entry: Entry): Decoded<Claim> => decode(entry, CLAIM_RULES);

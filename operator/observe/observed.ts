@@ -1,0 +1,43 @@
+/**
+ * All that a pass knows, as one value. Types only. Gathered once at its start (observe.ts), changed by nothing during it.
+ */
+import type { VolumeConfig } from '../../core/config.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { MachineState, ServingReport } from '../../core/machine.ts';
+import type { Claim, Task } from '../../core/task.ts';
+import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
+import type { Memory } from './memory.ts';
+
+/** A value from etcd with the revision that a change of it must compare. */
+export type Stored<Value> = { value: Value; key: string; revision: string };
+
+export type ObservedTask = {
+  task: Stored<Task>;
+  claim: Stored<Claim> | null;
+};
+
+export type ObservedVolume = {
+  uid: VolumeUid;
+  /** Null: there is no such object (any more). */
+  object: VolumeObject | null;
+  /** Null: nothing was placed yet, or all is deleted. */
+  config: Stored<VolumeConfig> | null;
+  /** In words, when what stands in etcd of this volume cannot be read. Then nothing is done to it. */
+  damage: string | null;
+  tasks: readonly ObservedTask[];
+  serving: ServingReport | null;
+};
+
+export type Observed = {
+  volumes: ReadonlyMap<VolumeUid, ObservedVolume>;
+  storageNodes: ReadonlyMap<NodeName, StorageNodeObject>;
+  snapshots: ReadonlyMap<string, SnapshotObject>;
+  /** Agents that live: their key stands in etcd. */
+  machines: ReadonlyMap<NodeName, MachineState>;
+  memory: Memory;
+  /** In words: keys in etcd that are not what they should be. They count as absent, but for configs (`ObservedVolume.damage`). */
+  damages: readonly string[];
+};
+
+/** Both clocks, read once a pass. */
+export type Now = { monotonicMs: number; wallMs: number };

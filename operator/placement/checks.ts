@@ -1,0 +1,119 @@
+/**
+ * Why a node takes no replica: ordered checks, each a pure function that gives a sentence or null. The first sentence is what people read in
+ * `Volume.status.unschedulable`, so the order is from what concerns the whole node to what concerns its space.
+ */
+import type { NodeName } from '../../core/ids.ts';
+import type { MachineState, PoolReport } from '../../core/machine.ts';
+import type { StorageNodeSpec } from '../generated/storagenode.ts';
+import type { VolumeSpecPlacement } from '../generated/volume.ts';
+import { formatFree, formatNeeded } from '../quantity.ts';
+import type { Ledger } from './ledger.ts';
+
+export type PlacementNode = {
+  node: NodeName;
+  /** Null: its agent is not heard of. */
+  machine: MachineState | null;
+  /** Null: its StorageNode is not made yet; the defaults count. */
+  spec: StorageNodeSpec | null;
+  /** Of the agent and of the StorageNode; the latter win. */
+  labels: Readonly<Record<string, string>>;
+};
+
+export type PlacementRequest = {
+  /** How many more replicas to find places for. */
+  replicas: number;
+  sizeBytes: number;
+  rules: VolumeSpecPlacement;
+  /** Nodes that hold a replica which stays. */
+  taken: readonly NodeName[];
+  /** Where the volume is used: reads are local there. */
+  preferred: NodeName | null;
+  /** Nodes that are left alone for a while, each with the sentence why. */
+  avoided: ReadonlyMap<NodeName, string>;
+};
+
+export type PlacementLimits = {
+  /** How many times over a pool's usable bytes may be promised (volumes are thin). */
+  overProvisioningRatio: number;
+  /** Share of a pool's capacity that is never promised nor counted as free. */
+  reserveRatio: number;
+};
+
+export type Place = { node: NodeName; pool: string };
+
+/** What is decided so far, in the same request. */
+export type Situation = {
+  request: PlacementRequest;
+  limits: PlacementLimits;
+  ledger: Ledger;
+  taken: ReadonlySet<NodeName>;
+  /** Replicas of this volume in each zone. */
+  zones: ReadonlyMap<string, number>;
+};
+
+type NodeCheck = (node: PlacementNode, situation: Situation) => string | null;
+
+const NODE_CHECKS: readonly NodeCheck[] = [
+  (node) => (node.machine === null ? 'its agent is not heard of' : null),
+  (node) => (node.spec?.schedulable === false ? 'excluded by spec.schedulable of its StorageNode' : null),
+  (node) => (node.spec?.maintenance ? 'in maintenance' : null),
+  (node) => (node.spec?.evict ? 'its replicas shall leave (spec.evict of its StorageNode)' : null),
+  (node, { request }) => selectorReason(node, request.rules.nodeSelector),
+  (node, { taken }) => (taken.has(node.node) ? 'holds a replica of this volume already' : null),
+  (node, { request }) => request.avoided.get(node.node) ?? null,
+  (node, situation) => zoneReason(node, situation),
+];
+
+function selectorReason(node: PlacementNode, selector: Readonly<Record<string, string>>): string | null {
+  const broken = Object.entries(selector).find(([label, value]) => node.labels[label] !== value);
+  return broken ? `excluded by placement.nodeSelector ${broken[0]}=${broken[1]}` : null;
+}
+
+function zoneReason(node: PlacementNode, { request, zones }: Situation): string | null {
+  if (request.rules.zones !== 'Require') return null;
+  const zone = node.machine?.zone ?? '';
+  if (zone === '') return 'has no zone, and placement.zones is Require';
+  return (zones.get(zone) ?? 0) > 0 ? `zone ${zone} holds a replica already, and placement.zones is Require` : null;
+}
+
+export const nodeReason = (node: PlacementNode, situation: Situation): string | null => {
+  for (const check of NODE_CHECKS) {
+    const reason = check(node, situation);
+    if (reason !== null) return reason;
+  }
+  return null;
+};
+
+const usableBytes = (pool: PoolReport, limits: PlacementLimits): number => Math.floor(pool.capacityBytes * (1 - limits.reserveRatio));
+
+/** What may still be promised; never more than the pool could really hold of one replica. */
+export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: Pick<Situation, 'limits' | 'ledger'>): number {
+  const usable = usableBytes(pool, limits);
+  const allocated = ledger.allocatedBytes(node, pool.name, pool.allocatedBytes);
+  return Math.max(0, Math.min(usable, Math.floor(usable * limits.overProvisioningRatio) - allocated));
+}
+
+const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
+
+export function poolReason(node: NodeName, pool: PoolReport, situation: Situation): string | null {
+  const { request, limits } = situation;
+  const missing = request.rules.poolTags.find((tag) => !pool.tags.includes(tag));
+  if (missing !== undefined) return `no pool with the tag ${missing} (placement.poolTags)`;
+  if (pool.state !== 'ready') return `pool ${pool.name} is quarantined: ${pool.reason ?? 'no reason given'}`;
+  if (isFull(pool, limits)) return `pool ${pool.name} is full: ${Math.floor((100 * pool.usedBytes) / pool.capacityBytes)} % of it is used`;
+  const free = freeBytes(node, pool, situation);
+  return free < request.sizeBytes ? `${formatFree(free)} free after reserve, ${formatNeeded(request.sizeBytes)} needed` : null;
+}
+
+/** How near a pool came: of several, people want the reason of the one that almost fits. */
+function nearness(node: NodeName, pool: PoolReport, situation: Situation): number {
+  if (situation.request.rules.poolTags.some((tag) => !pool.tags.includes(tag))) return -2;
+  return pool.state === 'ready' ? freeBytes(node, pool, situation) : -1;
+}
+
+/** Why none of a node's pools takes it, when none does. */
+export function poolsReason({ node, machine }: PlacementNode, situation: Situation): string {
+  const pools = machine?.pools ?? [];
+  const [nearest] = [...pools].sort((a, b) => nearness(node, b, situation) - nearness(node, a, situation));
+  return nearest ? (poolReason(node, nearest, situation) ?? 'fits') : 'has no pool';
+}

@@ -1,0 +1,39 @@
+/**
+ * What is promised to replicas, by pool and by node: the configs in etcd, and what this very pass gives away, so that two volumes decided
+ * together never both take the last space. Does no I/O.
+ */
+import type { VolumeConfig } from '../../core/config.ts';
+import type { NodeName } from '../../core/ids.ts';
+
+const poolKey = (node: NodeName, pool: string): string => `${node}/${pool}`;
+const add = (map: Map<string, number>, key: string, amount: number): void => void map.set(key, (map.get(key) ?? 0) + amount);
+
+export class Ledger {
+  readonly #promised = new Map<string, number>();
+  readonly #reserved = new Map<string, number>();
+  readonly #replicas = new Map<NodeName, number>();
+
+  constructor(configs: Iterable<VolumeConfig>) {
+    for (const config of configs) for (const shard of config.shards) for (const member of shard.members) this.#count(config, member);
+  }
+
+  #count(config: VolumeConfig, member: { node: NodeName; pool: string }): void {
+    add(this.#promised, poolKey(member.node, member.pool), config.sizeBytes);
+    add(this.#replicas, member.node, 1);
+  }
+
+  /** The pool's own count holds replicas that are still being deleted, the configs those that are still being made: the larger is nearer the truth. */
+  allocatedBytes(node: NodeName, pool: string, reportedBytes: number): number {
+    const key = poolKey(node, pool);
+    return Math.max(reportedBytes, this.#promised.get(key) ?? 0) + (this.#reserved.get(key) ?? 0);
+  }
+
+  replicas(node: NodeName): number {
+    return this.#replicas.get(node) ?? 0;
+  }
+
+  reserve(node: NodeName, pool: string, sizeBytes: number): void {
+    add(this.#reserved, poolKey(node, pool), sizeBytes);
+    add(this.#replicas, node, 1);
+  }
+}

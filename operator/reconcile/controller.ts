@@ -1,0 +1,195 @@
+/**
+ * The leader's loop: observe all, decide, perform, and again when anything changed, and now and then anyway. Level-based: no branch on what woke it. Does
+ * nothing while a view may be behind, and nothing after this term of leadership ended.
+ */
+import type { Clock } from '../../core/clock.ts';
+import { isOperatingError, messageOf } from '../../core/errors.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { Log } from '../../core/log.ts';
+import type { Random } from '../../core/random.ts';
+import type { Settings } from '../../core/settings.ts';
+import type { Store } from '../../core/store.ts';
+import type { Leadership } from '../election/generation.ts';
+import type { OperatorMetrics } from '../metrics.ts';
+import { emptyMemory } from '../observe/memory.ts';
+import { observe, type Sources, staleReason } from '../observe/observe.ts';
+import type { Observed, ObservedVolume } from '../observe/observed.ts';
+import { Overlay } from '../observe/overlay.ts';
+import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
+import { Ledger } from '../placement/ledger.ts';
+import type { KubeApi, Timers } from '../ports.ts';
+import { decideAll } from '../volume/decide.ts';
+import type { Decision, World } from '../volume/decision.ts';
+import { Events } from './events.ts';
+import { KubeWrites } from './kubeWrites.ts';
+import { Performer } from './perform.ts';
+import { publishSettings } from './settings.ts';
+import { Statuses } from './statuses.ts';
+
+/** Things that only time changes: patience, back-off, placements that could not be found. */
+const TICK_MS = 1_000;
+/** Changes that come together are looked at together. */
+const COALESCE_MS = 20;
+const TRANSACTIONS_AT_ONCE_MAX = 16;
+
+export type ControllerPorts = {
+  sources: Omit<Sources, 'overlay'>;
+  store: Store;
+  api: KubeApi;
+  clock: Clock;
+  timers: Timers;
+  random: Random;
+  limits: PlacementLimits;
+  settings: Settings;
+  metrics: OperatorMetrics;
+  log: Log;
+  /** Told as the reporter of Events. */
+  instance: string;
+};
+
+export class Controller {
+  readonly #ports: ControllerPorts;
+  #wake = new AbortController();
+
+  constructor(ports: ControllerPorts) {
+    this.#ports = ports;
+  }
+
+  /** Something may be different. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
+  /** Until `signal` is aborted or a higher generation was seen. */
+  async run(leadership: Leadership, signal: AbortSignal): Promise<void> {
+    const term = new Term(this.#ports, leadership, () => this.wake());
+    while (!signal.aborted && !leadership.isDeposed) {
+      // Made before the pass looks: what happens while it runs wakes the next.
+      this.#wake = new AbortController();
+      await term.pass();
+      await this.#ports.timers.sleep(COALESCE_MS, signal);
+      await this.#ports.timers.sleep(TICK_MS, AbortSignal.any([signal, this.#wake.signal]));
+    }
+  }
+}
+
+/** What lasts for one term of leadership; the next leader begins with nothing of it. */
+class Term {
+  readonly #ports: ControllerPorts;
+  readonly #leadership: Leadership;
+  readonly #overlay = new Overlay();
+  readonly #writes: KubeWrites;
+  readonly #performer: Performer;
+  readonly #statuses: Statuses;
+  readonly #onProgress: () => void;
+  #areSettingsPublished = false;
+  #saidStale: string | null = null;
+  #saidDamages = '';
+
+  constructor(ports: ControllerPorts, leadership: Leadership, onProgress: () => void) {
+    this.#ports = ports;
+    this.#leadership = leadership;
+    this.#onProgress = onProgress;
+    const { api, clock, random, log, metrics, instance } = ports;
+    const { kube } = ports.sources;
+    this.#writes = new KubeWrites(clock, log, onProgress);
+    const events = new Events({ api, clock, random, log, instance });
+    const performPorts = { api, volumes: kube.volumes, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
+    this.#performer = new Performer(performPorts, leadership, emptyMemory);
+    this.#statuses = new Statuses({ api, kube, writes: this.#writes, events });
+  }
+
+  async pass(): Promise<void> {
+    const { sources, clock, metrics } = this.#ports;
+    if (!this.#areSettingsPublished) await this.#publishSettings();
+    if (this.#isStale(staleReason(sources.store, sources.kube))) return;
+    const startedMs = clock.monotonicMs();
+    const now = { monotonicMs: startedMs, wallMs: clock.wallMs() };
+    const observed = observe({ ...sources, overlay: this.#overlay }, this.#performer.memory, now);
+    this.#performer.memory = observed.memory;
+    this.#sayDamages(observed.damages);
+    const world = worldOf(observed, now, this.#ports, this.#leadership.generation);
+    const decisions = decideAll(observed.volumes.values(), world);
+    if (await this.#perform(observed, decisions)) this.#onProgress();
+    metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
+    if (this.#leadership.isDeposed) return;
+    const phases = this.#statuses.update(observed, decisions, world);
+    const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
+    metrics.count(phases, tasks);
+  }
+
+  /** Whether etcd was changed. A volume whose transaction hangs holds up the pass at most for the store's own deadline. */
+  async #perform(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>): Promise<boolean> {
+    const work: [ObservedVolume, Decision][] = [];
+    for (const [uid, decision] of decisions) {
+      const volume = observed.volumes.get(uid);
+      if (volume && decision.actions.length > 0) work.push([volume, decision]);
+    }
+    let hasChanged = false;
+    const worker = async () => {
+      for (let next = work.shift(); next; next = work.shift()) {
+        if (await this.#performer.perform(...next)) hasChanged = true;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(TRANSACTIONS_AT_ONCE_MAX, work.length) }, worker));
+    return hasChanged;
+  }
+
+  async #publishSettings(): Promise<void> {
+    const { store, sources, settings, log } = this.#ports;
+    try {
+      const result = await publishSettings(store, sources.keys, this.#leadership, settings);
+      this.#areSettingsPublished = result === 'committed' || result === 'unchanged';
+      if (result === 'committed') log.info('settings published', { settings });
+    } catch (error) {
+      if (!isOperatingError(error)) throw error;
+      log.warn('the settings could not be published yet', { error: messageOf(error) });
+    }
+  }
+
+  #isStale(reason: string | null): boolean {
+    if (reason !== this.#saidStale) {
+      this.#saidStale = reason;
+      if (reason === null) this.#ports.log.info('all views are current, reconciling');
+      else this.#ports.log.warn('nothing is decided for now', { reason });
+    }
+    return reason !== null;
+  }
+
+  #sayDamages(damages: readonly string[]): void {
+    this.#ports.metrics.damages.set(damages.length);
+    const said = damages.join('\n');
+    if (said !== this.#saidDamages && damages.length > 0) this.#ports.log.error('keys in etcd cannot be read', { damages });
+    this.#saidDamages = said;
+  }
+}
+
+const nodeNames = (observed: Observed): NodeName[] => [...new Set([...observed.machines.keys(), ...observed.storageNodes.keys()])];
+
+export function placementNodes(observed: Observed): PlacementNode[] {
+  return nodeNames(observed).map((node) => {
+    const machine = observed.machines.get(node) ?? null;
+    const object = observed.storageNodes.get(node);
+    return { node, machine, spec: object?.spec ?? null, labels: { ...machine?.labels, ...object?.metadata.labels } };
+  });
+}
+
+export function worldOf(
+  observed: Observed,
+  now: World['now'],
+  ports: Pick<ControllerPorts, 'sources' | 'limits' | 'random'>,
+  generation: number,
+): World {
+  const configs = [...observed.volumes.values()].flatMap(({ config }) => config?.value ?? []);
+  return {
+    keys: ports.sources.keys,
+    now,
+    generation,
+    machines: observed.machines,
+    nodes: placementNodes(observed),
+    ledger: new Ledger(configs),
+    limits: ports.limits,
+    memory: observed.memory,
+    random: ports.random,
+  };
+}

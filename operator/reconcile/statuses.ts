@@ -1,0 +1,129 @@
+/**
+ * Brings what people see up to date: status of volumes, nodes and snapshots, StorageNodes for agents that registered, and the Events that go with it. Writes only
+ * what differs, and amounts that change all the time only now and then.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { VolumeUid } from '../../core/ids.ts';
+import { collectionPath, type KubeObject, objectPath, type Resource, type VolumeObject } from '../api.ts';
+import type { StorageNodeStatus } from '../generated/storagenode.ts';
+import type { VolumeStatus } from '../generated/volume.ts';
+import { newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
+import type { KubeViews } from '../observe/observe.ts';
+import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
+import type { KubeApi, KubeView } from '../ports.ts';
+import { snapshotStatusOf } from '../snapshot/status.ts';
+import type { Decision, World } from '../volume/decision.ts';
+import { eventsOf } from '../volume/events.ts';
+import { type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
+import type { Events } from './events.ts';
+import type { KubeWrites } from './kubeWrites.ts';
+import { volumeKey } from './perform.ts';
+
+/** How often numbers alone are worth a write. */
+const PROGRESS_INTERVAL_MS = 2_000;
+const AMOUNTS_INTERVAL_MS = 10_000;
+
+export type StatusPorts = { api: KubeApi; kube: KubeViews; writes: KubeWrites; events: Events };
+
+/** Differs, and not only in numbers that were written a moment ago. */
+function isWorthWriting<Status>(
+  before: Status | undefined,
+  after: Status,
+  withoutNumbers: (status: Status) => Status,
+  sinceLastMs: number,
+  intervalMs: number,
+): boolean {
+  if (before === undefined) return true;
+  if (isDeepStrictEqual(before, after)) return false;
+  return sinceLastMs >= intervalMs || !isDeepStrictEqual(withoutNumbers(before), withoutNumbers(after));
+}
+
+export class Statuses {
+  readonly #ports: StatusPorts;
+  /** When each object's status was written last, by `<resource>/<name>`. */
+  readonly #writtenMs = new Map<string, number>();
+
+  constructor(ports: StatusPorts) {
+    this.#ports = ports;
+  }
+
+  /** Returns the phases, for metrics. */
+  update(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Phase[] {
+    const phases: Phase[] = [];
+    for (const volume of observed.volumes.values()) {
+      const decision = decisions.get(volume.uid);
+      if (volume.object === null || !decision) continue;
+      const phase = this.#updateVolume({ ...volume, object: volume.object }, decision, world);
+      if (phase !== null) phases.push(phase);
+    }
+    this.#updateNodes(observed, world);
+    for (const snapshot of observed.snapshots.values()) {
+      const status = snapshotStatusOf(snapshot);
+      if (!isDeepStrictEqual(snapshot.status, status)) this.#write(this.#ports.kube.snapshots, { ...snapshot, status }, world.now);
+    }
+    this.#forgetOthers(observed);
+    return phases;
+  }
+
+  #updateVolume(volume: ObservedVolume & { object: VolumeObject }, decision: Decision, world: World): Phase | null {
+    const { object } = volume;
+    const status = statusOf(volume, decision, world);
+    // An object whose last finalizer goes vanishes: a status would only come too late.
+    if (decision.state === 'gone' || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return phaseOf(status);
+    const sinceMs = this.#sinceMs(volumeKey(object.metadata.name), world.now);
+    if (isWorthWriting<VolumeStatus>(object.status, status, withoutProgress, sinceMs, PROGRESS_INTERVAL_MS)) {
+      this.#write(this.#ports.kube.volumes, { ...object, status }, world.now, () => {
+        for (const event of eventsOf(object.status, status)) this.#ports.events.tell(object, event);
+      });
+    }
+    return phaseOf(status);
+  }
+
+  #updateNodes(observed: Observed, world: World): void {
+    const view = this.#ports.kube.storagenodes;
+    for (const node of observed.machines.keys()) {
+      if (observed.storageNodes.has(node)) continue;
+      this.#ports.writes.offer(`storagenodes/${node}`, 'make the StorageNode', async () => {
+        view.accept(await this.#ports.api.create(collectionPath('storagenodes'), newStorageNode(node)));
+      });
+    }
+    for (const [name, object] of observed.storageNodes) {
+      const status = nodeStatusOf(object, observed.machines.get(name) ?? null, world.ledger.replicas(name), world.now);
+      const sinceMs = this.#sinceMs(`storagenodes/${name}`, world.now);
+      if (isWorthWriting<StorageNodeStatus>(object.status, status, withoutAmounts, sinceMs, AMOUNTS_INTERVAL_MS)) {
+        this.#write(view, { ...object, status }, world.now);
+      }
+    }
+  }
+
+  #sinceMs(key: string, now: Now): number {
+    return now.monotonicMs - (this.#writtenMs.get(key) ?? Number.NEGATIVE_INFINITY);
+  }
+
+  #write<Object extends KubeObject>(view: KubeView<Object>, object: Object, now: Now, onWritten: () => void = () => undefined): void {
+    const { name } = object.metadata;
+    const key = `${view.resource}/${name}`;
+    this.#ports.writes.offer(key, 'write the status', async () => {
+      const written = await this.#ports.api.replace(`${objectPath(view.resource, name)}/status`, object);
+      if (written === null) return;
+      this.#writtenMs.set(key, now.monotonicMs);
+      view.accept(written);
+      onWritten();
+    });
+  }
+
+  #forgetOthers(observed: Observed): void {
+    const keys = new Set<string>();
+    const add = (resource: Resource, names: Iterable<string>) => {
+      for (const name of names) keys.add(`${resource}/${name}`);
+    };
+    add(
+      'volumes',
+      [...observed.volumes.values()].flatMap(({ object }) => object?.metadata.name ?? []),
+    );
+    add('storagenodes', [...observed.storageNodes.keys(), ...observed.machines.keys()]);
+    add('snapshots', observed.snapshots.keys());
+    for (const key of this.#writtenMs.keys()) if (!keys.has(key)) this.#writtenMs.delete(key);
+    this.#ports.writes.forgetOthers(keys);
+  }
+}

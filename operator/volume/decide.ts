@@ -1,0 +1,96 @@
+/**
+ * What to do about each volume, given all that is known: a pure function of (observed, now, randomness). Steps are asked in a fixed order; the first that
+ * acts ends it, so there is at most one transaction a volume a pass. A step that only says how things are lets the later ones act: a volume that
+ * cannot be attached is still repaired.
+ */
+import type { VolumeUid } from '../../core/ids.ts';
+import { traceFrom } from '../../core/trace.ts';
+import { TRACEPARENT_ANNOTATION, type VolumeObject } from '../api.ts';
+import type { ObservedVolume } from '../observe/observed.ts';
+import { creationStep, finalizerStep, placeStep } from './create.ts';
+import { type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
+import { deletionStep, orphanStep } from './delete.ts';
+import { countStep, failedStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
+import { backgroundStep, primaryStep } from './primary.ts';
+import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
+
+type NewVolume = ObservedVolume & { object: VolumeObject };
+
+const unsupportedStep: Step<NewVolume> = ({ object, config }) => {
+  if (!object.spec.source || config !== null) return null;
+  return note('unsupported', 'spec.source is not supported yet: delete this volume and make it without, it then starts empty');
+};
+
+const NEW_STEPS: readonly Step<NewVolume>[] = [finalizerStep, placeStep];
+
+/** Availability first, then redundancy, then tidiness. */
+const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
+  primaryStep,
+  refileStep,
+  failedStep,
+  unmadeStep,
+  removeLeftStep,
+  countStep,
+  minInSyncStep,
+  retryDeleteStep,
+  archiveStep,
+  backgroundStep,
+];
+/** Before the first in-sync set nothing but making the replicas is allowed. */
+const CREATION_STEPS: readonly Step<PlacedVolume>[] = [refileStep, creationStep];
+
+const isPlaced = (volume: ObservedVolume): volume is PlacedVolume => volume.object !== null && volume.config !== null;
+const isNew = (volume: ObservedVolume): volume is NewVolume => volume.object !== null;
+
+function firstThatActs<Volume extends ObservedVolume>(
+  steps: readonly Step<Volume>[],
+  volume: Volume,
+  world: World,
+  traceId: string,
+): Decision | null {
+  let first: Decision | null = null;
+  for (const step of steps) {
+    const decision = step(volume, world, traceId);
+    if (decision === null) continue;
+    if (decision.actions.length > 0) return decision;
+    first ??= decision;
+  }
+  return first;
+}
+
+function atRest({ config }: PlacedVolume): Decision {
+  const { primary } = config.value;
+  return primary === null ? note('detached', 'nobody is to serve it') : note('serving', `${primary.node} is to serve it`);
+}
+
+function decidePlaced(volume: PlacedVolume, world: World, traceId: string): Decision {
+  const { epoch, shards } = volume.config.value;
+  const isEmpty = epoch === 0 && shards.every((shard) => shard.inSync.length === 0);
+  return firstThatActs(isEmpty ? CREATION_STEPS : PLACED_STEPS, volume, world, traceId) ?? atRest(volume);
+}
+
+const traceOf = (volume: ObservedVolume, world: World): string =>
+  traceFrom(volume.object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random).traceId;
+
+export function decideVolume(volume: ObservedVolume, world: World): Decision {
+  if (volume.damage !== null) return note('damaged', `nothing is done to it: ${volume.damage}`);
+  const traceId = traceOf(volume, world);
+  if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
+  if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
+  const unsupported = unsupportedStep(volume, world, traceId);
+  if (unsupported !== null) return unsupported;
+  if (isPlaced(volume)) return firstThatActs([finalizerStep], volume, world, traceId) ?? decidePlaced(volume, world, traceId);
+  return firstThatActs(NEW_STEPS, volume, world, traceId) ?? note('new', 'waits to be placed');
+}
+
+/** The oldest first: what is scarce goes to whoever asked first, and always in the same order. */
+const byAge = (a: ObservedVolume, b: ObservedVolume): number => {
+  const [left, right] = [a, b].map((volume) => `${volume.object?.metadata.creationTimestamp ?? ''}/${volume.uid}`);
+  return (left ?? '') < (right ?? '') ? -1 : 1;
+};
+
+export function decideAll(volumes: Iterable<ObservedVolume>, world: World): Map<VolumeUid, Decision> {
+  const decisions = new Map<VolumeUid, Decision>();
+  for (const volume of [...volumes].sort(byAge)) decisions.set(volume.uid, decideVolume(volume, world));
+  return decisions;
+}

@@ -1,0 +1,165 @@
+/**
+ * What a pass decides about one volume, and the few ways to build it. A decision holds at most one transaction: facts that belong together change
+ * together, and whatever comes next is decided on what was then observed. Pure.
+ */
+import { nodesOf, type VolumeConfig } from '../../core/config.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { Keys } from '../../core/keys.ts';
+import type { MachineState } from '../../core/machine.ts';
+import type { Random } from '../../core/random.ts';
+import type { Change, Condition } from '../../core/store.ts';
+import { fileTask, type Task, type TaskSpec } from '../../core/task.ts';
+import type { VolumeObject } from '../api.ts';
+import type { Memory } from '../observe/memory.ts';
+import type { Now, ObservedTask, ObservedVolume, Stored } from '../observe/observed.ts';
+import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
+import type { Ledger } from '../placement/ledger.ts';
+import type { NodeReason } from '../placement/place.ts';
+import type { VolumeEvent } from './events.ts';
+
+/** In the order of the README, which says what each means. */
+export const DECISION_STATES = [
+  'damaged',
+  'gone',
+  'deleting',
+  'unsupported',
+  'new',
+  'unschedulable',
+  'placing',
+  'creating',
+  'fencing',
+  'attaching',
+  'releasing',
+  'unattachable',
+  'replacing',
+  'settling',
+  'lost',
+  'serving',
+  'detached',
+] as const;
+export type DecisionState = (typeof DECISION_STATES)[number];
+
+export type Transaction = {
+  /** In words, for logs and errors: `promote node-a to epoch 4`. */
+  operation: string;
+  traceId: string;
+  conditions: Condition[];
+  changes: Change[];
+};
+
+export type Action =
+  | { kind: 'addFinalizer' }
+  | { kind: 'removeFinalizer' }
+  /** Asks the API server itself whether the object is really gone; the actions after it happen only if so. */
+  | { kind: 'confirmAbsent'; name: string }
+  | { kind: 'commit'; transaction: Transaction }
+  /** After a commit: so that the same is not tried again at once if it leads to nothing. */
+  | { kind: 'noteSetback'; what: string; signature: string }
+  /** After a commit. */
+  | { kind: 'tell'; event: VolumeEvent };
+
+export type Decision = {
+  state: DecisionState;
+  /** A sentence for people. */
+  reason: string;
+  /** In order. None: there is nothing to do now. */
+  actions: readonly Action[];
+  /** Why each known node takes no replica, where one is looked for in vain. */
+  unschedulable: readonly NodeReason[];
+};
+
+/** What a decision about one volume may look at beside the volume itself. */
+export type World = {
+  keys: Keys;
+  now: Now;
+  generation: number;
+  machines: ReadonlyMap<NodeName, MachineState>;
+  nodes: readonly PlacementNode[];
+  ledger: Ledger;
+  limits: PlacementLimits;
+  memory: Memory;
+  random: Random;
+};
+
+/** A volume that has a config and an object: what most steps are about. */
+export type PlacedVolume = ObservedVolume & { object: VolumeObject; config: Stored<VolumeConfig> };
+
+/** Acts, or only says how things are and lets later steps act, or has nothing to say. */
+export type Step<Volume extends ObservedVolume> = (volume: Volume, world: World, traceId: string) => Decision | null;
+
+export const note = (state: DecisionState, reason: string, unschedulable: readonly NodeReason[] = []): Decision => ({
+  state,
+  reason,
+  actions: [],
+  unschedulable,
+});
+
+export const act = (state: DecisionState, reason: string, ...actions: Action[]): Decision => ({
+  state,
+  reason,
+  actions,
+  unschedulable: [],
+});
+
+export const commit = (operation: string, traceId: string, conditions: Condition[], changes: Change[]): Action => ({
+  kind: 'commit',
+  transaction: { operation, traceId, conditions, changes },
+});
+
+/** Conditions and changes that belong together; parts of one transaction. */
+export type Part = { conditions: Condition[]; changes: Change[] };
+export const join = (...parts: readonly Part[]): Part => ({
+  conditions: parts.flatMap((part) => part.conditions),
+  changes: parts.flatMap((part) => part.changes),
+});
+
+export const unchanged = (stored: Stored<unknown>): Condition => ({ key: stored.key, is: 'revision', revision: stored.revision });
+
+/** The config as it shall be, with the pointers of every node that must hear of it; gone from those that need not any more. */
+export function configPart(keys: Keys, before: Stored<VolumeConfig> | null, after: VolumeConfig): Part {
+  const key = keys.volume(after.uid);
+  const nodes = nodesOf(after);
+  const left = before ? nodesOf(before.value).filter((node) => !nodes.includes(node)) : [];
+  return {
+    conditions: [before ? unchanged(before) : { key, is: 'absent' }],
+    changes: [
+      { put: key, value: JSON.stringify(after) },
+      ...nodes.map((node) => ({ put: keys.pointer(node, after.uid), value: String(after.version) })),
+      ...left.map((node) => ({ delete: keys.pointer(node, after.uid) })),
+    ],
+  };
+}
+
+export function removedConfigPart(keys: Keys, config: Stored<VolumeConfig>): Part {
+  const uid: VolumeUid = config.value.uid;
+  return {
+    conditions: [unchanged(config)],
+    changes: [{ delete: config.key }, ...nodesOf(config.value).map((node) => ({ delete: keys.pointer(node, uid) }))],
+  };
+}
+
+/** A task is filed once: its id is made from what it is to do. */
+export function filedPart(world: World, id: string, node: NodeName, spec: TaskSpec, traceId: string): Part {
+  const key = world.keys.task(node, id);
+  const task: Task = fileTask(id, node, spec, world.generation, traceId);
+  return { conditions: [{ key, is: 'absent' }], changes: [{ put: key, value: JSON.stringify(task) }] };
+}
+
+export function rewrittenPart(observed: ObservedTask, next: Task): Part {
+  return { conditions: [unchanged(observed.task)], changes: [{ put: observed.task.key, value: JSON.stringify(next) }] };
+}
+
+/** Ended tasks can still be looked up for so long. */
+export const HISTORY_SECONDS = 3_600;
+
+/** Out of the way, into the history. The claim goes with it, in case its agent did not take it back. */
+export function archivedPart(keys: Keys, { task }: ObservedTask): Part {
+  const history: Change = { put: keys.historyOf(task.value.id), value: JSON.stringify(task.value), expiresAfterSeconds: HISTORY_SECONDS };
+  return { conditions: [unchanged(task)], changes: [{ delete: task.key }, { delete: keys.claim(task.value.id) }, history] };
+}
+
+/** Away without a trace: for volumes that are gone. */
+export const droppedPart = (keys: Keys, { task }: ObservedTask): Part => ({
+  conditions: [unchanged(task)],
+  changes: [{ delete: task.key }, { delete: keys.claim(task.value.id) }],
+});

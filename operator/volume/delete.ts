@@ -1,0 +1,68 @@
+/**
+ * How a volume goes: first nobody may write to it, then its config gives way to one delete task a replica, in one transaction, and only when those that can
+ * be done are done does the object vanish. Nothing of it stays in etcd but tasks for machines that are away: they are done when those come back.
+ */
+import { createTaskId, deleteTaskId } from '../../core/keys.ts';
+import { hasEnded } from '../../core/task.ts';
+import { FINALIZER } from '../api.ts';
+import type { ObservedVolume } from '../observe/observed.ts';
+import { filedDelete, taskOf } from './create.ts';
+import { act, commit, type Decision, droppedPart, join, note, removedConfigPart, type Step, type World } from './decision.ts';
+import { fence, isAlive, setMode } from './primary.ts';
+import { dropStep, refileStep, retryDeleteStep } from './tasks.ts';
+
+type WithConfig = ObservedVolume & { config: NonNullable<ObservedVolume['config']> };
+
+function removeConfig(volume: WithConfig, world: World, traceId: string): Decision {
+  const { value: config } = volume.config;
+  const members = config.shards.flatMap((shard) => shard.members);
+  const parts = members.flatMap((member) => {
+    const create = taskOf(volume, createTaskId(member.replica));
+    const isFiled = taskOf(volume, deleteTaskId(member.replica)) !== null;
+    return [...(create ? [droppedPart(world.keys, create)] : []), ...(isFiled ? [] : [filedDelete(world, config, member, traceId)])];
+  });
+  const part = join(removedConfigPart(world.keys, volume.config), ...parts);
+  return act('deleting', 'its replicas are being deleted', commit(`delete ${config.name}`, traceId, part.conditions, part.changes));
+}
+
+/** An agent that lives lets go by itself: its clients' last writes are settled, its socket is closed. */
+function withConfig(volume: WithConfig, world: World, traceId: string): Decision {
+  const { primary } = volume.config.value;
+  if (primary === null) return removeConfig(volume, world, traceId);
+  if (!isAlive(primary, world)) return fence(volume, `the agent of ${primary.node} is gone, it may not write any more`, world, traceId);
+  if (primary.mode === 'release') return note('deleting', `${primary.node} is letting go`);
+  return setMode(volume, 'release', 'deleting', `${primary.node} lets go`, world, traceId);
+}
+
+const hasConfig = (volume: ObservedVolume): volume is WithConfig => volume.config !== null;
+
+/** Null: nothing that can be done now is left to do. */
+function leftovers(volume: ObservedVolume, world: World, traceId: string): Decision | null {
+  for (const step of [refileStep, retryDeleteStep, dropStep]) {
+    const decision = step(volume, world, traceId);
+    if (decision !== null) return { ...decision, state: 'deleting' };
+  }
+  const waiting = volume.tasks.filter(({ task }) => !hasEnded(task.value) && world.machines.has(task.value.node));
+  if (waiting.length === 0) return null;
+  return note('deleting', `${waiting.map(({ task }) => task.value.node).join(', ')} has still to delete its replica`);
+}
+
+/** For an object that somebody asked to delete. */
+export const deletionStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  if (hasConfig(volume)) return withConfig(volume, world, traceId);
+  const left = leftovers(volume, world, traceId);
+  if (left !== null) return left;
+  if (!volume.object?.metadata.finalizers?.includes(FINALIZER)) return note('gone', 'all of it is deleted');
+  return act('deleting', 'all of it is deleted', { kind: 'removeFinalizer' });
+};
+
+/**
+ * For what is left in etcd of an object that is not there: somebody removed the finalizer by force. The view may be wrong, so before anything is
+ * taken away the API server itself is asked.
+ */
+export const orphanStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  if (!hasConfig(volume)) return leftovers(volume, world, traceId) ?? note('gone', 'tasks wait for machines that are away');
+  const decision = withConfig(volume, world, traceId);
+  if (decision.actions.length === 0) return decision;
+  return { ...decision, actions: [{ kind: 'confirmAbsent', name: volume.config.value.name }, ...decision.actions] };
+};

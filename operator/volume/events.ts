@@ -1,0 +1,123 @@
+/**
+ * The catalogue of what is told to people as Events: only transitions. Most are found by comparing the status before with the one after: the status stands
+ * in the API server, so a new leader does not tell again what the old one told. Those that a status might miss, because it was over too fast, are told
+ * with the transaction that made them (`told with a transaction`, below). Pure.
+ */
+
+import { conditionOf } from '../conditions.ts';
+import type { VolumeStatus } from '../generated/volume.ts';
+import { isAttached } from './status.ts';
+
+export type EventType = 'Normal' | 'Warning';
+export type VolumeEvent = { type: EventType; reason: string; action: string; note: string };
+
+/** Kubernetes takes at most this much text. */
+export const NOTE_LENGTH_MAX = 1_024;
+
+type Change = { before: VolumeStatus; after: VolumeStatus };
+type Rule = { reason: string; type: EventType; action: string; note: (change: Change) => string | null };
+
+const messageOf = (status: VolumeStatus, type: string): string => conditionOf(status.conditions, type)?.message ?? '';
+const became = ({ before, after }: Change, type: string, status: 'True' | 'False'): boolean =>
+  conditionOf(after.conditions, type)?.status === status && conditionOf(before.conditions, type)?.status !== status;
+const reached = ({ before, after }: Change, phase: VolumeStatus['phase']): boolean => after.phase === phase && before.phase !== phase;
+const reasonOf = (status: VolumeStatus, type: string): string => conditionOf(status.conditions, type)?.reason ?? '';
+
+const unschedulableNote = ({ after }: Change): string => {
+  const nodes = (after.unschedulable ?? []).map(({ node, reason }) => `${node}: ${reason}`);
+  return [messageOf(after, 'Scheduled'), ...nodes].join('; ');
+};
+
+function newlyFailed({ before, after }: Change): string | null {
+  const failed = (after.replicas ?? []).filter(
+    ({ name, state }) => state === 'Failed' && before.replicas?.find((replica) => replica.name === name)?.state !== 'Failed',
+  );
+  return failed.length === 0 ? null : failed.map(({ node, reason }) => `the replica on ${node}: ${reason ?? 'no reason given'}`).join('; ');
+}
+
+const isUnavailable = (status: VolumeStatus): boolean => status.phase === 'Unavailable' && reasonOf(status, 'Ready') !== 'Attaching';
+
+/** In the order in which they are told. */
+export const VOLUME_EVENTS: readonly Rule[] = [
+  {
+    reason: 'Scheduled',
+    type: 'Normal',
+    action: 'Place',
+    note: (change) => (became(change, 'Scheduled', 'True') ? messageOf(change.after, 'Scheduled') : null),
+  },
+  {
+    reason: 'Unschedulable',
+    type: 'Warning',
+    action: 'Place',
+    note: (change) =>
+      reasonOf(change.after, 'Scheduled') === 'Unschedulable' && reasonOf(change.before, 'Scheduled') !== 'Unschedulable'
+        ? unschedulableNote(change)
+        : null,
+  },
+  {
+    reason: 'NotSupported',
+    type: 'Warning',
+    action: 'Validate',
+    note: (change) => (reached(change, 'Failed') ? messageOf(change.after, 'Ready') : null),
+  },
+  { reason: 'ReplicaFailed', type: 'Warning', action: 'Replace', note: newlyFailed },
+  {
+    reason: 'Attached',
+    type: 'Normal',
+    action: 'Promote',
+    note: (change) => (became(change, 'Attached', 'True') ? messageOf(change.after, 'Attached') : null),
+  },
+  {
+    reason: 'Detached',
+    type: 'Normal',
+    action: 'Release',
+    note: (change) => (isAttached(change.before) && reasonOf(change.after, 'Attached') === 'NotAsked' ? 'nobody serves it any more' : null),
+  },
+  {
+    reason: 'Unavailable',
+    type: 'Warning',
+    action: 'Serve',
+    note: (change) => (isUnavailable(change.after) && !isUnavailable(change.before) ? messageOf(change.after, 'Ready') : null),
+  },
+  {
+    reason: 'Degraded',
+    type: 'Warning',
+    action: 'Replicate',
+    note: (change) => (reached(change, 'Degraded') ? messageOf(change.after, 'Ready') : null),
+  },
+  {
+    reason: 'Healthy',
+    type: 'Normal',
+    action: 'Replicate',
+    note: (change) => (reached(change, 'Healthy') ? messageOf(change.after, 'Ready') : null),
+  },
+];
+
+export function eventsOf(before: VolumeStatus | undefined, after: VolumeStatus): VolumeEvent[] {
+  const change = { before: before ?? {}, after };
+  return VOLUME_EVENTS.flatMap(({ reason, type, action, note }) => {
+    const text = note(change);
+    return text === null ? [] : [{ type, reason, action, note: text.slice(0, NOTE_LENGTH_MAX) }];
+  });
+}
+
+/** Told with a transaction: an agent was gone and another, or the same one started again, takes over. */
+export function takeOverEvent(gone: string, next: string, epoch: number): VolumeEvent {
+  const again = gone === next;
+  return {
+    type: 'Warning',
+    reason: again ? 'AgentRestarted' : 'FailedOver',
+    action: 'Promote',
+    note: again
+      ? `the agent of ${gone} was started again and is primary of epoch ${epoch}`
+      : `${next} takes over from ${gone}, whose agent is gone: epoch ${epoch}`,
+  };
+}
+
+/** Told with a transaction. */
+export const replacedEvent = (node: string, failure: string, next: string): VolumeEvent => ({
+  type: 'Warning',
+  reason: 'ReplicaReplaced',
+  action: 'Replace',
+  note: `the replica on ${node} (${failure}) is made anew on ${next}`.slice(0, NOTE_LENGTH_MAX),
+});

@@ -1,0 +1,88 @@
+/** What becomes of a volume's tasks: filed again when nobody does them any more, tried again when a deletion failed, put away when they ended. */
+import { hasEnded, refileIfLost, type Task } from '../../core/task.ts';
+import { sightingOf, waitMs } from '../observe/memory.ts';
+import type { ObservedTask, ObservedVolume } from '../observe/observed.ts';
+import {
+  type Action,
+  act,
+  archivedPart,
+  commit,
+  droppedPart,
+  join,
+  note,
+  type Part,
+  rewrittenPart,
+  type Step,
+  unchanged,
+  type World,
+} from './decision.ts';
+
+/** etcd takes 128 operations in a transaction; each task needs at most three. */
+const TASKS_PER_TRANSACTION_MAX = 32;
+/** What made a deletion fail is hardly over sooner. */
+const FAILED_DELETE_RETRY_MS = 5_000;
+
+const commitTasks = (operation: string, parts: readonly Part[], traceId: string): Action => {
+  const part = join(...parts);
+  return commit(operation, traceId, part.conditions, part.changes);
+};
+
+/** The claim must still be as it was seen: the views of tasks and claims are two, and one may be ahead of the other. */
+function refiled(observed: ObservedTask, world: World): Part | null {
+  const next = refileIfLost(observed.task.value, observed.claim?.value ?? null, world.generation);
+  if (next === null) return null;
+  const claim = observed.claim ? unchanged(observed.claim) : ({ key: world.keys.claim(next.id), is: 'absent' } as const);
+  const part = rewrittenPart(observed, next);
+  return { ...part, conditions: [...part.conditions, claim] };
+}
+
+export const refileStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  const parts = volume.tasks.flatMap((task) => refiled(task, world) ?? []).slice(0, TASKS_PER_TRANSACTION_MAX);
+  if (parts.length === 0) return null;
+  return act('settling', 'tasks whose agent is gone are filed again', commitTasks('file lost tasks again', parts, traceId));
+};
+
+function retried(task: Task, world: World): Task {
+  const { error: _, progress: __, ...rest } = task;
+  return { ...rest, state: 'filed', attempt: task.attempt + 1, filedBy: world.generation };
+}
+
+const isFailedDelete = ({ task }: ObservedTask): boolean => task.value.spec.kind === 'delete-replica' && task.value.state === 'failed';
+
+/** A deletion must end well: what it leaves behind is space that nobody owns. */
+export const retryDeleteStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  const failed = volume.tasks.find(isFailedDelete);
+  if (!failed) return null;
+  const task = failed.task.value;
+  const what = `task/${task.id}`;
+  const reason = `the replica on ${task.node} could not be deleted (${task.error ?? 'no reason given'})`;
+  const nowMs = world.now.monotonicMs;
+  const failedForMs = nowMs - (world.memory.taskSinceMs.get(sightingOf(task)) ?? nowMs);
+  if (failedForMs < FAILED_DELETE_RETRY_MS || waitMs(world.memory, what, '', nowMs) > 0)
+    return note('settling', `${reason}; tried again after a while`);
+  const action = commitTasks(`delete the replica on ${task.node} again`, [rewrittenPart(failed, retried(task, world))], traceId);
+  return act('settling', `${reason}; tried again`, action, { kind: 'noteSetback', what, signature: '' });
+};
+
+/** Ended, and nothing of what is still to be decided depends on it. A failed create task of a member is for the step that exchanges the member. */
+function isOver(volume: ObservedVolume, { task }: ObservedTask): boolean {
+  if (!hasEnded(task.value)) return false;
+  if (task.value.state === 'done') return true;
+  const members = volume.config?.value.shards.flatMap((shard) => shard.members) ?? [];
+  return task.value.spec.kind === 'create-replica' && !members.some(({ replica }) => replica === task.value.spec.replica);
+}
+
+const over = (volume: ObservedVolume): ObservedTask[] =>
+  volume.tasks.filter((task) => isOver(volume, task)).slice(0, TASKS_PER_TRANSACTION_MAX);
+
+export const archiveStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  const parts = over(volume).map((task) => archivedPart(world.keys, task));
+  return parts.length === 0 ? null : act('settling', 'ended tasks are put away', commitTasks('archive ended tasks', parts, traceId));
+};
+
+/** For volumes without a config: nothing of them is kept, and nothing is to be made for them any more. */
+export const dropStep: Step<ObservedVolume> = (volume, world, traceId) => {
+  const creating = volume.tasks.filter(({ task }) => task.value.spec.kind === 'create-replica' && !hasEnded(task.value));
+  const parts = [...over(volume), ...creating].slice(0, TASKS_PER_TRANSACTION_MAX).map((task) => droppedPart(world.keys, task));
+  return parts.length === 0 ? null : act('deleting', 'ended tasks are removed', commitTasks('remove ended tasks', parts, traceId));
+};
