@@ -1,4 +1,5 @@
 /** What a failed call to etcd proves about its outcome, which is all that callers may build on. Pure. */
+import { EtcdLeaseInvalidError } from 'etcd3';
 import { messageOf } from '../../core/errors.ts';
 
 /**
@@ -18,7 +19,11 @@ const SAID_BY_ETCD = 'etcdserver:';
 /** The client library's words for a call that waited for a connection in vain. Unknown words only make us more careful. */
 const NEVER_SENT = /^(No connection established|Name resolution failed|Channel closed before call started)/;
 
+/** `error` as `endpoints.ts` throws it: the library's own is its cause. */
 export function failureOf(error: unknown): Failure {
+  if (error instanceof Error && error.cause instanceof EtcdLeaseInvalidError) {
+    return { kind: 'refused', status: STATUS_NOT_FOUND, details: `${SAID_BY_ETCD} requested lease not found` };
+  }
   const message = messageOf(error);
   const [, statusText, rest] = /^(\d{1,2}) [A-Z_]+: ([\s\S]*)$/.exec(message) ?? [];
   const status = statusText === undefined ? null : Number(statusText);

@@ -20,8 +20,8 @@ const RELIST_PAUSE_MS_MAX = 2_000;
 const CALM_MS = 5_000;
 /** To be created, or to tell how far it is; a watch that takes longer is given up. */
 const WATCH_ANSWER_MS_MAX = 2_000;
-/** A member that lags is asked again. */
-const PROGRESS_PAUSE_MS = 100;
+/** A watch that is still catching up gives no answer, or an early one: it is asked again. */
+const PROGRESS_PAUSE_MS = 200;
 /** No proof is believed for longer: this process may itself have stood still. A pulse, a call's patience and a watch's answer. */
 const PROOF_MS_MAX = 8_000;
 
@@ -44,6 +44,7 @@ export class EtcdView implements View {
   #connection: Connection | null = null;
   #isCreated = false;
   #watchingSinceMs = 0;
+  #listedRevision = 0n;
   /** The latest that was listed or watched. */
   #seenRevision = 0n;
   /** When a quorum was asked for what this view is known to hold. */
@@ -52,6 +53,7 @@ export class EtcdView implements View {
   #awaited: { revision: bigint; askedMs: number } | null = null;
   #patience: NodeJS.Timeout | null = null;
   #pause: NodeJS.Timeout | null = null;
+  #question: NodeJS.Timeout | null = null;
 
   constructor(prefix: string, ports: ViewPorts, onChange: () => void, onClose: (view: EtcdView) => void) {
     this.prefix = prefix;
@@ -89,7 +91,7 @@ export class EtcdView implements View {
     // Restored from a backup: a watch from a revision that is still to come would be silent, and what is held here is of another past.
     if (revision < seenRevision) return this.#restart(`etcd went back from revision ${seenRevision} to ${revision}`);
     this.#awaited = { revision, askedMs };
-    this.#watch.askProgress();
+    this.#askProgress();
     this.#expectAnswer('the watch does not tell how far it is');
   }
 
@@ -112,20 +114,22 @@ export class EtcdView implements View {
       const { entries, revision } = await listEntries(this.#ports.calls, this.prefix);
       if (this.#isClosed) return;
       this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
-      this.#seenRevision = BigInt(revision);
+      this.#listedRevision = BigInt(revision);
+      this.#seenRevision = this.#listedRevision;
       this.#provenMs = askedMs;
       this.#changed();
-      this.#startWatch(this.#seenRevision + 1n);
+      this.#startWatch();
     } catch (error) {
       if (!isOperatingError(error)) throw error;
       this.#restart(error.message);
     }
   }
 
-  #startWatch(fromRevision: bigint): void {
+  /** From the listed revision and not the next one: of a watch whose beginning is still to come, etcd does not tell how far it is. */
+  #startWatch(): void {
     this.#connection = this.#ports.endpoints.current();
     this.#isCreated = false;
-    this.#watch = openWatch(this.#connection, this.prefix, fromRevision, {
+    this.#watch = openWatch(this.#connection, this.prefix, this.#listedRevision, {
       onCreated: () => this.#created(),
       onEvents: (events) => this.#apply(events),
       onProgress: (revision) => this.#progressed(BigInt(revision)),
@@ -142,27 +146,32 @@ export class EtcdView implements View {
   }
 
   #apply(events: readonly WatchEvent[]): void {
-    for (const { key, value, revision } of events) {
+    const news = events.filter(({ revision }) => BigInt(revision) > this.#listedRevision);
+    for (const { key, value, revision } of news) {
       if (value === null) this.#entries.delete(key);
       else this.#entries.set(key, { key, value, revision });
       this.#seenRevision = BigInt(revision);
     }
-    this.#changed();
+    if (news.length > 0) this.#changed();
   }
 
   #progressed(revision: bigint): void {
-    if (this.#awaited === null) return;
-    if (revision < this.#awaited.revision) {
-      const watch = this.#watch;
-      setTimeout(() => watch?.askProgress(), PROGRESS_PAUSE_MS);
-      return;
-    }
+    if (this.#awaited === null || revision < this.#awaited.revision) return;
     const wasCurrent = this.isCurrent;
     this.#provenMs = this.#awaited.askedMs;
     this.#isCurrent = true;
     this.#awaited = null;
     this.#answered();
     if (!wasCurrent) this.#changed();
+  }
+
+  /** Again and again while it is awaited; the patience for it ends that. */
+  #askProgress(): void {
+    if (this.#question !== null) clearTimeout(this.#question);
+    this.#question = null;
+    if (this.#awaited === null || this.#watch === null) return;
+    this.#watch.askProgress();
+    this.#question = setTimeout(() => this.#askProgress(), PROGRESS_PAUSE_MS);
   }
 
   #restart(reason: string): void {
