@@ -5,7 +5,7 @@
  * Must never turn an error into a success, nor try anything again.
  */
 import fs from 'node:fs';
-import { trimSync, tryLock } from 'fs-native-extensions';
+import { swapSync, trimSync, tryLock } from 'fs-native-extensions';
 import { assert } from '../../core/assert.ts';
 import { type Disk, type DiskDone, DiskError, type DiskFile, type DiskLock, type DiskSpace } from '../replica/store/disk.ts';
 
@@ -16,7 +16,7 @@ export const CALLS_WAITING_MAX = 65_536;
 
 const PROBE = 'reflink-probe';
 const PROBE_BYTES = 4096;
-/** How file systems say that they cannot punch a hole or share blocks. */
+/** How file systems say that they cannot punch a hole, share blocks or swap names. */
 const UNSUPPORTED: readonly string[] = ['EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EINVAL', 'EXDEV', 'ENOTTY', 'ENODEV'];
 
 const codeOf = (error: unknown): string | null =>
@@ -149,6 +149,16 @@ export class RealDisk implements Disk {
 
   rename(from: string, to: string): void {
     attempt('rename', from, () => fs.renameSync(from, to));
+  }
+
+  exchange(one: string, other: string): boolean {
+    try {
+      swapSync(one, other);
+      return true;
+    } catch (error) {
+      if (UNSUPPORTED.includes(codeOf(error) ?? '')) return false;
+      throw toDiskError(error, 'exchange', one);
+    }
   }
 
   removeFile(path: string, done: DiskDone): void {

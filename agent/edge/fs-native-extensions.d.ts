@@ -4,4 +4,6 @@ declare module 'fs-native-extensions' {
   export function tryLock(descriptor: number): boolean;
   /** Punches a hole; the size stays. */
   export function trimSync(descriptor: number, offsetBytes: number, lengthBytes: number): void;
+  /** Two paths swap what they stand for, in one step. */
+  export function swapSync(one: string, other: string): void;
 }

@@ -9,7 +9,7 @@ import { writeFully } from './diskFile.ts';
 import { DATA_FILE, INTENTS_FILE, META_FILE, STAMPS_FILE } from './files.ts';
 import { inOrder, now, type Step, type StepDone } from './inOrder.ts';
 import { intentBytes } from './intentLog.ts';
-import { type NewReplica, newMeta } from './meta.ts';
+import { NEXT_META_FILE, type NewReplica, newMeta } from './meta.ts';
 import type { PagedFileName } from './page.ts';
 import { formatPagedFile } from './pagedFile.ts';
 import { encodeRecord } from './record.ts';
@@ -47,6 +47,7 @@ export function createReplica(disk: Disk, replicas: string, replica: NewReplica,
     paged(INTENTS_FILE, intentBytes(extents)),
     paged(STAMPS_FILE, stampBytes(extents)),
     makeFile(disk, `${creating}/${META_FILE}`, (file) => writeFully(file, [meta], meta.length, 0)),
+    makeFile(disk, `${creating}/${NEXT_META_FILE}`, (file) => writeFully(file, [meta], meta.length, 0)),
     // The names must be durable before the directory's own is: a replica that is there is whole.
     (next) => disk.syncDirectory(creating, next),
     // A crash after it: the directory under either name, complete.

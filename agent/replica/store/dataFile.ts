@@ -4,11 +4,11 @@
  */
 import { assert } from '../../../core/assert.ts';
 import { type Done, IoError } from '../../ports.ts';
-import { type Disk, DiskError, type DiskFile } from './disk.ts';
+import type { Disk, DiskFile } from './disk.ts';
 import { readFully, writeFully } from './diskFile.ts';
 import { toIoError } from './errors.ts';
 import { SharedSync } from './sharedSync.ts';
-import { formatBytes } from './units.ts';
+import { withSpaceLeft } from './space.ts';
 
 /** Zeroes are written out of one buffer of this size. */
 const ZERO_BYTES = 256 * 1024;
@@ -83,22 +83,8 @@ export class DataFile {
     }
   }
 
-  /** With what is left, when that is what was missing: it is the first thing that anybody asks. */
   #explain(error: unknown, attempted: string): IoError {
-    const explained = toIoError(error, attempted);
-    if (explained.code !== 'noSpace') return explained;
-    const space = spaceLeft(this.#disk, this.#file.path);
-    return new IoError('noSpace', `${explained.message}${space}`, { cause: error });
-  }
-}
-
-function spaceLeft(disk: Disk, path: string): string {
-  try {
-    const { capacityBytes, usedBytes } = disk.space(path);
-    return `; ${formatBytes(capacityBytes - usedBytes)} of ${formatBytes(capacityBytes)} are free`;
-  } catch (error) {
-    if (!(error instanceof DiskError)) throw error;
-    return `; how much is free cannot be told: ${error.message}`;
+    return withSpaceLeft(this.#disk, this.#file.path, toIoError(error, attempted));
   }
 }
 

@@ -6,10 +6,12 @@
  * has called back. Synchronous methods throw DiskError; asynchronous ones call back exactly once and never from within the call itself.
  */
 
+import { StorageError } from './storageError.ts';
+
 /** Smallest piece that a disk writes whole: after a power loss each one is as it was, or as it was last written, never a mix. */
 export const SECTOR_BYTES = 512;
 
-export class DiskError extends Error {
+export class DiskError extends StorageError {
   override readonly name = 'DiskError';
   /** As the system calls it: `EIO`, `ENOSPC`, `ENOENT`. */
   readonly code: string;
@@ -62,6 +64,8 @@ export interface Disk {
   list(path: string): string[];
   /** Within one directory; replaces a file of that name in one step. */
   rename(from: string, to: string): void;
+  /** Two names of one directory swap what they stand for, in one step. False: the file system cannot, nothing was done. */
+  exchange(one: string, other: string): boolean;
   /** Asynchronous: a large file takes a file system a while. Removing what is not there succeeds. */
   removeFile(path: string, done: DiskDone): void;
   /** An empty one. */

@@ -1,9 +1,10 @@
 /** What goes wrong with a replica's files, as types. Must never hide an error that it does not know. */
 import { IoError, type IoErrorCode } from '../../ports.ts';
 import { DiskError } from './disk.ts';
+import { StorageError } from './storageError.ts';
 
 /** A file of a replica that is missing, cut short, flipped, or of another format or replica. It is not served; its peers have the data. */
-export class DamagedReplica extends Error {
+export class DamagedReplica extends StorageError {
   override readonly name = 'DamagedReplica';
   /** The file's name within the replica's directory. */
   readonly file: string;

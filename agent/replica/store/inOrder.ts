@@ -1,15 +1,13 @@
 /** Steps that follow one another, written as a list, so that every step can say what a crash right after it leaves behind. */
 import { IoError } from '../../ports.ts';
-import { DiskError } from './disk.ts';
-import { DamagedReplica } from './errors.ts';
+import { StorageError } from './storageError.ts';
 
-export type StoreError = IoError | DamagedReplica | DiskError;
+export type StoreError = IoError | StorageError;
 export type StepDone = (error: StoreError | null) => void;
 /** Calls `next` exactly once, at once or later; or throws. */
 export type Step = (next: StepDone) => void;
 
-const isStoreError = (error: unknown): error is StoreError =>
-  error instanceof DiskError || error instanceof IoError || error instanceof DamagedReplica;
+const isStoreError = (error: unknown): error is StoreError => error instanceof StorageError || error instanceof IoError;
 
 /** The first error ends it: no later step runs. */
 export function inOrder(steps: readonly Step[], done: StepDone): void {

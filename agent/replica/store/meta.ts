@@ -12,6 +12,9 @@ import { type Decoded, plainSync, readRecord, replaceRecord, type SyncRunner } f
 
 export const META_FORMAT = 1;
 export const META_FILE = 'meta';
+/** Made with the replica, so that its block is there when the disk is full. */
+export const NEXT_META_FILE = 'meta.next';
+const FAILED_META_FILE = 'meta.failed';
 /** Larger ones would need more memory for their stamps than is reasonable (8 bytes for each MiB). */
 export const REPLICA_BYTES_MAX = 64 * 1024 ** 4;
 
@@ -116,7 +119,7 @@ export class MetaFile {
     assert(meta.replica === replica && meta.volume === volume && meta.sizeBytes === sizeBytes, 'a replica stays what it is');
     assert(parseMeta(meta).problem === null, `a meta that could not be read back: ${parseMeta(meta).problem}`);
     this.#isSaving = true;
-    this.#replace('meta.next', meta, this.#sync, (error) => {
+    this.#replace(NEXT_META_FILE, meta, this.#sync, (error) => {
       this.#isSaving = false;
       if (!error) this.#current = meta;
       done(error);
@@ -124,13 +127,13 @@ export class MetaFile {
   }
 
   /**
-   * Notes that the replica has failed, as best the disk lets it. It does not wait for a save that runs (that one may never end) and uses a
-   * temporary file of its own; the guard ends that save before its rename, so it cannot overwrite this.
+   * Notes that the replica has failed, as best the disk lets it. It does not wait for a save that runs, which may never end, but takes a
+   * temporary file of its own then; the guard ends that save before its rename, so it cannot take this one's place.
    */
   keepFailure(reason: string, done: () => void): void {
     const failed = { ...this.#current, failed: this.#current.failed ?? reason };
     this.#current = failed;
-    this.#replace('meta.failed', failed, plainSync, () => done());
+    this.#replace(this.#isSaving ? FAILED_META_FILE : NEXT_META_FILE, failed, plainSync, () => done());
   }
 
   #replace(temporaryName: string, value: ReplicaMeta, sync: SyncRunner, done: Done): void {

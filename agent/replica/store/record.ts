@@ -60,7 +60,10 @@ export type Replacement = {
   disk: Disk;
   directory: string;
   name: string;
-  /** Written beside and renamed; what a crash leaves of it is overwritten by the next replacement. */
+  /**
+   * Written beside, then the two swap names. So the record before stays under this name, and its blocks serve the next one: a full disk does
+   * not keep a replica from promising an epoch or from saying that it failed. Nobody ever reads it; a crash may leave anything in it.
+   */
   temporaryName: string;
   value: unknown;
   sync: SyncRunner;
@@ -68,6 +71,7 @@ export type Replacement = {
 
 /** Puts a record in the place of the one before; calls back when that is durable. */
 export function replaceRecord({ disk, directory, name, temporaryName, value, sync }: Replacement, done: StepDone): void {
+  const path = `${directory}/${name}`;
   const temporary = `${directory}/${temporaryName}`;
   const bytes = encodeRecord(value);
   assert(bytes.length <= RECORD_BYTES_MAX, `a record of ${bytes.length} bytes`);
@@ -75,13 +79,17 @@ export function replaceRecord({ disk, directory, name, temporaryName, value, syn
   const steps: Step[] = [
     // A crash after it: the old record, and a temporary file that nobody reads.
     now(() => {
-      file = disk.createFile(temporary);
+      file = disk.exists(temporary) ? disk.openFile(temporary) : disk.createFile(temporary);
       writeFully(file, [bytes], bytes.length, 0);
+      file.truncate(bytes.length);
     }),
     // A crash after it: the same. The content has to be durable before the name is, or the name could come to stand for an empty file.
     (next) => sync(`fsync of ${temporary}`, (ended) => file?.syncAll(ended), next),
     // A crash after it: the old record or the new one, each whole.
-    now(() => disk.rename(temporary, `${directory}/${name}`)),
+    now(() => {
+      const isSwapped = disk.exists(path) && disk.exchange(temporary, path);
+      if (!isSwapped) disk.rename(temporary, path);
+    }),
     // A crash after it: the new record.
     (next) => sync(`fsync of ${directory}`, (ended) => disk.syncDirectory(directory, ended), next),
   ];

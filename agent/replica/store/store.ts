@@ -29,6 +29,7 @@ export class FileReplicaStore implements ReplicaStore {
   /** Asynchronous calls that have not been called back yet, and who waits for there to be none. */
   #running = 0;
   #whenIdle: (() => void) | null = null;
+  #closers: Done[] = [];
   /** While a clean runs: what was written or stamped since it began. Its syncs may not cover that. */
   #touchedWhileCleaning: Set<number> | null = null;
 
@@ -156,30 +157,22 @@ export class FileReplicaStore implements ReplicaStore {
     return this.#stamps.mayHaveData(extent);
   }
 
-  /** What runs is waited for. The log keeps what was not cleaned before. */
+  /** What runs is waited for. The log keeps what was not cleaned before. Called again, it calls back when the first one does. */
   close(done: Done): void {
-    this.#stop(() => {
-      const steps: Step[] = [
-        (next) => next(this.#guard.failure),
-        now(() => this.#stamps.write()),
-        (next) => this.#makeDurable(next),
-        (next) => this.#log.makeDurable(next),
-        // A crash until here: the replica was not closed, and is suspect if it was the power. After it: it was, and all of it is durable.
-        (next) => this.#meta.save({ ...this.meta, openBootId: null }, next),
-      ];
-      inOrder(steps, (error) => {
-        this.#closeFiles();
-        done(error && toIoError(error, 'closing the replica'));
-      });
-    });
+    const steps: Step[] = [
+      (next) => next(this.#guard.failure),
+      now(() => this.#stamps.write()),
+      (next) => this.#makeDurable(next),
+      (next) => this.#log.makeDurable(next),
+      // A crash until here: the replica was not closed, and is suspect if it was the power. After it: it was, and all of it is durable.
+      (next) => this.#meta.save({ ...this.meta, openBootId: null }, next),
+    ];
+    this.#stop(steps, done);
   }
 
   /** Closes the files of a replica that is not wanted any more: nothing is made durable. */
   discard(done: () => void): void {
-    this.#stop(() => {
-      this.#closeFiles();
-      done();
-    });
+    this.#stop([], () => done());
   }
 
   #noteBoot(bootId: string, next: StepDone): void {
@@ -222,10 +215,18 @@ export class FileReplicaStore implements ReplicaStore {
     };
   }
 
-  #stop(whenIdle: () => void): void {
-    assert(this.#state === 'open', 'a replica is closed once');
+  #stop(lastSteps: readonly Step[], done: Done): void {
+    if (this.#state === 'closed') return done(null);
+    this.#closers.push(done);
+    if (this.#state === 'closing') return;
     this.#state = 'closing';
-    this.#whenIdle = whenIdle;
+    this.#whenIdle = () =>
+      inOrder(lastSteps, (error) => {
+        this.#closeFiles();
+        const closers = this.#closers;
+        this.#closers = [];
+        for (const closer of closers) closer(error && toIoError(error, 'closing the replica'));
+      });
     this.#checkIdle();
   }
 

@@ -1,0 +1,185 @@
+/**
+ * What a simulated disk holds: files by sector and directories by name, each with what is durable and what is only in the cache. A power loss
+ * takes any subset of what no sync has covered: of a file any sectors, each to any state it was in since; of a directory the last changes.
+ */
+import { SECTOR_BYTES } from '../../agent/replica/store/disk.ts';
+import type { Random } from '../../core/random.ts';
+
+/** What a power loss takes of what no sync has covered. */
+export type Loss = 'everything' | 'nothing' | Random;
+
+/** States of a sector between two syncs that are kept for a power loss to choose from; the oldest go first. */
+const VERSIONS_MAX = 4;
+const ZEROES = new Uint8Array(SECTOR_BYTES);
+
+type Version = { sequence: number; bytes: Uint8Array };
+type Sector = { durable: Uint8Array; cached: Uint8Array; pending: Version[] };
+
+/** Numbers every change, so that a sync can tell what came before it. */
+export type Sequence = { last: number };
+
+export class SimulatedInode {
+  sizeBytes = 0;
+  readonly #sequence: Sequence;
+  readonly #sectors = new Map<number, Sector>();
+  readonly #dirty = new Set<number>();
+  #durableSizeBytes = 0;
+  #syncing = 0;
+
+  constructor(sequence: Sequence) {
+    this.#sequence = sequence;
+  }
+
+  get usedBytes(): number {
+    return this.#sectors.size * SECTOR_BYTES;
+  }
+
+  read(target: Uint8Array, offsetBytes: number): number {
+    const length = Math.max(0, Math.min(target.length, this.sizeBytes - offsetBytes));
+    this.#each(offsetBytes, length, (index, start, end, at) => {
+      const cached = this.#sectors.get(index)?.cached ?? ZEROES;
+      target.set(cached.subarray(start, end), at);
+    });
+    return length;
+  }
+
+  write(source: Uint8Array, offsetBytes: number): void {
+    this.#each(offsetBytes, source.length, (index, start, end, at) => {
+      const bytes = Uint8Array.from(this.#sectors.get(index)?.cached ?? ZEROES);
+      bytes.set(source.subarray(at, at + end - start), start);
+      this.#put(index, bytes);
+    });
+    this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + source.length);
+  }
+
+  /** Only sectors that were ever written can hold anything else. */
+  zero(offsetBytes: number, lengthBytes: number): void {
+    const end = offsetBytes + lengthBytes;
+    for (const [index, sector] of this.#sectors) {
+      const from = Math.max(0, offsetBytes - index * SECTOR_BYTES);
+      const to = Math.min(SECTOR_BYTES, end - index * SECTOR_BYTES);
+      if (from < to) this.#put(index, Uint8Array.from(sector.cached).fill(0, from, to));
+    }
+  }
+
+  truncate(sizeBytes: number): void {
+    if (sizeBytes < this.sizeBytes) this.zero(sizeBytes, this.sizeBytes - sizeBytes);
+    this.sizeBytes = sizeBytes;
+  }
+
+  /** What a sync that begins now covers; call it with whether that sync succeeded. */
+  beginSync(): (succeeded: boolean) => void {
+    const upTo = this.#sequence.last;
+    const { sizeBytes } = this;
+    this.#syncing++;
+    return (succeeded) => {
+      this.#syncing--;
+      for (const index of this.#dirty) this.#settle(index, upTo, succeeded);
+      if (succeeded) this.#durableSizeBytes = sizeBytes;
+    };
+  }
+
+  afterPowerLoss(loss: Loss, sequence: Sequence): SimulatedInode {
+    const found = new SimulatedInode(sequence);
+    found.sizeBytes = choose(loss, [this.#durableSizeBytes, this.sizeBytes]);
+    found.#durableSizeBytes = found.sizeBytes;
+    for (const [index, sector] of this.#sectors) {
+      if (index * SECTOR_BYTES >= found.sizeBytes) continue;
+      const bytes = choose(loss, [sector.durable, ...sector.pending.map((version) => version.bytes)]);
+      found.#sectors.set(index, { durable: bytes, cached: bytes, pending: [] });
+    }
+    return found;
+  }
+
+  /** A failed sync marks what it covered clean: it is still in the cache, and no later sync writes it. */
+  #settle(index: number, upTo: number, succeeded: boolean): void {
+    const sector = this.#sectors.get(index);
+    if (!sector) return;
+    const covered = sector.pending.filter((version) => version.sequence <= upTo).at(-1);
+    if (covered && succeeded) sector.durable = covered.bytes;
+    sector.pending = sector.pending.filter((version) => version.sequence > upTo);
+    if (sector.pending.length === 0) this.#dirty.delete(index);
+  }
+
+  #put(index: number, bytes: Uint8Array): void {
+    let sector = this.#sectors.get(index);
+    if (!sector) {
+      sector = { durable: ZEROES, cached: ZEROES, pending: [] };
+      this.#sectors.set(index, sector);
+    }
+    sector.cached = bytes;
+    sector.pending.push({ sequence: ++this.#sequence.last, bytes });
+    // While a sync runs, the version that it makes durable must not be forgotten.
+    if (sector.pending.length > VERSIONS_MAX && this.#syncing === 0) sector.pending.shift();
+    this.#dirty.add(index);
+  }
+
+  #each(offsetBytes: number, lengthBytes: number, visit: (index: number, start: number, end: number, at: number) => void): void {
+    for (let at = 0; at < lengthBytes; ) {
+      const position = offsetBytes + at;
+      const start = position % SECTOR_BYTES;
+      const end = Math.min(SECTOR_BYTES, start + lengthBytes - at);
+      visit(Math.floor(position / SECTOR_BYTES), start, end, at);
+      at += end - start;
+    }
+  }
+}
+
+export type SimulatedNode = SimulatedInode | SimulatedDirectory;
+type Names = Map<string, SimulatedNode>;
+
+export class SimulatedDirectory {
+  readonly names: Names = new Map();
+  readonly #sequence: Sequence;
+  #durable: Names = new Map();
+  #pending: { sequence: number; apply: (names: Names) => void }[] = [];
+
+  constructor(sequence: Sequence) {
+    this.#sequence = sequence;
+  }
+
+  change(apply: (names: Names) => void): void {
+    apply(this.names);
+    this.#pending.push({ sequence: ++this.#sequence.last, apply });
+  }
+
+  beginSync(): (succeeded: boolean) => void {
+    const upTo = this.#sequence.last;
+    return (succeeded) => {
+      if (!succeeded) return;
+      for (const { sequence, apply } of this.#pending) if (sequence <= upTo) apply(this.#durable);
+      this.#pending = this.#pending.filter(({ sequence }) => sequence > upTo);
+    };
+  }
+
+  /** Changes are kept in their order, as a journal does: some of the first survive, the others do not. */
+  afterPowerLoss(loss: Loss, sequence: Sequence): SimulatedDirectory {
+    const kept = choose(
+      loss,
+      Array.from({ length: this.#pending.length + 1 }, (_, count) => count),
+    );
+    const names: Names = new Map(this.#durable);
+    for (const { apply } of this.#pending.slice(0, kept)) apply(names);
+    const found = new SimulatedDirectory(sequence);
+    for (const [name, node] of names) {
+      const survivor = node.afterPowerLoss(loss, sequence);
+      found.names.set(name, survivor);
+      found.#durable.set(name, survivor);
+    }
+    return found;
+  }
+
+  get usedBytes(): number {
+    let bytes = 0;
+    for (const node of this.names.values()) bytes += node.usedBytes;
+    return bytes;
+  }
+}
+
+/** From the oldest, durable state to the newest, cached one. A sector whose sync failed is in the cache only and is not among them. */
+function choose<State>(loss: Loss, states: readonly State[]): State {
+  const index = loss === 'everything' ? 0 : loss === 'nothing' ? states.length - 1 : Math.floor(loss.unit() * states.length);
+  const state = states[index];
+  if (state === undefined) throw new Error('a state was to be chosen out of none');
+  return state;
+}
