@@ -72,9 +72,11 @@ export class TaskRun {
   }
 
   #step(): void {
-    if (this.#isBusy || this.#state === 'over' || this.#environment.clock.monotonicMs() < this.#notBeforeMs) return;
+    if (this.#isBusy || this.#environment.clock.monotonicMs() < this.#notBeforeMs) return;
     this.#isBusy = true;
     switch (this.#state) {
+      case 'over':
+        return;
       case 'claiming':
         return this.#claimIt();
       case 'checking':
