@@ -27,6 +27,8 @@ export class ScriptedStore implements Store {
   #late: (() => void)[] = [];
   #held: (() => void)[] = [];
   #revision = 1;
+  /** How often all leases ended: what was to be put under one of before can no longer land, as in etcd. */
+  #leaseEnds = 0;
 
   async get(key: string): Promise<Entry | null> {
     await nextMacrotask();
@@ -45,7 +47,8 @@ export class ScriptedStore implements Store {
     this.asked.push(changes);
     if (fault === 'held') await new Promise<void>((resolve) => this.#held.push(resolve));
     else await nextMacrotask();
-    if (fault === 'late') this.#late.push(() => void this.#land(conditions, changes));
+    const leaseEnds = this.#leaseEnds;
+    if (fault === 'late') this.#late.push(() => this.#landLate(conditions, changes, leaseEnds));
     if (fault === 'lostBefore' || fault === 'late') throw unavailable('commit');
     const outcome = this.#land(conditions, changes);
     if (fault === 'lostAfter') throw unavailable('commit');
@@ -103,6 +106,7 @@ export class ScriptedStore implements Store {
 
   /** All that was put under a lease goes. */
   expireLeases(): void {
+    this.#leaseEnds++;
     for (const [key, { leased }] of this.#entries) if (leased) this.delete(key);
   }
 
@@ -115,6 +119,11 @@ export class ScriptedStore implements Store {
     if (this.failingReads === 0) return;
     this.failingReads--;
     throw unavailable(attempted);
+  }
+
+  #landLate(conditions: readonly Condition[], changes: readonly Change[], leaseEnds: number): void {
+    const isLeased = changes.some((change) => 'put' in change && change.leased);
+    if (!isLeased || leaseEnds === this.#leaseEnds) this.#land(conditions, changes);
   }
 
   #land(conditions: readonly Condition[], changes: readonly Change[]): Outcome {

@@ -1,0 +1,371 @@
+/** From pointers to configs to replicas and primaries, over a scripted store and fake engines. */
+import { expect } from 'chai';
+import { AddressBook } from '../../../../agent/control/addressBook.ts';
+import { CallSlots } from '../../../../agent/control/calls.ts';
+import type { PrimaryEnd } from '../../../../agent/control/engines.ts';
+import { ServingReports } from '../../../../agent/control/servingReports.ts';
+import { Volumes } from '../../../../agent/control/volumes.ts';
+import type { VolumeConfig } from '../../../../core/config.ts';
+import { keysOf } from '../../../../core/keys.ts';
+import { silentLog } from '../../../../core/log.ts';
+import type { ServingReport } from '../../../../core/machine.ts';
+import { DEFAULT_SETTINGS } from '../../../../core/settings.ts';
+import { configWith, INSTANCE, OTHER_INSTANCE, UID } from '../../../support/configs.ts';
+import { FakePrimary, FakeSockets } from '../../../support/fakeEngines.ts';
+import { ManualClock } from '../../../support/manualClock.ts';
+import { atRest, ScriptedLease, ScriptedStore } from '../../../support/scriptedStore.ts';
+
+const keys = keysOf('test');
+const NODE = 'node-a';
+
+class Node {
+  readonly store = new ScriptedStore();
+  readonly lease = new ScriptedLease();
+  readonly clock = new ManualClock();
+  readonly sockets = new FakeSockets();
+  readonly primaries: FakePrimary[] = [];
+  readonly ends: PrimaryEnd[] = [];
+  readonly toReplicas: VolumeConfig[] = [];
+  readonly reports: ServingReports;
+  readonly volumes: Volumes;
+
+  constructor() {
+    const { store, clock, lease } = this;
+    const slots = new CallSlots();
+    this.reports = new ServingReports({ store, lease, clock, slots, keys, instance: INSTANCE });
+    this.volumes = new Volumes({
+      store,
+      keys,
+      slots,
+      clock,
+      log: silentLog,
+      node: NODE,
+      toReplicas: (config) => this.toReplicas.push(config),
+      environment: {
+        node: NODE,
+        instance: INSTANCE,
+        runDirectory: '/run/holdfast',
+        settings: () => DEFAULT_SETTINGS,
+        makePrimary: (options) => {
+          const primary = new FakePrimary(options);
+          this.primaries.push(primary);
+          return primary;
+        },
+        connect: () => {
+          throw new Error('no fake primary connects');
+        },
+        listen: this.sockets.listen,
+        clock,
+        log: silentLog,
+        reports: this.reports,
+        ended: (why) => this.ends.push(why),
+      },
+    });
+  }
+
+  /** As the leader writes it: config and pointers together. */
+  write(config: VolumeConfig, nodes: string[] = [NODE]): void {
+    this.store.put(keys.volume(config.uid), config);
+    for (const node of nodes) this.store.put(keys.pointer(node, config.uid), String(config.version));
+  }
+
+  async run(forMs = 500): Promise<void> {
+    for (let spentMs = 0; spentMs < forMs; spentMs += 50) {
+      await atRest();
+      this.clock.advance(50);
+      this.volumes.tick(this.clock.nowMs);
+      this.reports.tick();
+    }
+    await atRest();
+  }
+
+  get report(): ServingReport | null {
+    return this.store.json(keys.servingOf(UID));
+  }
+}
+
+const HERE = configWith();
+const NOBODY = configWith({ primary: null });
+const ELSEWHERE = configWith({ version: 4, epoch: 2, primary: { node: 'node-b', instance: OTHER_INSTANCE, mode: 'serve' } });
+
+describe('the volumes of a node', () => {
+  it('a config that names nobody goes to the replicas and starts no primary', async () => {
+    const node = new Node();
+    node.write(NOBODY);
+    await node.run();
+    expect(node.toReplicas).to.deep.equal([NOBODY]);
+    expect(node.primaries).to.deep.equal([]);
+  });
+
+  it('a config that names this process starts a primary, once, after the replicas have heard of it', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run(20_000);
+    expect(node.primaries.length).to.equal(1);
+    expect(node.primaries[0]?.options.config).to.deep.equal(HERE);
+    expect(node.toReplicas).to.deep.equal([HERE]);
+    expect(node.volumes.primaries).to.equal(1);
+  });
+
+  it('a config that names a former process of this node starts none', async () => {
+    const node = new Node();
+    node.write(configWith({ primary: { node: NODE, instance: OTHER_INSTANCE, mode: 'serve' } }));
+    await node.run();
+    expect(node.primaries).to.deep.equal([]);
+  });
+
+  it('opens the socket when told, says so in the report, and takes both back when it is let go', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    const [primary] = node.primaries;
+    primary?.options.events.socket(true);
+    await node.run(3_000);
+    expect(node.report).to.include({ socket: '/run/holdfast/pgdata.sock', epoch: 1, state: 'serving', node: NODE, instance: INSTANCE });
+    node.volumes.letGo();
+    expect(primary?.hasLetGo).to.equal(true);
+    primary?.options.events.socket(false);
+    primary?.release();
+    await node.run(3_000);
+    node.sockets.servers[0]?.lastConnectionLeft();
+    await node.run();
+    expect(node.ends).to.deep.equal(['released']);
+    expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['closed']);
+    expect(node.report).to.equal(null);
+    expect(node.store.json<VolumeConfig>(keys.volume(UID))?.primary).to.equal(null);
+    expect(node.volumes.primaries).to.equal(0);
+  });
+
+  it('a fenced primary loses its socket without a word, and leaves the report of the newer one alone', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.primaries[0]?.options.events.socket(true);
+    await node.run(3_000);
+    const newer = { ...node.report, node: 'node-b', instance: OTHER_INSTANCE, epoch: 2 };
+    node.store.put(keys.servingOf(UID), newer);
+    node.write(ELSEWHERE);
+    await node.run(3_000);
+    expect(node.ends).to.deep.equal(['fenced']);
+    expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['dropped']);
+    expect(node.report).to.deep.equal(newer);
+  });
+
+  it('a zombie does not write its report over that of a later epoch, nor does its end delete it', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    const newer = { uid: UID, node: 'node-b', instance: OTHER_INSTANCE, epoch: 2 };
+    node.store.put(keys.servingOf(UID), newer);
+    node.primaries[0]?.options.events.reportChanged();
+    await node.run(5_000);
+    expect(node.report).to.deep.equal(newer);
+    node.primaries[0]?.end('fenced');
+    await node.run(5_000);
+    expect(node.report).to.deep.equal(newer);
+  });
+
+  it('the report of an earlier epoch is replaced', async () => {
+    const node = new Node();
+    node.store.put(keys.servingOf(UID), { uid: UID, node: 'node-b', instance: OTHER_INSTANCE, epoch: 0 });
+    node.write(HERE);
+    await node.run(3_000);
+    expect(node.report).to.include({ epoch: 1, instance: INSTANCE });
+  });
+
+  it('a report is written at most once a second however often it changes', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run(2_000);
+    const before = node.store.asked.length;
+    for (let round = 0; round < 100; round++) {
+      const [primary] = node.primaries;
+      if (primary) primary.state = { state: round % 2 ? 'serving' : 'stalled', reason: `round ${round}`, replicas: [] };
+      primary?.options.events.reportChanged();
+      await node.run(50);
+    }
+    expect(node.store.asked.length - before).to.be.within(4, 6);
+  });
+
+  it('after a new lease the report stands again', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run(3_000);
+    node.lease.isAlive = false;
+    node.store.expireLeases();
+    await node.run(3_000);
+    expect(node.report).to.equal(null);
+    node.lease.grant();
+    await node.run(1_000);
+    expect(node.report).to.include({ epoch: 1 });
+  });
+
+  it('is promoted again after it was fenced: a second primary, of the later epoch', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    const again = configWith({ version: 5, epoch: 3 });
+    node.write(ELSEWHERE);
+    node.write(again);
+    await node.run();
+    expect(node.primaries.map(({ options }) => options.config.epoch)).to.deep.equal([1, 3]);
+    expect(node.volumes.primaries).to.equal(1);
+  });
+
+  it('is never started again for an epoch in which it has ended, whatever is read', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.primaries[0]?.end('lost');
+    node.write(configWith({ version: 4 }));
+    await node.run(20_000);
+    expect(node.primaries.length).to.equal(1);
+    expect(node.volumes.primaries).to.equal(0);
+  });
+
+  it('an earlier version than was seen changes nothing (etcd was restored, or an answer overtaken)', async () => {
+    const node = new Node();
+    node.write(ELSEWHERE);
+    await node.run();
+    node.write(HERE);
+    await node.run(20_000);
+    expect(node.primaries).to.deep.equal([]);
+    expect(node.toReplicas).to.deep.equal([ELSEWHERE]);
+  });
+
+  it('a config that cannot be read changes nothing, the next good one does', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    for (const bad of ['{', '{"uid":"x"}', JSON.stringify({ ...HERE, version: 4, fence: true })]) {
+      node.store.put(keys.volume(UID), bad);
+      node.store.put(keys.pointer(NODE, UID), '4');
+      await node.run(2_000);
+    }
+    expect(node.volumes.primaries).to.equal(1);
+    node.write({ ...ELSEWHERE, version: 5 });
+    await node.run(7_000);
+    expect(node.ends).to.deep.equal(['fenced']);
+  });
+
+  it('a deleted volume ends its primary at once, and never comes back', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.primaries[0]?.options.events.socket(true);
+    await node.run();
+    node.store.delete(keys.volume(UID));
+    node.store.delete(keys.pointer(NODE, UID));
+    await node.run(3_000);
+    expect(node.ends).to.deep.equal(['lost']);
+    expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['dropped']);
+    expect(node.report).to.equal(null);
+  });
+
+  it('what the watch misses, the listing finds', async () => {
+    const node = new Node();
+    await node.run();
+    node.store.viewsAreHeld = true;
+    node.write(HERE);
+    await node.run(4_000);
+    expect(node.primaries.length).to.equal(0);
+    await node.run(2_000);
+    expect(node.primaries.length).to.equal(1);
+    node.store.put(keys.volume(UID), ELSEWHERE);
+    node.store.delete(keys.pointer(NODE, UID));
+    await node.run(6_000);
+    expect(node.ends).to.deep.equal(['fenced']);
+  });
+
+  it('reads without an answer are tried again', async () => {
+    const node = new Node();
+    node.store.failingReads = 4;
+    node.write(HERE);
+    await node.run(5_000);
+    expect(node.primaries.length).to.equal(1);
+  });
+
+  it('a recheck reads the config again, and many in a moment read it once', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.store.viewsAreHeld = true;
+    node.store.put(keys.volume(UID), ELSEWHERE);
+    for (let time = 0; time < 50; time++) node.primaries[0]?.options.configPort.recheck();
+    await node.run(200);
+    expect(node.ends).to.deep.equal(['fenced']);
+  });
+
+  it('its own change is told to it and to the replicas', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    const next = { ...HERE, version: HERE.version + 1, minInSync: 1 };
+    node.primaries[0]?.options.configPort.propose(HERE, next);
+    await node.run();
+    expect(node.primaries[0]?.observed).to.deep.equal([next]);
+    expect(node.toReplicas).to.deep.equal([HERE, next]);
+  });
+
+  it('while the agent stops no primary is started', async () => {
+    const node = new Node();
+    node.volumes.letGo();
+    node.write(HERE);
+    await node.run();
+    expect(node.primaries).to.deep.equal([]);
+  });
+
+  it('stopped at once, nobody is answered any more', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.primaries[0]?.options.events.socket(true);
+    await node.run();
+    node.volumes.stop('the agent is stopping');
+    expect(node.primaries[0]?.isEnded).to.equal(true);
+    expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['dropped']);
+  });
+});
+
+describe('the address book', () => {
+  const machine = (address: string) => ({
+    node: 'node-b',
+    instance: OTHER_INSTANCE,
+    bootId: 'b',
+    addresses: { replication: address, http: '' },
+  });
+
+  function setUp() {
+    const store = new ScriptedStore();
+    const clock = new ManualClock();
+    return { store, clock, book: new AddressBook({ store, keys, clock, slots: new CallSlots() }) };
+  }
+
+  it('reads a node when it is asked for, follows its changes, and keeps the last address when its key goes', async () => {
+    const { store, clock, book } = setUp();
+    const resolve = async () => {
+      book.resolve('node-b');
+      await atRest();
+      clock.advance(1_500);
+      return book.resolve('node-b');
+    };
+    expect(await resolve()).to.equal(null);
+    store.put(keys.machine('node-b'), machine('10.0.0.2:9442'));
+    expect(await resolve()).to.deep.equal({ host: '10.0.0.2', port: 9442 });
+    store.put(keys.machine('node-b'), machine('[fd00::2]:9443'));
+    expect(await resolve()).to.deep.equal({ host: 'fd00::2', port: 9443 });
+    store.delete(keys.machine('node-b'));
+    expect(await resolve()).to.deep.equal({ host: 'fd00::2', port: 9443 });
+  });
+
+  for (const bad of ['', 'node-b', '10.0.0.2:0', '10.0.0.2:65536', ':9442', 'fd00::2:9443']) {
+    it(`does not dial ${JSON.stringify(bad)}`, async () => {
+      const { store, clock, book } = setUp();
+      store.put(keys.machine('node-b'), machine(bad));
+      book.resolve('node-b');
+      await atRest();
+      clock.advance(1_500);
+      expect(book.resolve('node-b')).to.equal(null);
+    });
+  }
+});
