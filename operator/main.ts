@@ -47,7 +47,7 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
   };
 }
 
-await runProgram('holdfast-operator', async ({ environment, log, fail }) => {
+await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environment, log, fail }) => {
   const { parameters, agents, limits } = operatorSettings(environment, (path) => readFileSync(path, 'utf8'));
   log.setLevel(parameters.logLevel);
   const identity = `${parameters.name}_${systemRandom.hex(ID_BYTES)}`;
@@ -98,7 +98,7 @@ await runProgram('holdfast-operator', async ({ environment, log, fail }) => {
     {
       listen: parameters.httpListen,
       certificates,
-      registry: metrics.registry,
+      metrics,
       healthChecks: [],
       readyChecks: [
         { name: 'etcd', run: () => connection.check() },

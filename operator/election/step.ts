@@ -102,7 +102,10 @@ function afterRead(state: ElectionState, record: LeaseRecord | null, nowMs: numb
 }
 
 function afterWritten(state: ElectionState, record: LeaseRecord, askedMs: number, nowMs: number, times: ElectionTimes): ElectionStep {
-  const next: ElectionState = { ...observe(state, record, nowMs), role: 'leader', heldUntilMs: askedMs + times.giveUpMs };
+  const heldUntilMs = askedMs + times.giveUpMs;
+  const seen = observe(state, record, nowMs);
+  // An answer that took longer than the time it grants makes nobody a leader.
+  const next: ElectionState = nowMs < heldUntilMs ? { ...seen, role: 'leader', heldUntilMs } : follow(seen);
   return { state: next, action: { kind: 'wait', forMs: times.renewMs } };
 }
 
