@@ -1,4 +1,10 @@
-/** The two ends of a session as ports: TCP with mutual TLS between agents, a queue within one, or the simulator's network. */
+/**
+ * The two ends of a session as ports: TCP with mutual TLS between agents, a queue within one, or the simulator's network. Interfaces only.
+ *
+ * Whose a message is: what was given to `send` never changes any more, neither the message nor a byte of its chunks, for it leaves later and may be heard as
+ * the very same object. Who hears a message may keep it and its chunks, and must not change them either, for others may hear them too; a chunk that is kept
+ * keeps the network's buffer of up to 64 KiB alive. The set in a `changedSet` is the hearer's own.
+ */
 import type { Member, VolumeConfig } from '../../core/config.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
@@ -8,6 +14,7 @@ export interface PrimaryLink {
   send(message: ToReplica): void;
   /** Bytes accepted by `send` and not taken by the network yet. */
   readonly bufferedBytes: number;
+  /** What was sent still leaves, if the network takes it soon. */
   close(): void;
 }
 
@@ -26,11 +33,13 @@ export type Connect = (member: Member, seal: Seal, listener: PrimaryLinkListener
 export interface ReplicaLink {
   /** The peer, as its certificate says: for the log. */
   readonly peer: string;
+  /** After the link has closed, messages are dropped. */
   send(message: FromReplica): void;
+  /** What was sent still leaves, if the network takes it soon: so a refusal arrives. */
   close(reason: string): void;
 }
 
-/** What a replica's end hears after its Seal. Never called from within a method of the link. */
+/** What a replica's end hears after its Seal. Never called from within a method of the link; never after `closed`, nor after the owner called `close`. */
 export interface ReplicaSession {
   message(message: ToReplica): void;
   /** A burst has been handed over: acknowledge it in one. */
