@@ -1,14 +1,19 @@
-/** What every program does around its own work: start or say why not, stop when asked, end when something impossible happened. */
-import type { Environment } from '../core/parameters.ts';
-import type { ProgramLog } from './log.ts';
+/**
+ * What every program does around its own work: start or say why not, stop when asked, end when something impossible happened. The only place
+ * that ends a process. Must never go on after a fault that nobody understood: what is in memory may be wrong, what is on disk is not yet.
+ */
+import { messageOf } from '../core/errors.ts';
+import { ConfigurationError, describeProblems, type Environment } from '../core/parameters.ts';
+import { createLog, type ProgramLog } from './log.ts';
 
 export type Program = {
-  name: string;
-  environment: Environment;
+  /** holdfast-agent. */
+  readonly name: string;
+  readonly environment: Environment;
   /** At level info until `setLevel`. */
-  log: ProgramLog;
+  readonly log: ProgramLog;
   /** A fault that the program cannot go on with: written to the log, then exit with 1. */
-  fail(error: unknown): void;
+  fail(error: unknown): never;
 };
 
 export type Running = {
@@ -16,7 +21,64 @@ export type Running = {
   stop(): Promise<void>;
 };
 
-/** `start` throws ConfigurationError for a bad configuration: all problems are printed, exit with 2. */
-export async function runProgram(_name: string, _start: (program: Program) => Promise<Running>): Promise<void> {
-  throw new Error('not written yet');
+export const EXIT_STOPPED = 0;
+export const EXIT_FAULT = 1;
+export const EXIT_CONFIGURATION = 2;
+/** Shorter than the 30 s that Kubernetes gives a pod. */
+const STOP_MS_MAX = 20_000;
+
+/**
+ * `instance`: which one of its kind, for the log: node-a. `start` throws ConfigurationError for a bad configuration: all problems are printed,
+ * exit with 2. A signal while it still starts ends the process at once: nothing is served yet.
+ */
+export async function runProgram(name: string, instance: string, start: (program: Program) => Promise<Running>): Promise<void> {
+  const log = createLog(name, instance, 'info');
+  const fail = (error: unknown): never => {
+    log.writeLast('program failed', { error });
+    process.exit(EXIT_FAULT);
+  };
+  process.on('uncaughtException', fail);
+  process.on('unhandledRejection', fail);
+  // Who read the log went away: no reason to stop serving.
+  process.stdout.on('error', () => undefined);
+  process.stderr.on('error', () => undefined);
+  try {
+    const running = await start({ name, environment: process.env, log, fail });
+    stopOnSignal(running, log);
+    log.info('program started', { pid: process.pid });
+  } catch (error) {
+    if (!(error instanceof ConfigurationError)) return fail(error);
+    process.stderr.write(`${describeProblems(name, error.problems)}\n`, () => process.exit(EXIT_CONFIGURATION));
+  }
+}
+
+function stopOnSignal(running: Running, log: ProgramLog): void {
+  let isStopping = false;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (isStopping) {
+      log.writeLast('program stopped at once: asked a second time', { signal });
+      process.exit(EXIT_FAULT);
+    }
+    isStopping = true;
+    void stop(running, signal, log);
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}
+
+async function stop(running: Running, signal: NodeJS.Signals, log: ProgramLog): Promise<void> {
+  log.info('program stops', { signal });
+  const bound = setTimeout(() => {
+    log.writeLast(`program did not stop within ${STOP_MS_MAX} ms`);
+    process.exit(EXIT_FAULT);
+  }, STOP_MS_MAX);
+  try {
+    await running.stop();
+  } catch (error) {
+    log.writeLast('program failed to stop', { error, reason: messageOf(error) });
+    process.exit(EXIT_FAULT);
+  }
+  clearTimeout(bound);
+  log.info('program stopped');
+  process.exit(EXIT_STOPPED);
 }
