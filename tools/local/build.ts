@@ -42,7 +42,11 @@ async function checkGo(module: string): Promise<void> {
     if (errorCode(error) === 'ENOENT') {
       throw new LocalClusterError(`Go is needed to build parts of the local cluster, and there is none: ${advice}.`, { cause: error });
     }
-    throw new LocalClusterError(`Go is too old to build parts of the local cluster: ${advice}.`, { cause: error });
+    const details = error instanceof LocalClusterError ? error.details : '';
+    throw new LocalClusterError(`Go is needed to build parts of the local cluster, and the one here refuses (see above): ${advice}.`, {
+      cause: error,
+      details,
+    });
   }
   if (isOlder(found.replace(/^go/, ''), wanted)) {
     throw new LocalClusterError(`Go is too old to build parts of the local cluster (${found}): ${advice}.`);

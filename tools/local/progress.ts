@@ -17,6 +17,8 @@ export type OnProgress = (progress: Progress) => void;
 
 const STEP_COLUMNS = 16;
 const DETAIL_COLUMNS = 62;
+/** Of a terminal that does not tell its width. */
+const COLUMNS_DEFAULT = 79;
 /** How often a line is written of work that goes on, where there is no terminal. */
 const PLAIN_INTERVAL_MS = 15_000;
 /** How often a step that runs is told of again, so that its seconds count. */
@@ -72,7 +74,7 @@ export function printer(stream: NodeJS.WriteStream): OnProgress {
 
 function liveLine(stream: NodeJS.WriteStream): OnProgress {
   return (progress) => {
-    const line = formatLine(progress).slice(0, Math.max(20, stream.columns - 1));
+    const line = formatLine(progress).slice(0, stream.columns > 0 ? stream.columns - 1 : COLUMNS_DEFAULT);
     stream.write(`\r\u001b[2K${line}${progress.state === 'working' ? '' : '\n'}`);
   };
 }

@@ -4,12 +4,12 @@
  */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type Cluster, startCluster } from './cluster.ts';
+import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 import { LocalClusterError } from './errors.ts';
 import { LOCAL_DIRECTORY, NODES_MAX, OPERATORS_MAX } from './layout.ts';
 import type { LocalProcess } from './processes.ts';
 import { formatDuration, printer, printFailure } from './progress.ts';
-import { stopLocked } from './stop.ts';
+import { stopCluster, stopLocked } from './stop.ts';
 
 const NODES_DEFAULT = 3;
 const OPERATORS_DEFAULT = 2;
@@ -26,39 +26,46 @@ function readCount(name: string, fallback: number, max: number): number {
 
 async function up(): Promise<void> {
   const startMs = performance.now();
+  const asked = {
+    nodes: readCount('NODES', NODES_DEFAULT, NODES_MAX),
+    operators: readCount('OPERATORS', OPERATORS_DEFAULT, OPERATORS_MAX),
+  };
   const isNew = !existsSync(LOCAL_DIRECTORY);
-  const nodes = readCount('NODES', NODES_DEFAULT, NODES_MAX);
-  const operators = readCount('OPERATORS', OPERATORS_DEFAULT, OPERATORS_MAX);
   const started: LocalProcess[] = [];
   const interruption = new AbortController();
-  const level = process.env.LOG_LEVEL;
-  const environment: Record<string, string> = level ? { LOG_LEVEL: level } : {};
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.once(signal, () => interruption.abort(signal));
   }
   try {
-    const cluster = await interruptible(
-      interruption.signal,
-      startCluster({
-        directory: LOCAL_DIRECTORY,
-        nodes,
-        operators,
-        nodeOptions: () => ({ environment }),
-        operatorEnvironment: environment,
-        onProgress: printer(process.stderr),
-        signal: interruption.signal,
-        onStarted: (one) => started.push(one),
-        keepRunning: true,
-      }),
-    );
-    tellReady(cluster, started, { nodes, operators, elapsedMs: performance.now() - startMs });
+    const cluster = await interruptible(interruption.signal, startCluster(options(asked, started, interruption.signal)));
+    tellReady(cluster, started, { ...asked, elapsedMs: performance.now() - startMs });
   } catch (error) {
     if (interruption.signal.aborted) {
       await cleanUp(isNew, started);
       process.exit(EXIT_INTERRUPTED);
     }
+    if (started.length > 0) {
+      process.stderr.write('What was started is left as it is, to be looked at: make up tries again, make down stops and removes it.\n\n');
+    } else if (isNew) {
+      await stopCluster(LOCAL_DIRECTORY);
+    }
     throw error;
   }
+}
+
+function options(asked: { nodes: number; operators: number }, started: LocalProcess[], signal: AbortSignal): ClusterOptions {
+  const level = process.env.LOG_LEVEL;
+  const environment: Record<string, string> = level ? { LOG_LEVEL: level } : {};
+  return {
+    ...asked,
+    directory: LOCAL_DIRECTORY,
+    nodeOptions: () => ({ environment }),
+    operatorEnvironment: environment,
+    onProgress: printer(process.stderr),
+    signal,
+    onStarted: (one) => started.push(one),
+    keepRunning: true,
+  };
 }
 
 /** What is interrupted is not waited for: a build may take minutes. It ends with this program. */
@@ -100,8 +107,5 @@ try {
   await up();
 } catch (error) {
   printFailure(error);
-  if (existsSync(LOCAL_DIRECTORY)) {
-    process.stderr.write('What was started is left as it is, to be looked at. make up tries again; make down stops and removes it.\n');
-  }
   process.exitCode = EXIT_FAILED;
 }
