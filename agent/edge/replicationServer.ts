@@ -1,0 +1,116 @@
+/**
+ * The replication port: takes the sessions that primaries open to the replicas here. Must never hand a Seal on whose sender is not the node that the Seal's
+ * config names as primary (unless TLS is off, for benchmarks), and must never let one connection's fault touch another.
+ */
+import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
+import { messageOf } from '../../core/errors.ts';
+import { type Certificates, peerName } from '../../edge/tls.ts';
+import type { ReplicationEvents } from '../replication/events.ts';
+import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
+import type { Accept } from '../replication/link.ts';
+import { IncomingSession, type Proved } from './replicationSession.ts';
+
+export type ReplicationServerOptions = {
+  readonly host: string;
+  /** 0: any that is free. */
+  readonly port: number;
+  /** Null: plain TCP, where nobody proves anything. For benchmarks only. */
+  readonly certificates: Pick<Certificates, 'material' | 'onRenewed'> | null;
+  readonly accept: Accept;
+  readonly events: ReplicationEvents;
+  readonly limits?: Partial<ReplicationLimits>;
+};
+
+const tlsOptions = ({ ca, cert, key }: Certificates['material']): TlsOptions => ({
+  ca,
+  cert,
+  key,
+  minVersion: 'TLSv1.3',
+  requestCert: true,
+  rejectUnauthorized: true,
+});
+
+export class ReplicationServer {
+  readonly #options: ReplicationServerOptions;
+  readonly #limits: ReplicationLimits;
+  readonly #listener: Server;
+  readonly #forgetRenewals: () => void;
+  readonly #sockets = new Set<Socket>();
+
+  /** Resolves when primaries can connect. */
+  static async listen(options: ReplicationServerOptions): Promise<ReplicationServer> {
+    const server = new ReplicationServer(options);
+    await listenOn(server.#listener, options);
+    server.#listener.on('error', (error) => options.events.acceptFailed(error));
+    return server;
+  }
+
+  private constructor(options: ReplicationServerOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const { certificates } = options;
+    if (certificates) {
+      const listener = createTlsServer({ ...tlsOptions(certificates.material), handshakeTimeout: this.#limits.sealTimeoutMs });
+      this.#forgetRenewals = certificates.onRenewed(() => listener.setSecureContext(tlsOptions(certificates.material)));
+      listener.on('secureConnection', (socket) => this.#accept(socket, peerName(socket)));
+      listener.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket));
+      this.#listener = listener;
+    } else {
+      this.#forgetRenewals = () => undefined;
+      this.#listener = createPlainServer((socket) => this.#accept(socket, 'plain'));
+    }
+    this.#listener.maxConnections = this.#limits.connectionsMax;
+    this.#listener.on('connection', (socket: Socket) => this.#track(socket));
+    this.#listener.on('drop', (dropped) => {
+      const message = `more than ${this.#limits.connectionsMax} connections`;
+      options.events.connectionRefused({ peer: dropped?.remoteAddress ?? 'unknown', rule: 'connectionsMax', message });
+    });
+  }
+
+  get port(): number {
+    return (this.#listener.address() as AddressInfo).port;
+  }
+
+  /** Also those that have not proved anything yet. */
+  get connectionCount(): number {
+    return this.#sockets.size;
+  }
+
+  /** Ends every session; resolves when no connection is left. */
+  async close(): Promise<void> {
+    this.#forgetRenewals();
+    const closed = [new Promise<void>((resolve) => this.#listener.close(() => resolve()))];
+    for (const socket of this.#sockets) {
+      closed.push(new Promise((resolve) => socket.once('close', () => resolve())));
+      socket.destroy();
+    }
+    await Promise.all(closed);
+  }
+
+  #track(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+  }
+
+  #accept(socket: Socket, proved: Proved): void {
+    const { accept, events } = this.#options;
+    new IncomingSession({ socket, proved, accept, events, limits: this.#limits });
+  }
+
+  #handshakeFailed(error: Error, socket: TLSSocket): void {
+    const peer = socket.remoteAddress ?? 'unknown';
+    this.#options.events.connectionRefused({ peer, rule: 'handshake', message: messageOf(error) });
+    socket.destroy();
+  }
+}
+
+function listenOn(listener: Server, { host, port }: ReplicationServerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    listener.once('error', reject);
+    listener.listen({ host, port }, () => {
+      listener.off('error', reject);
+      resolve();
+    });
+  });
+}

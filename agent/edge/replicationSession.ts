@@ -1,0 +1,123 @@
+/**
+ * One connection at the replica's end, from its first byte: waits for the Seal, checks whose it is, then carries the session. Must never hand on anything that
+ * breaks a rule of the protocol, nor anything behind it.
+ */
+import type { Socket } from 'node:net';
+import { decoderToReplica } from '../../core/wire/decode.ts';
+import { Encoder } from '../../core/wire/encode.ts';
+import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
+import { formatPeerName, type PeerName } from '../../edge/tls.ts';
+import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
+import type { ReplicationLimits } from '../replication/limits.ts';
+import type { Accept, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
+
+/** What the peer's certificate says; null name: of nobody that we know. `plain`: TLS is off. */
+export type Proved = PeerName | 'plain' | null;
+
+export type IncomingOptions = {
+  readonly socket: Socket;
+  readonly proved: Proved;
+  readonly accept: Accept;
+  readonly events: ReplicationEvents;
+  readonly limits: ReplicationLimits;
+};
+
+const nameOf = (proved: Proved, socket: Socket): string =>
+  proved === null || proved === 'plain' ? (socket.remoteAddress ?? 'unknown') : formatPeerName(proved);
+
+/** greeting --Seal of the peer's own--> open     any --lost, broke a rule, close()--> closed */
+export class IncomingSession implements ReplicaLink, FrameSocketOwner {
+  readonly peer: string;
+  readonly #options: IncomingOptions;
+  readonly #frames: FrameSocket;
+  readonly #decoder = decoderToReplica((message) => this.#heard(message));
+  readonly #sealTimer: NodeJS.Timeout;
+  #state: 'greeting' | 'open' | 'closed' = 'greeting';
+  #encoder: Encoder | null = null;
+  #session: ReplicaSession | null = null;
+
+  constructor(options: IncomingOptions) {
+    const { socket, proved, limits } = options;
+    this.peer = nameOf(proved, socket);
+    this.#options = options;
+    this.#frames = new FrameSocket(socket, limits, this);
+    this.#sealTimer = setTimeout(() => this.#refuse('sealTimeout', `no Seal within ${limits.sealTimeoutMs} ms`), limits.sealTimeoutMs);
+  }
+
+  send(message: FromReplica): void {
+    if (this.#state !== 'open' || !this.#encoder) return;
+    this.#frames.write(this.#encoder.encode(message));
+    if (this.#frames.bufferedBytes > this.#options.limits.unsentBytesMax) this.#overflow();
+  }
+
+  close(reason: string): void {
+    if (this.#state === 'closed') return;
+    this.#frames.close();
+    this.#end(reason);
+  }
+
+  received(chunk: Buffer): void {
+    const violation = this.#decoder.push(chunk);
+    if (violation) this.#refuse(violation.rule, violation.message);
+  }
+
+  burstEnd(): void {
+    if (this.#state === 'open') this.#session?.burstEnd();
+  }
+
+  lost(reason: string): void {
+    if (this.#state === 'closed') return;
+    const session = this.#session;
+    this.#end(reason);
+    session?.closed();
+  }
+
+  #heard(message: ToReplica): void {
+    if (message.type === 'seal') this.#open(message);
+    else this.#session?.message(message);
+  }
+
+  #open(seal: Seal): void {
+    const broken = this.#ruleOfPeer(seal);
+    if (broken) return this.#refuse('peer', broken);
+    clearTimeout(this.#sealTimer);
+    this.#state = 'open';
+    this.#encoder = new Encoder(seal);
+    this.#options.events.connectionOpened(this.peer);
+    this.#session = this.#options.accept(seal, this);
+  }
+
+  #ruleOfPeer(seal: Seal): string | null {
+    const { proved } = this.#options;
+    const node = seal.config.primary?.node;
+    if (proved === 'plain') return null;
+    if (proved?.role === 'agent' && proved.name === node) return null;
+    return `a Seal of primary ${node} from ${proved ? this.peer : 'nobody'}`;
+  }
+
+  #overflow(): void {
+    // Later: the caller is in the middle of sending.
+    const message = `more than ${this.#options.limits.unsentBytesMax} bytes wait to be sent`;
+    process.nextTick(() => this.#refuse('unsentBytesMax', message));
+  }
+
+  /** The peer is told why, once it is known who that is: else its log would say of a wrong certificate or version that the connection broke. */
+  #refuse(rule: ConnectionRule, message: string): void {
+    if (this.#state === 'closed') return;
+    this.#options.events.connectionRefused({ peer: this.peer, rule, message });
+    const offered = this.#decoder.session;
+    if (offered && rule !== 'unsentBytesMax') {
+      this.#frames.write(new Encoder(offered).encode({ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 }));
+      this.#frames.close();
+    } else this.#frames.destroy();
+    this.lost(message);
+  }
+
+  #end(reason: string): void {
+    if (this.#state === 'open') this.#options.events.connectionClosed(this.peer, reason);
+    this.#state = 'closed';
+    clearTimeout(this.#sealTimer);
+    this.#decoder.stop();
+  }
+}
