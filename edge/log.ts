@@ -62,7 +62,11 @@ export function createLog(program: string, name: string, level: LogLevel): Progr
       logger.level = changed;
     },
     writeLast: (message, more = {}) => {
-      writeSync(STANDARD_OUTPUT, `${JSON.stringify(lineOf('error', message, { ...fields, ...more }))}\n`);
+      try {
+        writeSync(STANDARD_OUTPUT, `${JSON.stringify(lineOf('error', message, { ...fields, ...more }))}\n`);
+      } catch {
+        return; // nobody reads any more, and the exit code still tells
+      }
     },
   };
 }

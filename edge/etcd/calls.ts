@@ -16,6 +16,7 @@ const READ_ANSWERS_MISSED_MAX = 1;
 const ATTEMPTS_MAX = 8;
 
 export type CallOptions = { readonly deadline: number };
+type Members = Pick<Endpoints, 'current' | 'answered' | 'failed'>;
 type Run<Answer> = (client: Etcd3, options: CallOptions) => Promise<Answer>;
 
 /** In the cause of what `Calls` throws: what is proven about the outcome. */
@@ -23,10 +24,10 @@ export const causeOf = (error: unknown): Failure | null =>
   error instanceof OperatingError && error.cause !== undefined ? failureOf(error.cause) : null;
 
 export class Calls {
-  readonly #endpoints: Endpoints;
+  readonly #endpoints: Members;
   readonly #observe: (kind: 'read' | 'write', outcome: string, seconds: number) => void;
 
-  constructor(endpoints: Endpoints, metrics: Metrics | null) {
+  constructor(endpoints: Members, metrics: Metrics | null) {
     this.#endpoints = endpoints;
     const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
     const histogram = metrics?.histogram('etcd_call_seconds', 'Calls to etcd, with all attempts', buckets, ['kind', 'outcome']);

@@ -11,6 +11,7 @@ import type { HostPort } from '../../core/parameter-kinds.ts';
 import { systemRandom } from '../../core/random.ts';
 import { type Trace, traceFrom } from '../../core/trace.ts';
 import type { Metrics } from '../metrics.ts';
+import { refusalOf } from '../refusal.ts';
 import type { Certificates } from '../tls.ts';
 import { type Check, checkRoute } from './checks.ts';
 import { answerOf, HttpError } from './errors.ts';
@@ -55,7 +56,13 @@ export async function startHttpServer(options: HttpOptions, log: Log): Promise<H
   };
   const server = createServer({ ...tls, ...limits, ...certificates.material }, createApp(options, log));
   server.maxConnections = CONNECTIONS_MAX;
-  server.on('tlsClientError', (error) => log.debug('handshake failed', { error }));
+  const refused = options.metrics.counter('http_handshakes_refused_total', 'TLS handshakes with the HTTP server that failed, by reason', [
+    'reason',
+  ]);
+  server.on('tlsClientError', (error, socket) => {
+    refused.inc({ reason: refusalOf(error, socket) });
+    log.debug('handshake failed', { remoteAddress: socket.remoteAddress, error });
+  });
   const stopRenewing = certificates.onRenewed(() => server.setSecureContext({ minVersion: 'TLSv1.2', ...certificates.material }));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import { expect } from 'chai';
-import { refusalOf } from '../../../edge/sockets.ts';
+import { refusalOf } from '../../../edge/refusal.ts';
 import { formatPeerName, parsePeerName } from '../../../edge/tls.ts';
 
 describe('the name in a certificate', () => {
