@@ -111,7 +111,10 @@ export class Primary {
     const isMine = config.epoch === this.#epoch && config.primary?.node === node && config.primary.instance === instance;
     if (!isMine) {
       const hasLetGo = config.epoch === this.#epoch && config.primary === null && this.#released;
-      return this.#end(hasLetGo ? 'released' : 'fenced', `epoch ${config.epoch}, version ${config.version}: the primary is another`);
+      const reason = hasLetGo
+        ? 'all is settled, the leases are void'
+        : `epoch ${config.epoch}, version ${config.version}: the primary is another`;
+      return this.#end(hasLetGo ? 'released' : 'fenced', reason);
     }
     // Nothing may be settled or sent between the parts of the change: first all of it, then what follows from it.
     this.#maintaining = true;
@@ -310,7 +313,8 @@ export class Primary {
       if (!isSealed) return;
       this.#become('waiting');
     }
-    if (this.#phase === 'waiting' && this.#clock.monotonicMs() >= this.#earliestStartMs()) this.#become('ready');
+    const mayStart = this.#clock.monotonicMs() >= this.#earliestStartMs() && replication.isLeased();
+    if (this.#phase === 'waiting' && mayStart) this.#become('ready');
     const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve';
     if (wantsSocket === this.#socketOpen) return;
     this.#socketOpen = wantsSocket;
