@@ -64,7 +64,8 @@ export class Agent {
     this.#wake(nowMs);
   }
 
-  async stop(): Promise<void> {
+  /** False: some replicas could not be closed, their files are still open. */
+  async stop(): Promise<boolean> {
     const { log, volumes, replicas, reports, tasks, settings } = this.#parts;
     log.info('stopping: volumes are let go', { primaries: volumes.primaries });
     tasks.stop();
@@ -80,6 +81,7 @@ export class Agent {
     else log.warn('some replicas could not be closed in time');
     volumes.close();
     settings.close();
+    return isClosed;
   }
 
   #measure(nowMs: number): void {

@@ -76,9 +76,9 @@ export class Registration {
     options.lease.onGranted(() => this.#key.granted());
   }
 
-  /** The machine stands in etcd as it is. */
-  get isRegistered(): boolean {
-    return this.#wasRegistered && this.#options.lease.isAlive;
+  /** It stood in etcd once. Whether it still does, others see by its key. */
+  get wasRegistered(): boolean {
+    return this.#wasRegistered;
   }
 
   tick(): void {
@@ -96,11 +96,6 @@ export class Registration {
     if (this.#wasRegistered || !this.#key.isSettled) return;
     this.#wasRegistered = true;
     this.#options.log.info('machine registered', { node: this.#identity.node, instance: this.#identity.instance });
-  }
-
-  /** Looks at everything at the next tick: something happened that others should hear of now. */
-  changed(): void {
-    this.#lookedAtMs = Number.NEGATIVE_INFINITY;
   }
 
   /**

@@ -45,7 +45,6 @@ export type ReplicasOptions = {
   /** A member of which volume's config a replica is, as far as configs were seen. */
   volumeOf: (replica: ReplicaId) => VolumeUid | null;
   protocolError: (rule: string) => void;
-  changed: () => void;
 };
 
 type Held = {
@@ -152,7 +151,6 @@ export class Replicas {
       held.isBeingRemoved = false;
       held.failure = `it could not be removed: ${problem}`;
     }
-    this.#options.changed();
     return problem;
   }
 
@@ -164,7 +162,7 @@ export class Replicas {
   }
 
   #serve(pool: PoolPort, store: ReplicaStore, initialLeaseMs: number): void {
-    const { makeReplica, clock, configOf, changed } = this.#options;
+    const { makeReplica, clock, configOf } = this.#options;
     const { replica, volume, failed } = store.meta;
     const log = this.#options.log.child({ replica, volume });
     const held: Held = { pool, replica, volume, engine: null, failure: failed, isBeingRemoved: false };
@@ -186,13 +184,11 @@ export class Replicas {
     if (failed !== null) log.error('replica is not served', { reason: failed });
     const config = configOf(volume);
     if (config !== null) held.engine.observe(config);
-    changed();
   }
 
   #damaged(pool: PoolPort, replica: ReplicaId, volume: VolumeUid | null, damage: string): void {
     this.#held.set(replica, { pool, replica, volume, engine: null, failure: damage, isBeingRemoved: false });
     this.#options.log.error('replica is damaged and not served', { replica, reason: damage, pool: pool.name });
-    this.#options.changed();
   }
 
   /** While it runs: the disk under it failed, and nothing else on it is to be trusted with more. */
@@ -200,7 +196,6 @@ export class Replicas {
     held.failure = reason;
     held.pool.quarantine(reason);
     this.#options.log.error('replica failed', { replica: held.replica, volume: held.volume ?? '', reason, pool: held.pool.name });
-    this.#options.changed();
   }
 }
 

@@ -1,12 +1,20 @@
 /** What only this machine can tell: its boot, its directories. Must never change what it did not make. */
 import { accessSync, constants, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Log } from '../../core/log.ts';
+import type { Disk, DiskLock } from '../replica/store/disk.ts';
 import type { MachineProbe } from '../settings.ts';
 
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
 /** Another after each boot: what tells a machine that lost power from a process that was killed. */
 export const readBootId = (): string => readFileSync(BOOT_ID_FILE, 'utf8').trim();
+
+/** Of this program, as the package says. */
+export const readVersion = (): string => {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return version;
+};
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 const WORDS: Readonly<Record<string, string>> = {
@@ -37,24 +45,24 @@ export const machineProbe: MachineProbe = {
   },
 };
 
+const LOCK_FILE = '.lock';
 /** Where an NBD socket is born before it gets its name. */
 const BIRTHPLACE = /^\.nbd-/;
 
-export function makeRunDirectory(directory: string): void {
-  mkdirSync(directory, { recursive: true, mode: 0o755 });
-}
-
 /**
- * Sockets of a process that was killed: a client that connects to one waits for nobody. Only when the directory's lock is held. Returns how many
- * there were.
+ * Makes the directory of the volumes' sockets and takes its lock; removes what a killed process left there: a client that connects to a dead socket
+ * waits for nobody.
  */
-export function removeStaleSockets(directory: string): number {
-  let removed = 0;
+export function prepareRunDirectory(directory: string, disk: Pick<Disk, 'tryLock'>, log: Log): DiskLock {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  const lock = disk.tryLock(join(directory, LOCK_FILE));
+  if (!('release' in lock)) throw new Error(`RUN_DIR ${directory} is in use by ${lock.heldBy}; each agent needs a directory of its own`);
   for (const name of readdirSync(directory)) {
     const path = join(directory, name);
-    const isSocket = name.endsWith('.sock') && lstatSync(path).isSocket();
-    if (isSocket) removed++;
-    if (isSocket || BIRTHPLACE.test(name)) rmSync(path, { recursive: true, force: true });
+    const isStale = BIRTHPLACE.test(name) || (name.endsWith('.sock') && lstatSync(path).isSocket());
+    if (!isStale) continue;
+    rmSync(path, { recursive: true, force: true });
+    log.info('socket of a former process removed', { socket: path });
   }
-  return removed;
+  return lock;
 }

@@ -100,7 +100,7 @@ describe('a machine registers', () => {
     const agent = new Agent();
     await agent.run();
     expect(agent.stands).to.deep.equal(agent.state);
-    expect(agent.registration.isRegistered).to.equal(true);
+    expect(agent.registration.wasRegistered).to.equal(true);
     agent.state = machine({ settingsVersion: 2 });
     await agent.run(2_000);
     expect(agent.stands?.settingsVersion).to.equal(2);

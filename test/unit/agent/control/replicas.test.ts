@@ -72,7 +72,6 @@ function setUp(found: (pool: FakePool) => FoundReplica[] = () => []) {
     configOf: () => config,
     volumeOf: (replica) => (config?.shards[0]?.members.some((member) => member.replica === replica) ? config.uid : null),
     protocolError: () => undefined,
-    changed: () => undefined,
   });
   replicas.found(found(pool));
   const seen = (latest: VolumeConfig) => {

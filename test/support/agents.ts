@@ -1,0 +1,326 @@
+/**
+ * Real agent processes around a real etcd, with certificates of an authority of their own, and a stand-in for the leader: enough of it to file tasks
+ * and to promote. Leaves nothing behind: `remove` ends every process and the directory.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { request } from 'node:https';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { nodesOf, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
+import { newReplicaId, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
+import { createTaskId, deleteTaskId, keysOf } from '../../core/keys.ts';
+import { silentLog } from '../../core/log.ts';
+import type { MachineState, ServingReport } from '../../core/machine.ts';
+import { systemRandom } from '../../core/random.ts';
+import type { Entry } from '../../core/store.ts';
+import { type Claim, fileTask, refileIfLost, type Task, type TaskSpec } from '../../core/task.ts';
+import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
+import { type Certificates, loadCertificates, type TlsFiles } from '../../edge/tls.ts';
+import { Authority } from '../../tools/local/certificates.ts';
+import { type EtcdProcess, startSingleEtcd } from './etcd.ts';
+import { until } from './until.ts';
+
+const MAIN = path.resolve(import.meta.dirname, '../../agent/main.ts');
+const HOST = '127.0.0.1';
+export const keys = keysOf('test');
+
+export class AgentProcess {
+  readonly node: string;
+  readonly child: ChildProcess;
+  readonly lines: Record<string, unknown>[] = [];
+  stderr = '';
+  /** Once it is registered. */
+  httpAddress = '';
+  /** Code or signal. */
+  readonly ended: Promise<number | string>;
+
+  constructor(node: string, child: ChildProcess) {
+    this.node = node;
+    this.child = child;
+    let rest = '';
+    child.stdout?.on('data', (chunk: Buffer) => {
+      const lines = (rest + chunk.toString()).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.lines.push(JSON.parse(line) as Record<string, unknown>);
+    });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+    });
+    this.ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string);
+  }
+
+  get isRunning(): boolean {
+    return this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<number | string> {
+    if (this.isRunning) this.child.kill(signal);
+    return this.ended;
+  }
+
+  said(message: string): boolean {
+    return this.lines.some((line) => line.message === message);
+  }
+}
+
+export class Agents {
+  readonly directory: string;
+  readonly etcd: EtcdProcess;
+  readonly connection: StoreConnection;
+  readonly #authority: Authority;
+  readonly #certificates: Certificates;
+  readonly #operator: TlsFiles;
+  readonly #processes: AgentProcess[] = [];
+
+  private constructor(directory: string, authority: Authority, etcd: EtcdProcess, operator: TlsFiles, certificates: Certificates) {
+    this.directory = directory;
+    this.etcd = etcd;
+    this.#authority = authority;
+    this.#operator = operator;
+    this.#certificates = certificates;
+    this.connection = connectStore({ endpoints: [etcd.url], certificates, leaseTtlSeconds: 30 }, silentLog);
+  }
+
+  static async open(): Promise<Agents> {
+    const directory = await mkdtemp(path.join(tmpdir(), 'hf-agents-'));
+    const authority = await Authority.open(path.join(directory, 'ca'), 'holdfast test');
+    const etcd = await startSingleEtcd(
+      await authority.issue(path.join(directory, 'etcd'), { commonName: 'etcd-0', organizations: [] }, [HOST]),
+    );
+    const operator = await authority.issue(path.join(directory, 'op'), { commonName: 'operator:operator-0', organizations: [] }, [HOST]);
+    return new Agents(directory, authority, etcd, operator, await loadCertificates(operator, silentLog));
+  }
+
+  get store() {
+    return this.connection.store;
+  }
+
+  poolDirectory(node: string): string {
+    return path.join(this.directory, node, 'pool');
+  }
+
+  runDirectory(node: string): string {
+    return path.join(this.directory, node, 'run');
+  }
+
+  replicasOn(node: string): string[] {
+    return readdirSync(path.join(this.poolDirectory(node), 'replicas'));
+  }
+
+  async environment(node: string): Promise<Record<string, string>> {
+    const tls = await this.#authority.issue(path.join(this.directory, node, 'tls'), { commonName: `agent:${node}`, organizations: [] }, [
+      HOST,
+    ]);
+    mkdirSync(this.poolDirectory(node), { recursive: true });
+    return {
+      HOLDFAST_CLUSTER: 'test',
+      NODE_NAME: node,
+      POOLS: `default=${this.poolDirectory(node)}`,
+      RUN_DIR: this.runDirectory(node),
+      REPLICATION_LISTEN: `${HOST}:0`,
+      HTTP_LISTEN: `${HOST}:0`,
+      ETCD_ENDPOINTS: this.etcd.url,
+      TLS_CA: tls.ca,
+      TLS_CERT: tls.cert,
+      TLS_KEY: tls.key,
+    };
+  }
+
+  /** Not waited for. */
+  async spawn(node: string, change: Record<string, string> = {}): Promise<AgentProcess> {
+    const environment = { PATH: process.env.PATH, ...(await this.environment(node)), ...change };
+    const agent = new AgentProcess(node, spawn(process.execPath, [MAIN], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] }));
+    this.#processes.push(agent);
+    return agent;
+  }
+
+  /** Until it is registered. */
+  async start(node: string, change: Record<string, string> = {}): Promise<AgentProcess> {
+    const before = (await this.machine(node))?.instance;
+    const agent = await this.spawn(node, change);
+    await until(
+      `${node} registers: ${agent.stderr}`,
+      async () => {
+        if (!agent.isRunning) throw new Error(`${node} ended: ${agent.stderr} ${JSON.stringify(agent.lines.at(-1))}`);
+        const machine = await this.machine(node);
+        agent.httpAddress = machine?.addresses.http ?? '';
+        return machine !== null && machine.instance !== before;
+      },
+      15_000,
+    );
+    return agent;
+  }
+
+  machine(node: string): Promise<MachineState | null> {
+    return this.read(keys.machine(node));
+  }
+
+  async read<Value>(key: string): Promise<Value | null> {
+    const entry = await this.store.get(key);
+    return entry === null ? null : (JSON.parse(entry.value) as Value);
+  }
+
+  async put(key: string, value: unknown): Promise<void> {
+    await this.store.commit([], [{ put: key, value: JSON.stringify(value) }]);
+  }
+
+  async get(agent: AgentProcess, route: string, withCertificate = true): Promise<{ status: number; body: string }> {
+    const { ca, cert, key } = this.#certificates.material;
+    const options = { ca, ...(withCertificate ? { cert, key } : {}), servername: 'agent', checkServerIdentity: () => undefined };
+    return new Promise((resolve, reject) => {
+      const asked = request(`https://${agent.httpAddress}${route}`, options, (answer) => {
+        let body = '';
+        answer.on('data', (chunk: Buffer) => {
+          body += chunk.toString();
+        });
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, body }));
+      });
+      asked.on('error', reject);
+      asked.end();
+    });
+  }
+
+  async remove(): Promise<void> {
+    for (const agent of this.#processes) {
+      if (agent.isRunning) agent.child.kill('SIGCONT');
+      await agent.kill();
+    }
+    await this.connection.close();
+    this.#certificates.close();
+    await this.etcd.remove();
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  get operatorFiles(): TlsFiles {
+    return this.#operator;
+  }
+}
+
+/** As much of the leader as these tests need; each change is one transaction. */
+export class LeaderStandIn {
+  readonly #agents: Agents;
+
+  constructor(agents: Agents) {
+    this.#agents = agents;
+  }
+
+  async file(node: string, spec: TaskSpec): Promise<Task> {
+    const id = spec.kind === 'create-replica' ? createTaskId(spec.replica) : deleteTaskId(spec.replica);
+    const task = fileTask(id, node, spec, 1, '0af7651916cd43dd8448eb211c80319c');
+    await this.#agents.put(keys.task(node, id), task);
+    return task;
+  }
+
+  task(task: Task): Promise<Task | null> {
+    return this.#agents.read(keys.task(task.node, task.id));
+  }
+
+  async ended(task: Task, boundMs = 15_000): Promise<Task> {
+    return until(
+      `task ${task.id} ends`,
+      async () => {
+        const stands = await this.task(task);
+        return stands?.state === 'done' || stands?.state === 'failed' ? stands : null;
+      },
+      boundMs,
+    );
+  }
+
+  /** Files again what nobody does any more. */
+  async refile(task: Task): Promise<void> {
+    const entry = await this.#agents.store.get(keys.task(task.node, task.id));
+    const claim = await this.#agents.read<Claim>(keys.claim(task.id));
+    const again = entry && refileIfLost(JSON.parse(entry.value) as Task, claim, 2);
+    if (!entry || !again) return;
+    const condition = { key: entry.key, is: 'revision' as const, revision: entry.revision };
+    await this.#agents.store.commit([condition], [{ put: entry.key, value: JSON.stringify(again) }]);
+  }
+
+  /** Replicas on these nodes, made and in sync; nobody serves it yet. */
+  async createVolume(name: string, nodes: string[], sizeBytes: number): Promise<VolumeConfig> {
+    const uid = volumeUid(`uid-of-${name}`);
+    const members = nodes.map((node) => ({ replica: newReplicaId(systemRandom), node, pool: 'default' }));
+    const minInSync = Math.floor(nodes.length / 2) + 1;
+    const config: VolumeConfig = {
+      uid,
+      name,
+      sizeBytes,
+      minInSync,
+      epoch: 0,
+      version: 1,
+      primary: null,
+      shards: [{ members, inSync: [] }],
+    };
+    await this.#write(config, null);
+    for (const { node, replica, pool } of members) {
+      const task = await this.file(node, { kind: 'create-replica', volume: uid, replica, pool, sizeBytes, volumeName: name });
+      const ended = await this.ended(task);
+      if (ended.state !== 'done') throw new Error(`task failed: ${ended.error}`);
+    }
+    return this.change(uid, (known) => ({ ...known, shards: [{ members, inSync: members.map(({ replica }) => replica) }] }));
+  }
+
+  async promote(uid: VolumeUid, node: string, mode: PrimaryMode = 'serve'): Promise<VolumeConfig> {
+    const machine = await this.#agents.machine(node);
+    if (machine === null) throw new Error(`${node} is not registered`);
+    return this.change(uid, (known) => ({ ...known, epoch: known.epoch + 1, primary: { node, instance: machine.instance, mode } }));
+  }
+
+  async config(uid: VolumeUid): Promise<VolumeConfig> {
+    const config = await this.#agents.read<VolumeConfig>(keys.volume(uid));
+    if (config === null) throw new Error(`no config of ${uid}`);
+    return config;
+  }
+
+  report(uid: VolumeUid): Promise<ServingReport | null> {
+    return this.#agents.read(keys.servingOf(uid));
+  }
+
+  /** The socket, once it is open in the config's epoch. */
+  async served(uid: VolumeUid): Promise<string> {
+    return until(
+      `${uid} is served`,
+      async () => {
+        const [report, config] = [await this.report(uid), await this.config(uid)];
+        return report?.epoch === config.epoch && report.state === 'serving' ? report.socket : null;
+      },
+      20_000,
+    );
+  }
+
+  /** Tried until it is not overtaken by the primary. */
+  async change(uid: VolumeUid, change: (known: VolumeConfig) => VolumeConfig): Promise<VolumeConfig> {
+    return until(`${uid} is changed`, async () => {
+      const entry = await this.#agents.store.get(keys.volume(uid));
+      if (entry === null) throw new Error(`no config of ${uid}`);
+      const known = JSON.parse(entry.value) as VolumeConfig;
+      const next = { ...change(known), version: known.version + 1 };
+      return (await this.#write(next, entry)) ? next : null;
+    });
+  }
+
+  async #write(next: VolumeConfig, entry: Entry | null): Promise<boolean> {
+    const key = keys.volume(next.uid);
+    const before = entry === null ? [] : nodesOf(JSON.parse(entry.value) as VolumeConfig);
+    const nodes = nodesOf(next);
+    const gone = before.filter((node) => !nodes.includes(node));
+    const { committed } = await this.#agents.store.commit(
+      [entry === null ? { key, is: 'absent' } : { key, is: 'revision', revision: entry.revision }],
+      [
+        { put: key, value: JSON.stringify(next) },
+        ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
+        ...gone.map((node) => ({ delete: keys.pointer(node, next.uid) })),
+      ],
+    );
+    return committed;
+  }
+}
+
+export const replicaOn = (config: VolumeConfig, node: string): ReplicaId => {
+  const member = config.shards[0]?.members.find((one) => one.node === node);
+  if (member === undefined) throw new Error(`no replica on ${node}`);
+  return member.replica;
+};
