@@ -19,6 +19,7 @@ export class InSyncSet {
   readonly #propose: (known: VolumeConfig, next: VolumeConfig) => void;
   readonly #changed: () => void;
   #joinIsReady = false;
+  #countings = 0;
   /** Until then nobody's silence counts: the primary itself stood still. */
   patientUntilMs = 0;
 
