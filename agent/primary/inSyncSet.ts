@@ -82,8 +82,11 @@ export class InSyncSet {
     replication.joining = peer;
     this.#joinIsReady = false;
     replication.recount();
+    // Behind everything sent so far, restamps too; the answer comes when all of it is applied and durable. One that was asked for when the same
+    // peer was counted before says nothing of what was sent since.
+    const counting = ++this.#countings;
     const flushed = () => {
-      if (replication.joining !== peer || peer.link !== link) return;
+      if (this.#countings !== counting || replication.joining !== peer || peer.link !== link) return;
       this.#joinIsReady = true;
       this.#changed();
     };
