@@ -1,4 +1,5 @@
 /** Wires etcd's parts together: calls, views, the lease. Must never decide what a key means. */
+import { systemClock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
 import { type Random, systemRandom } from '../../core/random.ts';
 import type { Store, StoreLease } from '../../core/store.ts';
@@ -44,7 +45,7 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
   const lease = new EtcdLease(calls, endpoints, options.leaseTtlSeconds, log, metrics);
   const pulse = new Pulse(calls, endpoints);
   const listings = metrics?.counter('etcd_view_listings_total', 'Listings of watched prefixes; more than the views: watches that broke');
-  const ports: ViewPorts = { calls, endpoints, log, random: () => random.unit(), countListing: () => listings?.inc() };
+  const ports: ViewPorts = { calls, endpoints, clock: systemClock, log, random: () => random.unit(), countListing: () => listings?.inc() };
   return {
     store: storeOf(calls, lease, pulse, ports),
     lease,

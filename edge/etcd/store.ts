@@ -22,18 +22,20 @@ const LIST_PAGES_MAX = 4_000;
 /** A listing is of one revision; when that was compacted away between two pages, it begins again. */
 const LIST_STARTS_MAX = 2;
 
+/** What reading needs of `Calls`. */
+export type Reads = Pick<Calls, 'read'>;
 export type Listing = { entries: Entry[]; revision: string };
 
 const toEntry = (kv: IKeyValue): Entry => ({ key: kv.key.toString(), value: kv.value.toString(), revision: kv.mod_revision });
 
-export async function getEntry(calls: Calls, key: string): Promise<Entry | null> {
+export async function getEntry(calls: Reads, key: string): Promise<Entry | null> {
   const answer = await calls.read(`read ${key}`, (client, options) => client.kv.range({ key: Buffer.from(key) }, options));
   const kv = answer.kvs[0];
   return kv === undefined ? null : toEntry(kv);
 }
 
 /** The store's revision, from a quorum. `key` need not be there. */
-export async function currentRevision(calls: Calls, key: string): Promise<string> {
+export async function currentRevision(calls: Reads, key: string): Promise<string> {
   const request = { key: Buffer.from(key), keys_only: true };
   const answer = await calls.read('ask for the revision', (client, options) => client.kv.range(request, options));
   return answer.header.revision;
@@ -48,7 +50,7 @@ export function endOf(prefix: string): Buffer {
   return bytes;
 }
 
-export async function listEntries(calls: Calls, prefix: string): Promise<Listing> {
+export async function listEntries(calls: Reads, prefix: string): Promise<Listing> {
   for (let start = 1; ; start++) {
     try {
       return await listOnce(calls, prefix);
@@ -59,7 +61,7 @@ export async function listEntries(calls: Calls, prefix: string): Promise<Listing
   }
 }
 
-async function listOnce(calls: Calls, prefix: string): Promise<Listing> {
+async function listOnce(calls: Reads, prefix: string): Promise<Listing> {
   const end = endOf(prefix);
   const entries: Entry[] = [];
   let from: Buffer = Buffer.from(prefix);

@@ -5,13 +5,12 @@
  * States: listing -> opening -> watching; from each back to listing, after a pause, when anything fails. `isCurrent` only in watching, and there
  * only while the pulse (`pulse.ts`) keeps proving that the watch has told everything a quorum knew a moment ago.
  */
-import { systemClock } from '../../core/clock.ts';
+import type { Clock } from '../../core/clock.ts';
 import { isOperatingError } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Entry, View } from '../../core/store.ts';
-import type { Calls } from './calls.ts';
 import type { Connection, Endpoints } from './endpoints.ts';
-import { listEntries } from './store.ts';
+import { listEntries, type Reads } from './store.ts';
 import { openWatch, type Watch, type WatchEvent } from './watch.ts';
 
 const RELIST_PAUSE_MS_MIN = 100;
@@ -28,7 +27,14 @@ const PROOF_MS_MAX = 8_000;
 /** What was known when the pulse asked. */
 export type Question = { readonly askedMs: number; readonly seenRevision: bigint };
 
-export type ViewPorts = { calls: Calls; endpoints: Endpoints; log: Log; random: () => number; countListing: () => void };
+export type ViewPorts = {
+  calls: Reads;
+  endpoints: Pick<Endpoints, 'current'>;
+  clock: Clock;
+  log: Log;
+  random: () => number;
+  countListing: () => void;
+};
 
 export class EtcdView implements View {
   readonly prefix: string;
@@ -68,7 +74,7 @@ export class EtcdView implements View {
   }
 
   get isCurrent(): boolean {
-    return this.#isCurrent && systemClock.monotonicMs() - this.#provenMs <= PROOF_MS_MAX;
+    return this.#isCurrent && this.#ports.clock.monotonicMs() - this.#provenMs <= PROOF_MS_MAX;
   }
 
   close(): void {
@@ -82,7 +88,7 @@ export class EtcdView implements View {
 
   /** A pulse begins. */
   ask(): Question {
-    return { askedMs: systemClock.monotonicMs(), seenRevision: this.#seenRevision };
+    return { askedMs: this.#ports.clock.monotonicMs(), seenRevision: this.#seenRevision };
   }
 
   /** The pulse's answer: a quorum was at this revision; the watch must say that it is too. */
@@ -108,7 +114,7 @@ export class EtcdView implements View {
   }
 
   async #list(): Promise<void> {
-    const askedMs = systemClock.monotonicMs();
+    const askedMs = this.#ports.clock.monotonicMs();
     try {
       this.#ports.countListing();
       const { entries, revision } = await listEntries(this.#ports.calls, this.prefix);
@@ -140,7 +146,7 @@ export class EtcdView implements View {
 
   #created(): void {
     this.#isCreated = true;
-    this.#watchingSinceMs = systemClock.monotonicMs();
+    this.#watchingSinceMs = this.#ports.clock.monotonicMs();
     this.#answered();
     this.#setCurrent(true);
   }
@@ -176,7 +182,7 @@ export class EtcdView implements View {
 
   #restart(reason: string): void {
     if (this.#isClosed || this.#pause !== null) return;
-    const isCalm = this.#watch !== null && this.#isCreated && systemClock.monotonicMs() - this.#watchingSinceMs >= CALM_MS;
+    const isCalm = this.#watch !== null && this.#isCreated && this.#ports.clock.monotonicMs() - this.#watchingSinceMs >= CALM_MS;
     this.#failures = isCalm ? 0 : this.#failures + 1;
     this.#dropWatch();
     this.#setCurrent(false);
