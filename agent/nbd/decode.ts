@@ -86,7 +86,7 @@ export class NbdDecoder {
   }
 
   #decode(): Message | null {
-    if (this.#skipBytes > 0 && !this.#skip()) return null;
+    if (this.#skipBytes > 0) this.#skip();
     switch (this.#expecting) {
       case 'request':
         return this.#decodeRequest();
@@ -213,11 +213,10 @@ export class NbdDecoder {
     return true;
   }
 
-  #skip(): boolean {
+  #skip(): void {
     const skippedBytes = Math.min(this.#skipBytes, this.#chunk.length - this.#position);
     this.#skipBytes -= skippedBytes;
     this.#position += skippedBytes;
-    return this.#skipBytes === 0;
   }
 
   #violate(rule: ConnectionRule): Violation {

@@ -1,6 +1,6 @@
 /**
  * The numbers of the NBD protocol (fixed newstyle): magics, codes, flags, and where each field lies. All integers on the wire are big-endian.
- * The same table as in README.md. Must never hold logic or anything of our own choosing (that is limits.ts).
+ * Must never hold logic or anything of our own choosing (that is limits.ts).
  */
 
 /** 64-bit magics as their two halves, so that no big integer is made for each message. */

@@ -52,5 +52,5 @@ export const DEFAULT_LIMITS: NbdLimits = {
   unsentBytesMax: 8 * 1024 * 1024,
   connectionsMax: 64,
   handshakeTimeoutMs: 30_000,
-  closeTimeoutMs: 1_000,
+  closeTimeoutMs: 2_000,
 };

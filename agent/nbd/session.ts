@@ -244,7 +244,7 @@ export class NbdSession {
   /** At a shutdown: those that have arrived but were not given to the device. Not a write cut short, its client is still sending. */
   #refuseUnadmitted(): void {
     const transactions = this.#transactions;
-    if (transactions === null || this.#arriving !== null) return;
+    if (transactions === null) return;
     for (let message = this.#held ?? this.#decoder.next(); message?.kind === 'request'; message = this.#decoder.next()) {
       if (message.type === COMMAND.disconnect) return;
       if (message.type === COMMAND.write && message.lengthBytes > 0) {

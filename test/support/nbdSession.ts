@@ -184,6 +184,10 @@ export class TestConnection implements NbdConnection {
     }
   }
 
+  get deferredCount(): number {
+    return this.#deferred.length;
+  }
+
   get waitingBytes(): number {
     return this.#waiting.reduce((sum, chunk) => sum + chunk.length, 0);
   }

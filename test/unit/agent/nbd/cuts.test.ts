@@ -5,7 +5,7 @@ import { MemoryDevice } from '../../../support/memoryDevice.ts';
 import { TestConnection } from '../../../support/nbdSession.ts';
 import * as nbd from '../../../support/nbdWire.ts';
 
-const SIZE = 1024 * 1024;
+const SIZE = 192 * 1024;
 const text = (length: number) => Buffer.alloc(length, 'holdfast ');
 
 const STREAM = Buffer.concat([

@@ -106,6 +106,15 @@ describe('nbd decoder', () => {
     expect(decoder.next()).to.include({ kind: 'option', option: 2 });
   });
 
+  it('finds nothing more in a stream that it has lost', () => {
+    const decoder = inTransmission();
+    decoder.push(Buffer.concat([Buffer.alloc(28), nbd.request({ type: nbd.FLUSH, cookie: 1 })]));
+    expect(decoder.next()).to.deep.equal({ kind: 'violation', rule: 'requestMagic' });
+    expect(decoder.next()).to.equal(null);
+    decoder.push(nbd.request({ type: nbd.FLUSH, cookie: 1 }));
+    expect(decoder.next()).to.equal(null);
+  });
+
   it('refuses to be given a chunk before it has decoded the last', () => {
     const decoder = inTransmission();
     decoder.push(nbd.request({ type: nbd.FLUSH, cookie: 1 }));

@@ -39,6 +39,16 @@ describe('nbd endings', () => {
       expect(device.closedClients).to.equal(1);
     });
 
+    it('of a client that does not take its replies is seen through: it reads on, or would not see the client leave', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(read(1), nbd.request({ type: nbd.DISC, cookie: 2 }));
+      connection.acceptsMore = false;
+      device.next().go();
+      expect(connection.ending).to.equal('ended');
+      expect(connection.paused).to.equal(false);
+    });
+
     it('makes what comes behind it unread', () => {
       const device = held();
       const connection = transmitting(device);

@@ -118,6 +118,7 @@ describe('nbd flow', () => {
     const writesBefore = connection.sent.length;
     for (let index = 0; index < 16; index++) device.next().go();
     expect(connection.sent.length).to.equal(writesBefore);
+    expect(connection.deferredCount).to.equal(1);
     connection.turn();
     expect(connection.sent.length).to.equal(writesBefore + 1);
     expect(nbd.parseStructured(connection.take()).length).to.equal(16);
