@@ -7,7 +7,7 @@
  *                         +--moved, deleted--> release --its last act--> nobody
  *   any of them, when the agent is gone: epoch + 1, with the next primary or with none
  */
-import { outOfSync, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../core/config.ts';
+import { type Member, outOfSync, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import { waitMs } from '../observe/memory.ts';
 import { createTaskOf } from './create.ts';
@@ -63,9 +63,13 @@ export function setMode(
 
 const notHeardOf = (node: NodeName): string => `the agent of ${node} is not heard of`;
 
-/** An agent that lives and holds a replica with every acknowledged write. */
+const isFailed = (member: Member, world: World): boolean =>
+  world.machines.get(member.node)?.failedReplicas.some(({ replica }) => replica === member.replica) ?? false;
+
+/** An agent that lives and holds a sound replica with every acknowledged write. */
 const successorOf = (shard: Shard, world: World): NodeName | null =>
-  shard.members.find((member) => shard.inSync.includes(member.replica) && world.machines.has(member.node))?.node ?? null;
+  shard.members.find((member) => shard.inSync.includes(member.replica) && world.machines.has(member.node) && !isFailed(member, world))
+    ?.node ?? null;
 
 function promoteAfter(
   volume: PlacedVolume,
@@ -121,13 +125,10 @@ export const primaryStep: Step<PlacedVolume> = (volume, world, traceId) => {
   return promote(volume, wanted, 'serve', `${wanted} is to serve it`, world, traceId);
 };
 
-const isMade = (volume: PlacedVolume, member: Shard['members'][number]): boolean => {
+const isMade = (volume: PlacedVolume, member: Member): boolean => {
   const task = createTaskOf(volume, member);
   return task === null || task.task.value.state === 'done';
 };
-
-const isFailed = (member: Shard['members'][number], world: World): boolean =>
-  world.machines.get(member.node)?.failedReplicas.some(({ replica }) => replica === member.replica) ?? false;
 
 /** What only a primary can do: bring a replica back that is made and reachable, or drop one that is leaving. */
 export function workForPrimary(volume: PlacedVolume, shard: Shard, world: World): string | null {

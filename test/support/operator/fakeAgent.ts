@@ -1,0 +1,241 @@
+/**
+ * An agent as the operator sees it: registers, does tasks, answers to its roles. It keeps no bytes; a replica is a name in a set. Level-based: each
+ * `tick` looks at all of etcd and takes at most one step per thing. Works over any Store, in memory or real.
+ */
+import { outOfSync, type Shard, type VolumeConfig, withInSync } from '../../../core/config.ts';
+import { isOperatingError } from '../../../core/errors.ts';
+import type { InstanceId, NodeName, ReplicaId } from '../../../core/ids.ts';
+import type { Keys } from '../../../core/keys.ts';
+import type { FailedReplica, MachineState, ServingReport } from '../../../core/machine.ts';
+import type { Change, Entry, Store } from '../../../core/store.ts';
+import { type Claim, endTask, startTask, type Task } from '../../../core/task.ts';
+
+/** What lies on disks: it outlives an agent's process. */
+export class FakeDisks {
+  readonly replicas = new Map<NodeName, Set<ReplicaId>>();
+  /** A late create task never brings back what was deleted. */
+  readonly tombstones = new Set<ReplicaId>();
+
+  of(node: NodeName): Set<ReplicaId> {
+    const known = this.replicas.get(node) ?? new Set<ReplicaId>();
+    this.replicas.set(node, known);
+    return known;
+  }
+
+  get all(): ReplicaId[] {
+    return [...this.replicas.values()].flatMap((replicas) => [...replicas]);
+  }
+}
+
+export type FakeAgentOptions = {
+  store: Store;
+  keys: Keys;
+  machine: MachineState;
+  disks: FakeDisks;
+  /** Everybody there is: whom it reaches as a primary. */
+  peers: ReadonlyMap<NodeName, FakeAgent>;
+};
+
+const parse = <Value>(entry: Entry): Value => JSON.parse(entry.value) as Value;
+
+export class FakeAgent {
+  readonly #options: FakeAgentOptions;
+  readonly #served = new Map<string, string>();
+  readonly failed: FailedReplica[] = [];
+  /** Why the next task of a kind does not succeed. */
+  failCreatesWith: string | null = null;
+  isRunning = true;
+  /** It lives, and does nothing. */
+  isStill = false;
+
+  constructor(options: FakeAgentOptions) {
+    this.#options = options;
+  }
+
+  get node(): NodeName {
+    return this.#options.machine.node;
+  }
+
+  get instance(): InstanceId {
+    return this.#options.machine.instance;
+  }
+
+  get machine(): MachineState {
+    return { ...this.#options.machine, failedReplicas: [...this.failed] };
+  }
+
+  holds(replica: ReplicaId): boolean {
+    return this.isRunning && this.#options.disks.of(this.node).has(replica) && !this.failed.some((failed) => failed.replica === replica);
+  }
+
+  async tick(): Promise<void> {
+    if (!this.isRunning || this.isStill) return;
+    try {
+      await this.#register();
+      await this.#doTasks();
+      await this.#beRoles();
+    } catch (error) {
+      // A store that does not answer: the next tick looks again.
+      if (!isOperatingError(error)) throw error;
+    }
+  }
+
+  async #register(): Promise<void> {
+    const { store, keys } = this.#options;
+    const value = JSON.stringify(this.machine);
+    const entry = await store.get(keys.machine(this.node));
+    if (entry?.value !== value) await store.commit([], [{ put: keys.machine(this.node), value, leased: true }]);
+  }
+
+  async #doTasks(): Promise<void> {
+    const { store, keys } = this.#options;
+    for (const entry of (await store.list(keys.tasksOf(this.node))).entries) {
+      const task = parse<Task>(entry);
+      if (task.state === 'filed') await this.#claim(task, entry);
+      else if (task.state === 'running' && (await this.#hasClaimed(task))) await this.#end(task, entry);
+    }
+  }
+
+  /** Asked of the store: the answer to our claiming may have been lost. */
+  async #hasClaimed(task: Task): Promise<boolean> {
+    const { store, keys } = this.#options;
+    const entry = await store.get(keys.claim(task.id));
+    const claim = entry ? parse<Claim>(entry) : null;
+    return claim?.instance === this.instance && claim.attempt === task.attempt;
+  }
+
+  #claimOf(task: Task): string {
+    return JSON.stringify({ node: this.node, instance: this.instance, attempt: task.attempt } satisfies Claim);
+  }
+
+  async #claim(task: Task, entry: Entry): Promise<void> {
+    const { store, keys } = this.#options;
+    const conditions = [
+      { key: entry.key, is: 'revision', revision: entry.revision },
+      { key: keys.claim(task.id), is: 'absent' },
+    ] as const;
+    const changes: Change[] = [
+      { put: keys.claim(task.id), value: this.#claimOf(task), leased: true },
+      { put: entry.key, value: JSON.stringify(startTask(task)) },
+    ];
+    await store.commit(conditions, changes);
+  }
+
+  async #end(task: Task, entry: Entry): Promise<void> {
+    const { store, keys } = this.#options;
+    const error = this.#perform(task);
+    await store.commit(
+      [
+        { key: entry.key, is: 'revision', revision: entry.revision },
+        { key: keys.claim(task.id), is: 'value', value: this.#claimOf(task) },
+      ],
+      [{ put: entry.key, value: JSON.stringify(endTask(task, error)) }, { delete: keys.claim(task.id) }],
+    );
+  }
+
+  #perform({ spec }: Task): string | null {
+    const replicas = this.#options.disks.of(this.node);
+    if (spec.kind === 'delete-replica') {
+      this.#options.disks.tombstones.add(spec.replica);
+      replicas.delete(spec.replica);
+      const index = this.failed.findIndex(({ replica }) => replica === spec.replica);
+      if (index >= 0) this.failed.splice(index, 1);
+      return null;
+    }
+    if (this.failCreatesWith !== null) return this.failCreatesWith;
+    if (this.#options.disks.tombstones.has(spec.replica)) return 'it was deleted';
+    replicas.add(spec.replica);
+    return null;
+  }
+
+  async #beRoles(): Promise<void> {
+    const { store, keys } = this.#options;
+    const mine = new Set<string>();
+    for (const entry of (await store.list(keys.volumes)).entries) {
+      const config = parse<VolumeConfig>(entry);
+      if (config.primary?.node !== this.node || config.primary.instance !== this.instance) continue;
+      mine.add(keys.servingOf(config.uid));
+      await this.#bePrimary(config, entry);
+    }
+    for (const key of this.#served.keys()) {
+      if (mine.has(key)) continue;
+      await store.commit([{ key, is: 'value', value: this.#served.get(key) ?? '' }], [{ delete: key }]);
+      this.#served.delete(key);
+    }
+  }
+
+  async #bePrimary(config: VolumeConfig, entry: Entry): Promise<void> {
+    const next = this.#nextConfig(config);
+    if (next !== null) {
+      const { store, keys } = this.#options;
+      const pointers =
+        config.shards[0]?.members.map(({ node }) => ({ put: keys.pointer(node, config.uid), value: String(next.version) })) ?? [];
+      const own = config.shards[0]?.members.some(({ node }) => node === this.node) ? [] : [this.#ownPointer(next)];
+      await store.commit(
+        [{ key: entry.key, is: 'revision', revision: entry.revision }],
+        [{ put: entry.key, value: JSON.stringify(next) }, ...uniquePuts([...pointers, ...own])],
+      );
+    } else await this.#report(config);
+  }
+
+  #ownPointer(next: VolumeConfig): Change {
+    const key = this.#options.keys.pointer(this.node, next.uid);
+    return next.primary === null ? { delete: key } : { put: key, value: String(next.version) };
+  }
+
+  /** What a primary would write next: drops whom it does not reach and who is leaving, takes up who is back, lets go when it is to. */
+  #nextConfig(config: VolumeConfig): VolumeConfig | null {
+    const [shard] = config.shards;
+    if (!shard) return null;
+    const inSync = this.#nextInSync(config, shard);
+    if (inSync.join() !== shard.inSync.join()) return withInSync(config, 0, inSync);
+    const { mode } = config.primary ?? {};
+    const isDone = outOfSync(shard).length === 0 && !shard.members.some((one) => one.leaving && shard.inSync.includes(one.replica));
+    const noneReachable = outOfSync(shard).every((one) => !this.#reaches(one.node, one.replica));
+    if (mode === 'release' || (mode === 'background' && (isDone || noneReachable)))
+      return { ...config, version: config.version + 1, primary: null };
+    return null;
+  }
+
+  #reaches(node: NodeName, replica: ReplicaId): boolean {
+    return this.#options.peers.get(node)?.holds(replica) ?? false;
+  }
+
+  #nextInSync(config: VolumeConfig, shard: Shard): ReplicaId[] {
+    const joining = outOfSync(shard).find((one) => this.#reaches(one.node, one.replica));
+    if (joining) return [...shard.inSync, joining.replica];
+    const isSound = (replica: ReplicaId) =>
+      shard.members.some((one) => one.replica === replica && !one.leaving && this.#reaches(one.node, replica));
+    const dropped = shard.inSync.find((replica) => !isSound(replica));
+    const rest = shard.inSync.filter((replica) => replica !== dropped);
+    return dropped && rest.length >= config.minInSync && rest.some(isSound) ? rest : [...shard.inSync];
+  }
+
+  async #report(config: VolumeConfig): Promise<void> {
+    const { store, keys } = this.#options;
+    const serves = config.primary?.mode === 'serve';
+    const report: ServingReport = {
+      uid: config.uid,
+      node: this.node,
+      instance: this.instance,
+      epoch: config.epoch,
+      state: serves ? 'serving' : 'background',
+      socket: serves ? `/run/holdfast/${config.name}.sock` : null,
+      sinceMs: 1_700_000_000_000,
+      replicas: (config.shards[0]?.members ?? []).map(({ node, replica }) => ({
+        replica,
+        state: config.shards[0]?.inSync.includes(replica) ? 'inSync' : this.#reaches(node, replica) ? 'learner' : 'out',
+        doneBytes: 0,
+        totalBytes: 0,
+        bytesPerSecond: 0,
+      })),
+    };
+    const [key, value] = [keys.servingOf(config.uid), JSON.stringify(report)];
+    if (this.#served.get(key) === value) return;
+    await store.commit([], [{ put: key, value, leased: true }]);
+    this.#served.set(key, value);
+  }
+}
+
+const keyOf = (change: Change): string => ('put' in change ? change.put : change.delete);
+const uniquePuts = (changes: readonly Change[]): Change[] => [...new Map(changes.map((change) => [keyOf(change), change])).values()];

@@ -1,0 +1,218 @@
+/** The whole control loop in memory: lives of volumes, told as sentences, and then as chance has them. */
+import { expect } from 'chai';
+import { keysOf } from '../../../core/keys.ts';
+import type { SnapshotObject, StorageNodeObject } from '../../../operator/api.ts';
+import { collectionPath } from '../../../operator/api.ts';
+import { KEYS } from '../../support/operator/builders.ts';
+import { Rig } from '../../support/operator/rig.ts';
+
+const EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events';
+
+async function rigWith(letters: string): Promise<Rig> {
+  const rig = new Rig();
+  for (const letter of letters) rig.start(letter);
+  rig.elect();
+  await rig.until('nodes are known', () => rig.api.objectsOf(collectionPath('storagenodes')).length === letters.length);
+  return rig;
+}
+
+const keysLeft = (rig: Rig): string[] =>
+  [...rig.store.entriesOf(KEYS.root).keys()].filter(
+    (key) => !key.startsWith(KEYS.machines) && key !== KEYS.leader && key !== KEYS.settings,
+  );
+const reasons = (rig: Rig): string[] => rig.api.objectsOf(EVENTS).map((event) => (event as unknown as { reason: string }).reason);
+
+describe('operator: lives of volumes, in memory', function () {
+  this.timeout(60_000);
+
+  it('makes, attaches, detaches and deletes one, and leaves nothing', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    expect(rig.volume('pgdata')?.status?.inSync).to.equal('3/3');
+    rig.change('pgdata', { attachTo: 'node-b' });
+    await rig.until('attached', () => rig.volume('pgdata')?.status?.attachment?.node === 'node-b');
+    await rig.until('healthy again', () => rig.phase('pgdata') === 'Healthy');
+    rig.change('pgdata', { attachTo: '' });
+    await rig.until('detached', () => rig.config('pgdata')?.primary === null);
+    rig.api.delete(rig.path('pgdata'));
+    await rig.until('gone', () => rig.volume('pgdata') === null);
+    await rig.until('no task is left', () => keysLeft(rig).every((key) => key.startsWith(KEYS.history)));
+    expect(rig.disks.all).to.deep.equal([]);
+    expect(reasons(rig)).to.deep.equal(['Scheduled', 'Healthy', 'Attached', 'Healthy', 'Detached']);
+  });
+
+  it('says of every node why a volume is pending, and places it when that changes', async () => {
+    const rig = await rigWith('ab');
+    await rig.create('pgdata');
+    await rig.until('pending', () => rig.phase('pgdata') === 'Pending');
+    expect(rig.volume('pgdata')?.status?.unschedulable).to.deep.equal([
+      { node: 'node-a', reason: 'could hold one, but 3 are needed and only 2 found' },
+      { node: 'node-b', reason: 'could hold one, but 3 are needed and only 2 found' },
+    ]);
+    rig.start('c');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    expect(rig.volume('pgdata')?.status).to.not.have.property('unschedulable');
+  });
+
+  it('fails over when the agent that serves is gone, and takes the replica back', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('attached', () => rig.phase('pgdata') === 'Healthy');
+    rig.kill('a');
+    await rig.until('unavailable', () => rig.phase('pgdata') === 'Unavailable');
+    expect(rig.config('pgdata')).to.deep.include({ epoch: 2, primary: null });
+    rig.change('pgdata', { attachTo: 'node-b' });
+    await rig.until('served on b', () => rig.volume('pgdata')?.status?.attachment?.node === 'node-b');
+    expect(rig.phase('pgdata')).to.equal('Degraded');
+    rig.start('a');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    expect(rig.config('pgdata')?.epoch).to.equal(3);
+  });
+
+  it('promotes an agent anew that was started again, without anybody asking', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('attached', () => rig.phase('pgdata') === 'Healthy');
+    rig.start('a');
+    await rig.until('epoch 2 is served', () => rig.config('pgdata')?.epoch === 2 && rig.phase('pgdata') === 'Healthy');
+    expect(reasons(rig)).to.include('AgentRestarted');
+  });
+
+  it('replaces a failed replica, attached or not, and deletes its files', async () => {
+    for (const attachTo of ['node-a', '']) {
+      const rig = await rigWith('abcd');
+      await rig.create('pgdata', { attachTo });
+      await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+      const failed = rig.config('pgdata')?.shards[0]?.members.find(({ node }) => node !== attachTo);
+      if (!failed) throw new Error('no member');
+      rig.agents
+        .get(failed.node)
+        ?.failed.push({ volume: rig.configs[0]?.uid ?? ('' as never), replica: failed.replica, reason: 'a flipped bit' });
+      await rig.until(
+        'the member is gone',
+        () => !rig.config('pgdata')?.shards[0]?.members.some(({ replica }) => replica === failed.replica),
+      );
+      await rig.until('healthy again', () => rig.phase('pgdata') === 'Healthy' && !rig.disks.all.includes(failed.replica));
+      expect(reasons(rig)).to.include.members(['ReplicaFailed', 'ReplicaReplaced']);
+    }
+  });
+
+  it('grows and shrinks the number of replicas', async () => {
+    const rig = await rigWith('abcde');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    rig.change('pgdata', { replicas: 5 });
+    await rig.until('five', () => rig.volume('pgdata')?.status?.inSync === '5/5' && rig.config('pgdata')?.minInSync === 3);
+    rig.change('pgdata', { replicas: 1 });
+    await rig.until('one', () => rig.volume('pgdata')?.status?.inSync === '1/1' && rig.disks.all.length === 1);
+    expect(rig.config('pgdata')?.minInSync).to.equal(1);
+  });
+
+  it('makes a replica elsewhere that an agent cannot make', async () => {
+    const rig = await rigWith('abcd');
+    rig.agent('a').failCreatesWith = 'no space';
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    expect(rig.config('pgdata')?.shards[0]?.members.map(({ node }) => node)).to.have.members(['node-b', 'node-c', 'node-d']);
+  });
+
+  it('leaves a deletion to a machine that is away, and ends it when that is back', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    rig.kill('a');
+    rig.api.delete(rig.path('pgdata'));
+    await rig.until('gone', () => rig.volume('pgdata') === null);
+    await rig.until('one task is left', () => rig.store.entriesOf(KEYS.tasks).size === 1);
+    expect(rig.disks.all.length).to.equal(1);
+    rig.start('a');
+    await rig.until('nothing is left', () => keysLeft(rig).every((key) => key.startsWith(KEYS.history)) && rig.disks.all.length === 0);
+  });
+
+  it('cleans up after an object that was removed by force, and only after that', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    rig.api.deleteByForce(rig.path('pgdata'));
+    await rig.until('nothing is left', () => keysLeft(rig).every((key) => key.startsWith(KEYS.history)) && rig.disks.all.length === 0);
+  });
+
+  it('does not touch a volume that only its view does not show', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    const list = rig.api.list.bind(rig.api);
+    rig.api.list = async (path) => ({ ...(await list(path)), ...(path === collectionPath('volumes') ? { items: [] } : {}) });
+    rig.api.breakWatches();
+    await rig.step(100);
+    expect(rig.config('pgdata')).to.not.equal(null);
+    expect(rig.disks.all.length).to.equal(3);
+  });
+
+  it('decides nothing while the API server is away, and goes on afterwards', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    rig.api.isDown = true;
+    rig.api.breakWatches();
+    await rig.step(5);
+    rig.kill('a');
+    await rig.step(50);
+    expect(rig.config('pgdata')?.epoch).to.equal(1);
+    rig.api.isDown = false;
+    await rig.until('fenced', () => rig.config('pgdata')?.epoch === 2);
+    rig.start('a');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy' && rig.volume('pgdata')?.status?.inSync === '3/3');
+  });
+
+  it('answers what is not there yet with sentences', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('clone', { source: { volume: 'pgdata' } });
+    const snapshot = { metadata: { name: 'nightly', uid: '', resourceVersion: '' }, spec: { volume: 'pgdata' } };
+    await rig.api.create<SnapshotObject>(collectionPath('snapshots'), snapshot);
+    await rig.until(
+      'both are answered',
+      () => rig.phase('clone') === 'Failed' && rig.api.objectsOf<SnapshotObject>(collectionPath('snapshots'))[0]?.status !== undefined,
+    );
+    expect(rig.volume('clone')?.status?.conditions?.find(({ type }) => type === 'Ready')?.message).to.match(
+      /^spec.source is not supported yet/,
+    );
+    expect(rig.api.objectsOf<SnapshotObject>(collectionPath('snapshots'))[0]?.status).to.deep.include({
+      ready: false,
+      error: 'snapshots are not supported yet',
+    });
+    await rig.create('big');
+    await rig.until('healthy', () => rig.phase('big') === 'Healthy');
+    rig.change('big', { size: '2Gi', limits: { iops: 5, bytesPerSecond: 0 } });
+    await rig.until('it says so', () => (rig.volume('big')?.status?.conditions?.length ?? 0) === 6);
+    expect(rig.volume('big')?.status?.conditions?.find(({ type }) => type === 'Resized')?.message).to.equal(
+      'growing is not supported yet: it stays at 1Gi, asked 2Gi',
+    );
+    rig.api.delete(rig.path('clone'));
+    await rig.until('gone', () => rig.volume('clone') === null);
+  });
+
+  it('shows nodes as they are, also when they are gone', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    const node = () => rig.api.object<StorageNodeObject>(`${collectionPath('storagenodes')}/node-a`);
+    const ready = () => node()?.status?.conditions?.find(({ type }) => type === 'Ready')?.status;
+    await rig.until('it holds one', () => node()?.status?.replicas === 1 && ready() === 'True');
+    expect(node()?.status).to.deep.include({ capacity: '100Gi', used: '0' });
+    rig.kill('a');
+    await rig.until('not ready', () => ready() === 'False');
+    expect(node()?.status).to.deep.include({ capacity: '100Gi', replicas: 1 });
+  });
+
+  it('publishes the settings once, whoever leads', async () => {
+    const rig = await rigWith('a');
+    await rig.until('settings', () => rig.store.entry(KEYS.settings) !== null);
+    const { revision } = rig.store.entry(KEYS.settings) ?? {};
+    rig.elect();
+    await rig.step(20);
+    expect(rig.store.entry(KEYS.settings)?.revision).to.equal(revision);
+    expect(keysOf('test').settings).to.equal(KEYS.settings);
+  });
+});

@@ -1,0 +1,156 @@
+import { expect } from 'chai';
+import { deleteTaskId } from '../../../../core/keys.ts';
+import { emptyMemory, sightingOf } from '../../../../operator/observe/memory.ts';
+import {
+  config,
+  GiB,
+  KEYS,
+  member,
+  observedTask,
+  observedVolume,
+  replica,
+  UID,
+  volumeObject,
+  without,
+  world,
+} from '../../../support/operator/builders.ts';
+import {
+  decide,
+  deleted,
+  deleting,
+  filedTasks,
+  fresh,
+  kinds,
+  nextConfig,
+  primary,
+  transactionOf,
+} from '../../../support/operator/decisions.ts';
+
+describe('operator: deciding about tasks', () => {
+  it('files one again that nobody does any more, if the claim is still gone', () => {
+    const lost = observedTask('create', 'd', 'running');
+    const volume = observedVolume({ object: volumeObject({ replicas: 4 }), config: config({}, 'abcd', 'abc'), tasks: [lost] });
+    const decision = decide(volume);
+    expect(filedTasks(decision)[0]).to.deep.include({ state: 'filed', attempt: 2, filedBy: 7 });
+    expect(transactionOf(decision).conditions).to.deep.equal([
+      { key: lost.task.key, is: 'revision', revision: lost.task.revision },
+      { key: KEYS.claim(lost.task.value.id), is: 'absent' },
+    ]);
+  });
+
+  it('leaves one alone that is being done', () => {
+    const volume = observedVolume({
+      object: volumeObject({ replicas: 4, minInSync: 2 }),
+      config: config({}, 'abcd', 'abc'),
+      tasks: [observedTask('create', 'd', 'running', { claimed: true })],
+    });
+    expect(decide(volume).actions).to.deep.equal([]);
+  });
+
+  it('puts ended ones away for an hour', () => {
+    const done = observedTask('delete', 'd', 'done');
+    const decision = decide(observedVolume({ tasks: [done] }));
+    expect(deleted(decision)).to.deep.equal([done.task.key, KEYS.claim(done.task.value.id)]);
+    const history = transactionOf(decision).changes.find((change) => 'put' in change);
+    expect(history).to.deep.include({ put: KEYS.historyOf(done.task.value.id), expiresAfterSeconds: 3_600 });
+  });
+
+  it('tries a failed deletion again, after a while', () => {
+    const failed = observedTask('delete', 'd', 'failed', { error: 'busy' });
+    const volume = observedVolume({ tasks: [failed] });
+    const since = (ms: number) =>
+      world({ memory: { ...emptyMemory, taskSinceMs: new Map([[sightingOf(failed.task.value), 1_000_000 - ms]]) } });
+    expect(decide(volume, since(4_999)).actions).to.deep.equal([]);
+    expect(decide(volume, since(4_999)).reason).to.equal('the replica on node-d could not be deleted (busy); tried again after a while');
+    expect(filedTasks(decide(volume, since(5_000)))[0])
+      .to.deep.include({ state: 'filed', attempt: 2 })
+      .and.not.have.property('error');
+  });
+});
+
+describe('operator: deciding about a volume that goes', () => {
+  it('asks a primary that lives to let go, and waits', () => {
+    const decision = decide(observedVolume({ object: deleting(), config: config({ primary: primary('a') }) }));
+    expect(nextConfig(decision).primary).to.deep.equal(primary('a', 'release'));
+    expect(decide(observedVolume({ object: deleting(), config: config({ primary: primary('a', 'release') }) })).actions).to.deep.equal([]);
+  });
+
+  it('fences one that is gone', () => {
+    const decision = decide(
+      observedVolume({ object: deleting(), config: config({ primary: primary('a') }) }),
+      world({ machines: without('a') }),
+    );
+    expect([nextConfig(decision).primary, nextConfig(decision).epoch]).to.deep.equal([null, 2]);
+  });
+
+  it('then deletes config and pointers and files one task a replica, in one transaction', () => {
+    const members = [member('a'), member('b', { leaving: true }), member('c')];
+    const decision = decide(observedVolume({ object: deleting(), config: config({ shards: [{ members, inSync: [replica('a')] }] }) }));
+    expect(deleted(decision)).to.have.members([KEYS.volume(UID), ...['a', 'b', 'c'].map((letter) => KEYS.pointer(`node-${letter}`, UID))]);
+    expect(filedTasks(decision).map(({ id }) => id)).to.deep.equal([...'abc'].map((letter) => deleteTaskId(replica(letter))));
+    expect(transactionOf(decision).conditions).to.deep.include({ key: KEYS.volume(UID), is: 'revision', revision: '50' });
+  });
+
+  it('takes create tasks with it, done or not', () => {
+    const tasks = [
+      observedTask('create', 'a', 'done'),
+      observedTask('create', 'b', 'running', { claimed: true }),
+      observedTask('create', 'c', 'filed'),
+    ];
+    const decision = decide(observedVolume({ object: deleting(), config: fresh(), tasks }));
+    expect(deleted(decision)).to.include.members(tasks.map(({ task }) => task.key));
+    expect(filedTasks(decision).length).to.equal(3);
+  });
+
+  it('waits for the agents that live', () => {
+    const volume = observedVolume({ object: deleting(), config: null, tasks: [observedTask('delete', 'a', 'filed')] });
+    const decision = decide(volume);
+    expect([decision.actions, decision.reason]).to.deep.equal([[], 'node-a has still to delete its replica']);
+  });
+
+  it('removes ended tasks without a trace', () => {
+    const done = observedTask('delete', 'a', 'done');
+    const decision = decide(observedVolume({ object: deleting(), config: null, tasks: [done] }));
+    expect(transactionOf(decision).changes).to.deep.equal([{ delete: done.task.key }, { delete: KEYS.claim(done.task.value.id) }]);
+  });
+
+  it('lets the object go though a machine is away, whose task stays', () => {
+    const volume = observedVolume({ object: deleting(), config: null, tasks: [observedTask('delete', 'a', 'filed')] });
+    expect(kinds(decide(volume, world({ machines: without('a') })))).to.deep.equal(['removeFinalizer']);
+  });
+
+  it('lets go at once what was never placed', () => {
+    expect(kinds(decide(observedVolume({ object: deleting(), config: null })))).to.deep.equal(['removeFinalizer']);
+  });
+
+  it('does nothing more when the finalizer is gone', () => {
+    const object = volumeObject({}, { deletionTimestamp: '2026-01-01T00:00:00Z', finalizers: ['somebody.else'] });
+    expect(decide(observedVolume({ object, config: null })).state).to.equal('gone');
+  });
+
+  it('asks the API server before it touches what has no object', () => {
+    const decision = decide(observedVolume({ object: null }));
+    expect(decision.actions[0]).to.deep.equal({ kind: 'confirmAbsent', name: 'pgdata' });
+    expect(deleted(decision)).to.include(KEYS.volume(UID));
+    expect(kinds(decide(observedVolume({ object: null, config: config({ primary: primary('a') }) })))).to.deep.equal([
+      'confirmAbsent',
+      'commit',
+    ]);
+  });
+
+  it('does the rest of a deletion whose object is gone: a machine came back', () => {
+    const done = observedTask('delete', 'a', 'done');
+    expect(deleted(decide(observedVolume({ object: null, config: null, tasks: [done] })))).to.include(done.task.key);
+    expect(
+      decide(
+        observedVolume({ object: null, config: null, tasks: [observedTask('delete', 'a', 'filed')] }),
+        world({ machines: without('a') }),
+      ).state,
+    ).to.equal('gone');
+  });
+
+  it('sizes what it gives away by the config, not by a spec that grew', () => {
+    const decision = decide(observedVolume({ object: volumeObject({ size: '2Gi', replicas: 4 }) }));
+    expect(filedTasks(decision)[0]?.spec).to.deep.include({ sizeBytes: GiB });
+  });
+});

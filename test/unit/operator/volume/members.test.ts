@@ -1,0 +1,122 @@
+import { expect } from 'chai';
+import { deleteTaskId } from '../../../../core/keys.ts';
+import type { ObservedVolume } from '../../../../operator/observe/observed.ts';
+import type { World } from '../../../../operator/volume/decision.ts';
+import {
+  config,
+  KEYS,
+  machine,
+  member,
+  observedTask,
+  observedVolume,
+  pool,
+  replica,
+  UID,
+  volumeObject,
+  without,
+  world,
+} from '../../../support/operator/builders.ts';
+import { attached, decide, deleted, filedTasks, kinds, membersOf, nextConfig, primary } from '../../../support/operator/decisions.ts';
+
+describe('operator: deciding which replicas there are', () => {
+  const failing = (letter: string, pools = [pool()]) => [
+    ...without(letter),
+    machine(letter, { pools, failedReplicas: [{ volume: UID, replica: replica(letter), reason: 'the data file is short' }] }),
+  ];
+  const quarantined = [pool({ state: 'quarantined', reason: 'EIO' })];
+
+  it('marks a failed replica as leaving and makes another, in one transaction', () => {
+    const decision = decide(observedVolume({}), world({ machines: failing('b', quarantined) }));
+    expect(decision.state).to.equal('replacing');
+    expect(membersOf(decision).slice(0, 3)).to.deep.equal(['node-a', 'node-b leaving', 'node-c']);
+    expect(nextConfig(decision).shards[0]?.inSync).to.deep.equal([...'abc'].map(replica));
+    expect(filedTasks(decision).map(({ spec }) => spec.kind)).to.deep.equal(['create-replica']);
+    expect(kinds(decision)).to.deep.equal(['commit', 'noteSetback', 'tell']);
+  });
+
+  it('makes the other on the same node when there is no other node and the pool is sound', () => {
+    const machines = failing('b').filter(({ node }) => node <= 'node-c');
+    expect(membersOf(decide(observedVolume({}), world({ machines })))).to.deep.equal(['node-a', 'node-b leaving', 'node-c', 'node-b']);
+  });
+
+  it('says why where nothing can be made, and leaves the member', () => {
+    const machines = failing('b', quarantined).filter(({ node }) => node <= 'node-c');
+    const decision = decide(observedVolume({}), world({ machines }));
+    expect([decision.actions, decision.reason]).to.deep.equal([
+      [],
+      'the replica on node-b failed (the data file is short), and no node can hold another',
+    ]);
+    expect(decision.unschedulable.map(({ node }) => node)).to.deep.equal(['node-a', 'node-b', 'node-c']);
+  });
+
+  it('does nothing when every replica in sync has failed: people decide', () => {
+    const decision = decide(
+      observedVolume({ config: config({}, 'ab', 'a'), object: volumeObject({ replicas: 2 }) }),
+      world({ machines: failing('a') }),
+    );
+    expect([decision.state, kinds(decision).includes('commit')]).to.deep.equal(['lost', false]);
+  });
+
+  it('removes one that has left the in-sync set, once the new one is made', () => {
+    const members = [member('a'), member('b', { leaving: true, leftAt: 5 }), member('c'), member('d')];
+    const left = config({ primary: primary('a'), shards: [{ members, inSync: [...'ac'].map(replica) }] });
+    const object = attached('a');
+    expect(
+      decide(observedVolume({ object, config: left, tasks: [observedTask('create', 'd', 'running', { claimed: true })] })).actions,
+    ).to.deep.equal([]);
+    const decision = decide(observedVolume({ object, config: left, tasks: [observedTask('create', 'd', 'done')] }));
+    expect(membersOf(decision)).to.deep.equal(['node-a', 'node-c', 'node-d']);
+    expect(filedTasks(decision).map(({ id }) => id)).to.deep.equal([deleteTaskId(replica('b'))]);
+    expect(deleted(decision)).to.deep.equal([KEYS.pointer('node-b', UID)]);
+  });
+
+  it('never removes one that is still in sync: the primary drops it', () => {
+    const members = [member('a'), member('b', { leaving: true }), member('c'), member('d')];
+    const volume = observedVolume({
+      object: attached('a'),
+      config: config({ primary: primary('a'), shards: [{ members, inSync: [...'abcd'].map(replica) }] }),
+    });
+    expect(decide(volume).actions).to.deep.equal([]);
+  });
+
+  it('gives a detached volume a primary to drop one that is leaving', () => {
+    const members = [member('a'), member('b', { leaving: true }), member('c'), member('d')];
+    const volume = observedVolume({ config: config({ shards: [{ members, inSync: [...'abcd'].map(replica) }] }) });
+    expect(nextConfig(decide(volume)).primary).to.deep.equal(primary('a', 'background'));
+  });
+
+  it('adds one when more are asked for', () => {
+    const decision = decide(observedVolume({ object: volumeObject({ replicas: 4 }) }));
+    expect(membersOf(decision).length).to.equal(4);
+    expect(filedTasks(decision).length).to.equal(1);
+    expect(nextConfig(decision).minInSync).to.equal(2);
+  });
+
+  it('raises minInSync only when that many are in sync', () => {
+    const object = attached('a', { replicas: 5 });
+    const at = (inSync: string) => config({ primary: primary('a') }, 'abcde', inSync);
+    expect(decide(observedVolume({ object, config: at('ab') })).actions).to.deep.equal([]);
+    expect(nextConfig(decide(observedVolume({ object, config: at('abc') }))).minInSync).to.equal(3);
+  });
+
+  it('marks the surplus as leaving when fewer are asked for, and lowers minInSync with it', () => {
+    const decision = decide(observedVolume({ object: attached('c', { replicas: 1 }), config: config({ primary: primary('c') }) }));
+    expect(membersOf(decision)).to.deep.equal(['node-a leaving', 'node-b leaving', 'node-c']);
+    expect(nextConfig(decision).minInSync).to.equal(1);
+  });
+
+  const surplus: [says: string, volume: ObservedVolume, around: World, leaves: string][] = [
+    ['out of sync', observedVolume({ object: volumeObject({ replicas: 2 }), config: config({}, 'abc', 'bc') }), world(), 'node-a'],
+    ['on a machine that is away', observedVolume({ object: volumeObject({ replicas: 2 }) }), world({ machines: without('b') }), 'node-b'],
+    ['that is the youngest, all else equal', observedVolume({ object: volumeObject({ replicas: 2 }) }), world(), 'node-c'],
+  ];
+  for (const [says, volume, around, leaves] of surplus) {
+    it(`prefers to let the one go ${says}`, () => {
+      expect(membersOf(decide(volume, around)).filter((one) => one.endsWith('leaving'))).to.deep.equal([`${leaves} leaving`]);
+    });
+  }
+
+  it('leaves the size alone when it is asked to grow', () => {
+    expect(decide(observedVolume({ object: volumeObject({ size: '2Gi' }) })).actions).to.deep.equal([]);
+  });
+});
