@@ -7,35 +7,46 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { errorCode, LocalClusterError } from './errors.ts';
 
-export type GoBuild = { module: string; goPackage: string; linkerFlags: string; output: string };
+export type GoBuild = {
+  /** The directory of the Go module that pins what is built. */
+  module: string;
+  goPackage: string;
+  linkerFlags: string;
+  /** Takes the program, and what the compiler leaves behind when it is killed. */
+  directory: string;
+};
 
 const OUTPUT_LINES_KEPT = 20;
+const PROGRAM = 'program';
 
-export async function goBuild(build: GoBuild, tell: (text: string) => void): Promise<void> {
-  await checkGo(build.module);
+/** Gives the finished program's file. */
+export async function goBuild(build: GoBuild, tell: (text: string) => void): Promise<string> {
+  await checkGo(build);
   let downloads = 0;
   const countDownloads = (line: string): void => {
     downloads += line.startsWith('go: downloading ') ? 1 : 0;
     tell(`${downloads} modules fetched`);
   };
   const packages = new Set<string>();
-  await go(build.module, ['list', '-deps', build.goPackage], countDownloads, (line) => packages.add(line));
+  await go(build, ['list', '-deps', build.goPackage], countDownloads, (line) => packages.add(line));
   let compiled = 0;
   const countPackages = (line: string): void => {
     compiled += packages.has(line) ? 1 : 0;
     tell(`${compiled}/${packages.size} packages`);
   };
-  const flags = ['-trimpath', '-mod=readonly', '-ldflags', build.linkerFlags, '-o', build.output];
-  await go(build.module, ['build', '-v', ...flags, build.goPackage], countPackages);
+  const output = path.join(build.directory, PROGRAM);
+  const flags = ['-trimpath', '-mod=readonly', '-ldflags', build.linkerFlags, '-o', output];
+  await go(build, ['build', '-v', ...flags, build.goPackage], countPackages);
+  return output;
 }
 
 /** Asked in the module's directory: a Go that fetches newer versions of itself does so there. */
-async function checkGo(module: string): Promise<void> {
-  const wanted = readFileSync(path.join(module, 'go.mod'), 'utf8').match(/^go (\S+)/m)?.[1] ?? '';
+async function checkGo(build: GoBuild): Promise<void> {
+  const wanted = readFileSync(path.join(build.module, 'go.mod'), 'utf8').match(/^go (\S+)/m)?.[1] ?? '';
   const advice = `install Go ${wanted} or newer (https://go.dev/dl), or set KUBEBUILDER_ASSETS to a directory with etcd, kube-apiserver and kubectl`;
   let found = '';
   try {
-    await go(module, ['env', 'GOVERSION'], undefined, (line) => {
+    await go(build, ['env', 'GOVERSION'], undefined, (line) => {
       found = line;
     });
   } catch (error) {
@@ -61,11 +72,11 @@ export function isOlder(version: string, than: string): boolean {
 }
 
 /** Runs go to its end; whatever it wrote last is in the error if it fails. It never outlives this process. */
-async function go(directory: string, words: string[], onError?: (line: string) => void, onOutput?: (line: string) => void): Promise<void> {
+async function go(build: GoBuild, words: string[], onError?: (line: string) => void, onOutput?: (line: string) => void): Promise<void> {
   const child = spawn('go', words, {
-    cwd: directory,
+    cwd: build.module,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: `${process.env.GOFLAGS ?? ''} -buildvcs=false` },
+    env: { ...process.env, CGO_ENABLED: '0', GOFLAGS: `${process.env.GOFLAGS ?? ''} -buildvcs=false`, GOTMPDIR: build.directory },
   });
   const kept: string[] = [];
   createInterface({ input: child.stdout }).on('line', (line) => onOutput?.(line));
@@ -82,7 +93,7 @@ async function go(directory: string, words: string[], onError?: (line: string) =
     const code = await exitOf(child);
     if (code !== 0) {
       const details = `${kept.map((line) => `  ${line}\n`).join('')}`;
-      throw new LocalClusterError(`go ${words[0]} failed in ${directory} (exit code ${code}): see above.`, { details });
+      throw new LocalClusterError(`go ${words[0]} failed in ${build.module} (exit code ${code}): see above.`, { details });
     }
   } finally {
     process.removeListener('exit', endWithUs);

@@ -3,7 +3,7 @@
  * cache that all checkouts of this user share. Never downloads a program; a build that was killed leaves nothing that is taken for one.
  */
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { goBuild } from './build.ts';
@@ -77,31 +77,23 @@ async function build(pin: Pin, onProgress: OnProgress): Promise<string> {
   if (existsSync(target)) {
     return target;
   }
-  const directory = path.dirname(target);
-  mkdirSync(directory, { recursive: true });
   await step(onProgress, pin.program, `${version}, waiting for another build`, (tell) =>
     withLock(path.join(cacheDirectory(), 'lock'), async () => {
       if (existsSync(target)) {
         return; // built meanwhile by whom we waited for
       }
-      tell(`${version}, built once, ${pin.firstBuild}`);
-      removeUnfinished(directory);
-      const unfinished = path.join(directory, `.${pin.program}.part`);
-      await goBuild({ module: moduleDirectory(pin), goPackage: pin.goPackage, linkerFlags, output: unfinished }, (text) =>
-        tell(`${version}, built once, ${pin.firstBuild}: ${text}`),
-      );
-      renameSync(unfinished, target);
+      const what = `${version}, built once, ${pin.firstBuild}`;
+      tell(what);
+      const unfinished = path.join(path.dirname(target), 'unfinished');
+      rmSync(unfinished, { recursive: true, force: true }); // left by a build that was killed: only whoever holds the lock builds
+      mkdirSync(unfinished, { recursive: true });
+      const parts = { module: moduleDirectory(pin), goPackage: pin.goPackage, linkerFlags, directory: unfinished };
+      renameSync(await goBuild(parts, (text) => tell(`${what}: ${text}`)), target);
+      rmSync(unfinished, { recursive: true });
       tell(`${version}, built`);
     }),
   );
   return target;
-}
-
-/** Only whoever holds the lock builds, so any unfinished file here is of a build that was killed. */
-function removeUnfinished(directory: string): void {
-  for (const file of readdirSync(directory).filter((name) => name.endsWith('.part'))) {
-    rmSync(path.join(directory, file));
-  }
 }
 
 /** All that decides what the program will be: another pin or another way to build is another program. */
