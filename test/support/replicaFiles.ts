@@ -1,6 +1,6 @@
 /** A replica on a simulated disk, for tests: made, opened and driven with syncs that end when the test says so. */
 import { expect } from 'chai';
-import type { Done, IoError, ReplicaMeta } from '../../agent/ports.ts';
+import type { Done, IoError, ReplicaMeta, ReplicaStore } from '../../agent/ports.ts';
 import { createReplica, replicaDirectory } from '../../agent/replica/store/create.ts';
 import type { StoreError } from '../../agent/replica/store/inOrder.ts';
 import { openReplica } from '../../agent/replica/store/open.ts';
@@ -83,4 +83,4 @@ export function made(sizeBytes = 8 * MIB, disk = new SimulatedDisk()): { disk: S
 export const intend = (disk: SimulatedDisk, store: FileReplicaStore, ...extents: number[]): void =>
   finish(disk, (done) => store.addIntents(extents, done));
 
-export const metaWith = (store: FileReplicaStore, change: Partial<ReplicaMeta>): ReplicaMeta => ({ ...store.meta, ...change });
+export const metaWith = (store: ReplicaStore, change: Partial<ReplicaMeta>): ReplicaMeta => ({ ...store.meta, ...change });

@@ -2,7 +2,15 @@
  * A disk for tests that loses power, tears writes, fails on demand and finishes its syncs when it is told to. Everything it does follows from
  * the calls made and the randomness given. A `Disk` like the machine's: the same code runs on both.
  */
-import { type Disk, type DiskDone, DiskError, type DiskFile, type DiskLock, type DiskSpace } from '../../agent/replica/store/disk.ts';
+import {
+  type Disk,
+  type DiskDone,
+  DiskError,
+  type DiskFile,
+  type DiskLock,
+  type DiskSpace,
+  SECTOR_BYTES,
+} from '../../agent/replica/store/disk.ts';
 import type { Random } from '../../core/random.ts';
 import { type Loss, type Sequence, SimulatedDirectory, SimulatedInode, type SimulatedNode } from './simulatedFiles.ts';
 
@@ -43,7 +51,7 @@ export type SimulatedDiskOptions = {
   punchesHoles?: boolean;
   exchangesNames?: boolean;
   capacityBytes?: number;
-  /** Reads and writes do less than asked now and then. */
+  /** Reads and writes do less than asked now and then; a write that is cut is cut between two sectors. */
   shortIo?: Random;
 };
 
@@ -266,7 +274,7 @@ export class SimulatedDisk implements Disk {
         check();
         this.#change('write', path);
         const bytes = Buffer.concat(chunks);
-        const length = this.#shorten(bytes.length);
+        const length = this.#shortenWrite(offsetBytes, bytes.length);
         inode.write(bytes.subarray(0, length), offsetBytes);
         return length;
       },
@@ -345,6 +353,12 @@ export class SimulatedDisk implements Disk {
   #shorten(length: number): number {
     const random = this.#options.shortIo;
     return random && random.unit() < 0.3 ? 1 + Math.floor(random.unit() * (length - 1)) : length;
+  }
+
+  #shortenWrite(offsetBytes: number, length: number): number {
+    const end = offsetBytes + this.#shorten(length);
+    const cut = end - (end % SECTOR_BYTES) - offsetBytes;
+    return end < offsetBytes + length && cut > 0 ? cut : length;
   }
 
   #turnOff(): void {

@@ -17,7 +17,11 @@ import { PagedFile } from './pagedFile.ts';
 /** Callers that may wait for one commit; beyond it they are refused. */
 export const COMMIT_CALLERS_MAX = 65_536;
 
-type Batch = { extents: Set<number>; callers: Done[] };
+type Batch = {
+  /** All that its callers named, also what is durable already: it may not leave before they were told that it is there. */
+  extents: Set<number>;
+  callers: Done[];
+};
 
 const newBatch = (): Batch => ({ extents: new Set(), callers: [] });
 
@@ -55,7 +59,7 @@ export class IntentLog {
     if (batch.callers.length >= COMMIT_CALLERS_MAX) {
       return done(new IoError('io', `more than ${COMMIT_CALLERS_MAX} callers wait for the intent log`));
     }
-    for (const extent of missing) {
+    for (const extent of extents) {
       assert(extent >= 0 && extent < this.extents.extents, `extent ${extent} of ${this.extents.extents}`);
       batch.extents.add(extent);
     }
@@ -64,12 +68,13 @@ export class IntentLog {
   }
 
   /**
-   * Takes extents out. Not synced: a crash that loses this brings them back as in doubt, which costs comparing them once more and nothing
-   * else. Until a running commit has ended nothing is written, for it would touch the very slots which that is making durable; its end or
-   * the next commit writes it.
+   * Takes extents out, but for those that somebody is about to be told are in. Not synced: a crash that loses this brings them back as in
+   * doubt, which costs comparing them once more and nothing else. Until a running commit has ended nothing is written, for it would touch
+   * the very slots which that is making durable; its end or the next commit writes it.
    */
   remove(extents: readonly number[]): void {
     for (const extent of extents) {
+      if (this.#next.extents.has(extent) || this.#committing?.extents.has(extent)) continue;
       this.extents.delete(extent);
       this.#unwrite(extent);
     }
@@ -91,6 +96,7 @@ export class IntentLog {
     this.#next = newBatch();
     this.#committing = batch;
     for (const extent of batch.extents) {
+      if (this.#written.has(extent)) continue;
       this.#written.add(extent);
       this.#pages.markDirty(extent >> 3);
     }
@@ -109,7 +115,7 @@ export class IntentLog {
   /** Some pages may hold the batch, more than anybody was told: they are written again with whatever comes next. */
   #abandon(batch: Batch, cause: unknown): void {
     const error = toIoError(cause, 'intent log');
-    for (const extent of batch.extents) this.#unwrite(extent);
+    for (const extent of batch.extents) if (!this.extents.has(extent)) this.#unwrite(extent);
     this.#end(batch, error);
   }
 

@@ -289,6 +289,24 @@ describe('the store: clean', () => {
     expect([...open(disk.losePower('everything')).intents]).to.deep.equal([2, 3]);
   });
 
+  it('never takes out what somebody waits to be told is in', () => {
+    for (const isDurableBefore of [true, false]) {
+      const { disk, store } = made();
+      const [first, cleaned, added] = [outcome(), outcome(), outcome()];
+      store.addIntents([1], first.done);
+      if (isDurableBefore) disk.drain();
+      // Names an extent that is in the log, or that the running commit puts there, and one that needs another commit.
+      store.addIntents([1, 2], added.done);
+      if (!isDurableBefore) disk.completeNext();
+      store.clean([1], always, cleaned.done);
+      while (!cleaned.isCalled) disk.completeNext(1);
+      expect(added.isCalled).to.equal(false);
+      disk.drain();
+      expect([...store.intents]).to.deep.equal([1, 2]);
+      expect([...open(disk.losePower('nothing')).intents]).to.deep.equal([1, 2]);
+    }
+  });
+
   it('one that cannot write stamps takes nothing out', () => {
     const { disk, store } = made();
     intend(disk, store, 1);
