@@ -18,7 +18,8 @@ const STANDARD_OUTPUT = 1;
 
 type Line = { time: string; level: string; message: string; [field: string]: unknown };
 
-function lineOf(level: string, message: string, fields: LogFields): Line {
+/** One line as an object, in the order in which it is written. */
+export function lineOf(level: string, message: string, fields: LogFields): Line {
   // Named first, so that they come first; set last, so that no field may stand in their place.
   const line: Line = { time: '', level: '', message: '' };
   for (const [name, value] of Object.entries(fields)) line[name] = serialize(value, 0);
