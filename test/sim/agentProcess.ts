@@ -1,0 +1,255 @@
+/**
+ * One run of an agent: its replicas, and a primary when the config names it. It can be paused, and killed; what was to happen in a paused one
+ * happens when it goes on, in an order of its own for each connection.
+ */
+import type { BlockDevice, ReplicaStore } from '../../agent/ports.ts';
+import { Primary } from '../../agent/primary/primary.ts';
+import { Replica } from '../../agent/replica/replica.ts';
+import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
+import type { Seal } from '../../core/wire/messages.ts';
+import type { Host } from './network.ts';
+import type { Platter } from './platter.ts';
+import { SimulatedProposer } from './proposer.ts';
+import type { Watcher } from './register.ts';
+import { between } from './seeds.ts';
+import { SimulatedStore } from './store.ts';
+import type { World } from './world.ts';
+
+const TICK_MS = 50;
+
+/** A primary as the rest of the world sees it. */
+export type Serving = {
+  hasBegun: boolean;
+  process: AgentProcess;
+  primary: Primary;
+  epoch: number;
+  device: BlockDevice;
+  isOpen: boolean;
+  isOver: boolean;
+};
+
+export class AgentProcess implements Host, Watcher {
+  readonly node: NodeName;
+  readonly instance: InstanceId;
+  readonly #world: World;
+  readonly #clock: Clock;
+  readonly #replicas = new Map<ReplicaId, Replica>();
+  readonly stores = new Map<ReplicaId, SimulatedStore>();
+  #isAlive = true;
+  #isPaused = false;
+  /** What happened while it was paused: one list for each channel. */
+  readonly #deferred = new Map<string, (() => void)[]>();
+  #latest: VolumeConfig | null = null;
+  #serving: Serving | null = null;
+  #proposer: SimulatedProposer | null = null;
+  #endedEpoch = -1;
+  #mayStart = true;
+
+  constructor(world: World, node: NodeName, instance: InstanceId, clock: Clock) {
+    this.#world = world;
+    this.node = node;
+    this.instance = instance;
+    this.#clock = clock;
+    this.#scheduleTick();
+  }
+
+  get isAlive(): boolean {
+    return this.#isAlive;
+  }
+
+  get isPaused(): boolean {
+    return this.#isPaused;
+  }
+
+  get serving(): Serving | null {
+    return this.#serving;
+  }
+
+  get isStopping(): boolean {
+    return !this.#mayStart;
+  }
+
+  /** Opens a replica's files. It answers nobody before that it was open is durable. */
+  open(platter: Platter, bootId: string): void {
+    const { replica } = platter.meta;
+    const store: SimulatedStore = new SimulatedStore(platter, this.#world.storeTiming(this));
+    this.stores.set(replica, store);
+    const { openBootId, suspect } = platter.meta;
+    const begin = () => this.#begin(replica, store);
+    if (openBootId === bootId) return begin();
+    store.saveMeta({ ...platter.meta, suspect: suspect || openBootId !== null, openBootId: bootId }, begin);
+  }
+
+  run(channel: string, act: () => void): void {
+    if (!this.#isAlive) return;
+    if (!this.#isPaused) return this.#now(act);
+    const waiting = this.#deferred.get(channel);
+    if (waiting) waiting.push(act);
+    else this.#deferred.set(channel, [act]);
+  }
+
+  /** In this process, after a while. */
+  later(delayMs: number, label: string, act: () => void): void {
+    this.#world.schedule.after(delayMs, label, () => this.run(label, act));
+  }
+
+  accept(seal: Seal, link: ReplicaLink): ReplicaSession {
+    const replica = this.#replicas.get(seal.replica);
+    if (replica) return replica.accept(seal, link);
+    link.send({ type: 'refused', code: 'unknownReplica', message: 'no such replica here', promisedEpoch: 0, seenVersion: 0 });
+    link.close('no such replica here');
+    return { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
+  }
+
+  seen(config: VolumeConfig): void {
+    this.run('config', () => this.#see(config));
+  }
+
+  pause(): void {
+    this.#isPaused = true;
+  }
+
+  resume(): void {
+    if (!this.#isPaused) return;
+    this.#isPaused = false;
+    const { schedule, random } = this.#world.resumption;
+    for (const [channel, acts] of this.#deferred) {
+      const startMs = random.chance(0.5) ? 0 : between(random, 0, 30);
+      schedule.after(startMs, `resume ${channel}`, () => {
+        for (const act of acts) this.run(channel, act);
+      });
+    }
+    this.#deferred.clear();
+  }
+
+  kill(): void {
+    this.#isAlive = false;
+    this.#deferred.clear();
+    if (this.#serving) this.#ended(this.#serving, 'killed');
+  }
+
+  /** Lets its primary go, then closes its replicas, then is no more. */
+  shutDown(gone: () => void): void {
+    this.#mayStart = false;
+    this.#serving?.primary.letGo();
+    let closing = 0;
+    const closed = () => {
+      closing--;
+      if (closing === 0 && this.#isAlive) gone();
+    };
+    const wait = () => {
+      if (this.#serving) return this.later(20, 'shut down', wait);
+      closing = this.#replicas.size + 1;
+      for (const replica of this.#replicas.values()) replica.close(closed);
+      this.later(0, 'shut down', closed);
+    };
+    wait();
+  }
+
+  #now(act: () => void): void {
+    act();
+    this.#world.afterEventOf(this);
+  }
+
+  #begin(replica: ReplicaId, store: ReplicaStore): void {
+    this.#replicas.set(
+      replica,
+      new Replica({
+        store,
+        clock: this.#clock,
+        initialLeaseMs: this.#world.options.settings.leaseMs,
+        events: {
+          failed: (reason) => this.#world.replicaFailed(replica, reason),
+          sessionOpened: (epoch, peer) => this.#world.schedule.trace(`${replica.slice(-2)} sealed by ${peer} for ${epoch}`),
+          sessionEnded: (reason) => this.#world.schedule.trace(`${replica.slice(-2)} session ended: ${reason}`),
+          protocolError: (rule, peer) => this.#world.protocolError(`${replica.slice(-2)} by ${peer}: ${rule}`),
+        },
+      }),
+    );
+    if (this.#latest) this.#replicas.get(replica)?.observe(this.#latest);
+  }
+
+  #scheduleTick(): void {
+    const { random } = this.#world.resumption;
+    this.#world.schedule.after(TICK_MS * between(random, 0.8, 1.2), 'tick', () => {
+      if (!this.#isAlive) return;
+      if (!this.#isPaused) this.#now(() => this.#tick());
+      this.#scheduleTick();
+    });
+  }
+
+  #tick(): void {
+    if (this.#mayStart) this.#world.register.signOfLife(this.node, this.instance);
+    this.#serving?.primary.tick();
+    for (const replica of this.#replicas.values()) replica.tick();
+  }
+
+  #see(config: VolumeConfig): void {
+    if (config.version <= (this.#latest?.version ?? -1)) return;
+    this.#latest = config;
+    for (const replica of this.#replicas.values()) replica.observe(config);
+    this.#serving?.primary.observe(config);
+    this.#startIfNamed(config);
+  }
+
+  #startIfNamed(config: VolumeConfig): void {
+    const { primary, epoch } = config;
+    if (this.#serving || !this.#mayStart || epoch <= this.#endedEpoch) return;
+    if (primary?.node !== this.node || primary.instance !== this.instance) return;
+    this.#start(config);
+  }
+
+  #start(config: VolumeConfig): void {
+    const world = this.#world;
+    const proposer = new SimulatedProposer({
+      register: world.register,
+      watcher: this,
+      random: world.resumption.random,
+      latest: () => this.#latest ?? config,
+      tellAgain: () => this.#latest && this.#serving?.primary.observe(this.#latest),
+      later: (delayMs, label, act) => this.later(delayMs, label, act),
+    });
+    this.#proposer = proposer;
+    const primary = new Primary({
+      config,
+      node: this.node,
+      instance: this.instance,
+      settings: () => world.options.settings,
+      connect: (member, seal, listener) => world.network.connect(this, member.node, seal, listener),
+      configPort: proposer,
+      clock: this.#clock,
+      // Nothing is heard before it is made: it needs messages first.
+      events: {
+        socket: (isOpen) => this.#socket(isOpen),
+        closed: (why, reason) => {
+          world.schedule.trace(`${this.node} e${config.epoch} ${why}: ${reason}`);
+          if (this.#serving) this.#ended(this.#serving, why);
+        },
+        reportChanged: () => undefined,
+      },
+    });
+    this.#serving = { process: this, primary, device: primary.device, epoch: config.epoch, hasBegun: false, isOpen: false, isOver: false };
+    world.started(this.#serving);
+  }
+
+  #socket(isOpen: boolean): void {
+    const serving = this.#serving;
+    if (!serving) return;
+    serving.isOpen = isOpen;
+    this.#world.schedule.trace(`${this.node} e${serving.epoch} socket ${isOpen ? 'open' : 'closed'}`);
+    if (!isOpen) this.#world.socketClosed(serving);
+  }
+
+  #ended(serving: Serving, why: string): void {
+    serving.isOver = true;
+    serving.isOpen = false;
+    this.#endedEpoch = serving.epoch;
+    this.#proposer?.close();
+    this.#serving = null;
+    this.#world.ended(serving, why);
+    if (this.#latest && this.#isAlive) this.#startIfNamed(this.#latest);
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * One block as the set of all states that a linearizable register could be in, given what clients saw. A write in flight may have taken effect or
+ * not; one whose client is gone may yet, until a later epoch begins. The set empty means that no order explains what was seen.
+ *
+ * A state: the value, the writes that have not taken effect, and what each read under way could have seen so far. States that differ only in the
+ * latter are merged: the checker never cries wolf, and misses only what needs such a merge.
+ */
+import { Violation } from '../violation.ts';
+
+/** A write or zero of this block. */
+export type BlockWrite = { id: number; value: number; epoch: number };
+
+type State = { value: number; open: number[]; seen: Map<number, Set<number>> };
+
+/** Of one closure: more is a workload that this checker cannot follow. */
+const STEPS_MAX = 100_000;
+
+export class BlockRegister {
+  readonly block: number;
+  #states: State[] = [{ value: 0, open: [], seen: new Map() }];
+  readonly #writes = new Map<number, BlockWrite>();
+  /** Clients that will never hear an answer. */
+  readonly #abandoned = new Set<number>();
+  /** What a total power loss may leave, and for each flush under way what it will leave after that. */
+  #fallback = new Set<number>([0]);
+  readonly #flushes = new Map<number, Set<number>>();
+  #possible: Set<number> | null = new Set([0]);
+
+  constructor(block: number) {
+    this.block = block;
+  }
+
+  /** `isDurable`: once it is acknowledged, nothing of before it may come back. */
+  invoke(write: BlockWrite, isDurable: boolean): void {
+    if (isDurable) this.#flushes.set(write.id, new Set(this.#openValues()));
+    this.#writes.set(write.id, write);
+    for (const state of this.#states) state.open = [...state.open, write.id];
+    this.#fallback.add(write.value);
+    for (const candidates of this.#flushes.values()) candidates.add(write.value);
+    this.#possible = null;
+  }
+
+  acknowledge(id: number): void {
+    this.#become(
+      this.#closure().filter((state) => !state.open.includes(id)),
+      () => `write ${this.#writes.get(id)?.value} is acknowledged, and cannot have taken effect`,
+    );
+    this.endFlush(id, true);
+    this.#writes.delete(id);
+  }
+
+  abandon(id: number): void {
+    this.endFlush(id, false);
+    if (this.#writes.has(id)) this.#abandoned.add(id);
+  }
+
+  beginRead(read: number): void {
+    for (const state of this.#states) state.seen.set(read, new Set([state.value]));
+  }
+
+  /** Completes a read; null: it failed, or nobody will hear. */
+  endRead(read: number, value: number | null): void {
+    if (value !== null) {
+      this.#become(
+        this.#closure().filter((state) => state.seen.get(read)?.has(value)),
+        () => `a read returned ${value}, while possible were ${[...this.possible]}`,
+      );
+    }
+    for (const state of this.#states) state.seen.delete(read);
+  }
+
+  beginFlush(flush: number): void {
+    this.#flushes.set(flush, new Set(this.possible));
+  }
+
+  endFlush(flush: number, succeeded: boolean): void {
+    const candidates = this.#flushes.get(flush);
+    this.#flushes.delete(flush);
+    if (succeeded && candidates) this.#fallback = candidates;
+  }
+
+  /** An epoch begins: whatever earlier ones left has happened by now or never will. `isLossTold`: what was not flushed may be gone. */
+  begin(epoch: number, isLossTold: boolean): void {
+    const old = new Set([...this.#writes.values()].filter((write) => write.epoch < epoch).map((write) => write.id));
+    const states = this.#closure().map((state) => ({ ...state, open: state.open.filter((id) => !old.has(id)) }));
+    const reverted = isLossTold
+      ? states.flatMap((state) => [...this.#fallback].map((value) => ({ ...state, value, seen: new Map() })))
+      : [];
+    for (const id of old) {
+      this.#writes.delete(id);
+      this.#abandoned.delete(id);
+    }
+    this.#become([...states, ...reverted], () => 'nothing');
+  }
+
+  /** What a replica that has every acknowledged write may hold. */
+  get possible(): ReadonlySet<number> {
+    this.#possible ??= new Set([...this.#states.map((state) => state.value), ...this.#openValues()]);
+    return this.#possible;
+  }
+
+  get fallback(): ReadonlySet<number> {
+    return this.#fallback;
+  }
+
+  *#openValues(): Iterable<number> {
+    for (const state of this.#states) {
+      for (const id of state.open) {
+        const write = this.#writes.get(id);
+        if (write) yield write.value;
+      }
+    }
+  }
+
+  /** With every write that may take effect taking it. The least changed come first, for they dominate the others. */
+  #closure(): State[] {
+    const groups = new Map<string, State[]>();
+    const waiting = this.#states.map((state) => ({
+      ...state,
+      seen: new Map([...state.seen].map(([read, values]) => [read, new Set(values)])),
+    }));
+    let count = 0;
+    for (let index = 0; index < waiting.length; index++) {
+      const state = waiting[index];
+      if (!state) break;
+      const merged = this.#addTo(groups, state);
+      if (!merged) continue;
+      if (++count > STEPS_MAX) throw new Error(`block ${this.block}: more than ${STEPS_MAX} steps`);
+      for (const id of merged.open) {
+        const write = this.#writes.get(id);
+        if (write) waiting.push(effectOf(merged, write));
+      }
+    }
+    return [...groups.values()].flat();
+  }
+
+  /**
+   * A state that differs from another only by lacking writes of which nobody waits for an answer can do nothing that the other cannot: it is
+   * merged into that one. Returns the state whose successors are to be looked at, or null if nothing was new.
+   */
+  #addTo(groups: Map<string, State[]>, state: State): State | null {
+    const key = `${state.value}|${state.open.filter((id) => !this.#abandoned.has(id)).join()}`;
+    const group = groups.get(key);
+    const dominating = group?.find((other) => state.open.every((id) => other.open.includes(id)));
+    if (dominating) return merge(dominating, state) ? dominating : null;
+    if (group) group.push(state);
+    else groups.set(key, [state]);
+    return state;
+  }
+
+  #become(states: State[], complaint: () => string): void {
+    if (states.length === 0) throw new Violation('linearizable', `block ${this.block}: ${complaint()}`);
+    const groups = new Map<string, State[]>();
+    for (const state of [...states].sort((a, b) => b.open.length - a.open.length)) this.#addTo(groups, state);
+    this.#states = [...groups.values()].flat();
+    this.#possible = null;
+  }
+}
+
+function effectOf(state: State, write: BlockWrite): State {
+  const seen = new Map([...state.seen].map(([read, values]) => [read, new Set([...values, write.value])]));
+  return { value: write.value, open: state.open.filter((id) => id !== write.id), seen };
+}
+
+/** True: something was new. */
+function merge(into: State, from: State): boolean {
+  let isNew = false;
+  for (const [read, values] of from.seen) {
+    const known = into.seen.get(read) ?? new Set();
+    for (const value of values) {
+      if (known.has(value)) continue;
+      known.add(value);
+      isNew = true;
+    }
+    into.seen.set(read, known);
+  }
+  return isNew;
+}

@@ -1,0 +1,28 @@
+/** Invariant 1: at most one primary answers per epoch, and none after a later epoch has begun to serve. */
+import { Violation } from '../violation.ts';
+
+export class OnePrimary {
+  #begun = 0;
+  readonly #instances = new Map<number, string>();
+
+  get epochBegun(): number {
+    return this.#begun;
+  }
+
+  begin(epoch: number, instance: string): void {
+    this.#begun = epoch;
+    this.#claim(epoch, instance);
+  }
+
+  /** A request of whatever kind is answered with success. */
+  answered(epoch: number, instance: string): void {
+    if (epoch < this.#begun) throw new Violation('onePrimary', `epoch ${epoch} answers a client after ${this.#begun} began to serve`);
+    this.#claim(epoch, instance);
+  }
+
+  #claim(epoch: number, instance: string): void {
+    const claimed = this.#instances.get(epoch) ?? instance;
+    if (claimed !== instance) throw new Violation('onePrimary', `epoch ${epoch} is served by ${claimed} and by ${instance}`);
+    this.#instances.set(epoch, instance);
+  }
+}

@@ -1,0 +1,126 @@
+/** What goes wrong, and when: each kind by itself, at random intervals around the one of its option. All of it can be ended at once. */
+import type { SeededRandom } from '../support/seededRandom.ts';
+import type { SimOptions } from './options.ts';
+import { between, pick } from './seeds.ts';
+import type { World } from './world.ts';
+
+export class Faults {
+  readonly #world: World;
+  readonly #random: SeededRandom;
+  #isOver = false;
+
+  constructor(world: World, random: SeededRandom) {
+    this.#world = world;
+    this.#random = random;
+    const { faultEveryMs, moveEveryMs, promoteEveryMs, memberEveryMs } = world.options;
+    const kinds: Record<keyof SimOptions['faultEveryMs'], () => void> = {
+      crash: () => this.#crash(),
+      powerLoss: () => this.#powerLoss(),
+      blackout: () => this.#blackout(),
+      pause: () => this.#pause(),
+      cut: () => this.#cut(),
+      breakLink: () => world.network.breakOne(),
+      register: () => this.#cutOff(),
+      close: () => this.#close(),
+    };
+    for (const [kind, act] of Object.entries(kinds)) this.#every(faultEveryMs[kind as keyof typeof kinds], kind, act);
+    this.#every(moveEveryMs, 'move', () => this.#move());
+    this.#every(promoteEveryMs, 'promote', () => world.leader.promoteAtWill());
+    this.#every(memberEveryMs, 'members', () => world.leader.changeMembers());
+    this.#every(400, 'client leaves', () => pick(random, world.clientsOfVolume())?.disconnect());
+  }
+
+  /** From here on everything works, and what was broken is mended. */
+  end(): void {
+    this.#isOver = true;
+    const { network, register } = this.#world;
+    for (const node of this.#world.nodes()) {
+      this.#world.resume(node);
+      this.#world.start(node);
+      register.reconnect(node);
+    }
+    network.healAll();
+  }
+
+  #every(intervalMs: number, label: string, act: () => void): void {
+    if (intervalMs === 0) return;
+    this.#world.schedule.after(between(this.#random, 0, 2 * intervalMs), label, () => {
+      if (this.#isOver) return;
+      act();
+      this.#every(intervalMs, label, act);
+    });
+  }
+
+  /** Later, unless faults have ended by then. */
+  #later(lowMs: number, highMs: number, label: string, act: () => void): void {
+    this.#world.schedule.after(between(this.#random, lowMs, highMs), label, act);
+  }
+
+  #node(): string {
+    return pick(this.#random, this.#world.nodes()) ?? '';
+  }
+
+  #crash(): void {
+    const node = this.#node();
+    this.#world.crash(node);
+    this.#later(10, this.#random.chance(0.7) ? 400 : 5_000, 'start', () => this.#world.start(node));
+  }
+
+  #powerLoss(): void {
+    const node = this.#node();
+    this.#world.losePower(node);
+    this.#later(50, this.#random.chance(0.6) ? 500 : 5_000, 'boot', () => this.#world.start(node));
+  }
+
+  /** The whole place at once. */
+  #blackout(): void {
+    for (const node of this.#world.nodes()) {
+      if (this.#random.chance(0.1)) continue;
+      this.#world.losePower(node);
+      this.#later(50, 1_500, 'boot', () => this.#world.start(node));
+    }
+  }
+
+  #pause(): void {
+    const node = this.#node();
+    this.#world.pause(node);
+    this.#later(20, this.#random.chance(0.5) ? 300 : 5_000, 'resume', () => this.#world.resume(node));
+  }
+
+  #cut(): void {
+    const { network } = this.#world;
+    const [one, other] = [this.#node(), this.#node()];
+    if (one === other) return;
+    const ways: [string, string][] = this.#random.chance(0.4)
+      ? [[one, other]]
+      : [
+          [one, other],
+          [other, one],
+        ];
+    for (const [from, to] of ways) network.cut(from, to);
+    this.#later(50, this.#random.chance(0.5) ? 600 : 6_000, 'heal', () => {
+      for (const [from, to] of ways) network.heal(from, to);
+    });
+  }
+
+  #cutOff(): void {
+    const node = this.#node();
+    this.#world.register.cutOff(node);
+    this.#later(100, 4_000, 'reconnect', () => this.#world.register.reconnect(node));
+  }
+
+  /** As for an upgrade: the agent lets go, closes its replicas and starts anew. */
+  #close(): void {
+    const node = this.#node();
+    this.#world.shutDown(node);
+    this.#later(2_000, 4_000, 'start', () => {
+      this.#world.crash(node);
+      this.#world.start(node);
+    });
+  }
+
+  #move(): void {
+    const { leader } = this.#world;
+    leader.want = this.#random.chance(0.2) ? null : this.#node();
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * A small leader: gives the volume a primary where people want it, raises the epoch when the one of before is gone or at will, and changes who is
+ * a member. It never takes anybody out of the in-sync set. Each of its writes compares the version that it decided on.
+ */
+import { type Member, outOfSync, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
+import type { NodeName } from '../../core/ids.ts';
+import type { SeededRandom } from '../support/seededRandom.ts';
+import { between, pick } from './seeds.ts';
+import type { World } from './world.ts';
+
+/** A primary that is told to let go and does not is given up after this. */
+const RELEASE_PATIENCE_MS = 3_000;
+/** One that ended by itself is not missed at once. */
+const ENDED_PATIENCE_MS = 2_000;
+
+export class SimulatedLeader {
+  readonly #world: World;
+  readonly #random: SeededRandom;
+  /** Where people want it; null: nowhere. */
+  want: NodeName | null;
+  #releasingSinceMs: number | null = null;
+  #missingSinceMs: number | null = null;
+
+  constructor(world: World, random: SeededRandom, want: NodeName) {
+    this.#world = world;
+    this.#random = random;
+    this.want = want;
+    this.#next();
+  }
+
+  /** Raises the epoch over whoever is primary: somebody took it for dead. */
+  promoteAtWill(): void {
+    const { config } = this.#world.register;
+    const node = this.want ?? pick(this.#random, this.#alive());
+    if (node) this.#promote(config, node, this.want === null ? 'background' : 'serve');
+  }
+
+  /** A member is to leave, or one comes, or the one that left is removed. */
+  changeMembers(): void {
+    const { config } = this.#world.register;
+    const members = config.shards[0]?.members ?? [];
+    const stayers = members.filter((member) => !member.leaving);
+    if (stayers.length > this.#world.options.replicas || (stayers.length > config.minInSync && this.#random.chance(0.3))) {
+      const leaver = pick(this.#random, stayers);
+      if (leaver) this.markLeaving(leaver);
+    } else this.addMember();
+  }
+
+  markLeaving(leaver: Member): void {
+    this.#withMembers((members) =>
+      members.map((member) => (member.replica === leaver.replica ? { ...member, leaving: true as const } : member)),
+    );
+  }
+
+  addMember(): void {
+    const { config } = this.#world.register;
+    const members = config.shards[0]?.members ?? [];
+    const free = this.#world.nodes().filter((node) => !members.some((member) => member.node === node) && this.#world.isRunning(node));
+    const node = pick(this.#random, free);
+    if (!node) return;
+    const replica = this.#world.createReplica(node);
+    this.#withMembers((known) => [...known, { replica, node, pool: 'pool' }]);
+  }
+
+  #next(): void {
+    this.#world.schedule.after(between(this.#random, 50, 250), 'leader', () => {
+      this.#step();
+      this.#next();
+    });
+  }
+
+  #alive(): NodeName[] {
+    return this.#world.nodes().filter((node) => this.#world.runningInstance(node) !== null);
+  }
+
+  #step(): void {
+    const { config } = this.#world.register;
+    const shard = config.shards[0];
+    const done = shard?.members.filter((member) => member.leaving && !shard.inSync.includes(member.replica)) ?? [];
+    if (done.length > 0 && this.#random.chance(0.3))
+      return this.#withMembers((members) => members.filter((member) => !done.includes(member)));
+    const failed = shard?.members.find((member) => !member.leaving && this.#world.failed.has(member.replica));
+    if (failed && shard && shard.members.length <= this.#world.options.replicas) return this.addMember();
+    if (failed) return this.markLeaving(failed);
+    if (config.primary) this.#keep(config, config.primary.node, config.primary.mode);
+    else this.#attach(config);
+  }
+
+  #attach(config: VolumeConfig): void {
+    this.#releasingSinceMs = null;
+    if (this.want !== null && this.#world.runningInstance(this.want)) return this.#promote(config, this.want, 'serve');
+    const shard = config.shards[0];
+    const hasWork = shard && (outOfSync(shard).length > 0 || shard.members.some((member) => member.leaving));
+    const node = pick(this.#random, this.#alive());
+    if (this.want === null && hasWork && node) this.#promote(config, node, 'background');
+  }
+
+  #keep(config: VolumeConfig, node: NodeName, mode: PrimaryMode): void {
+    if (this.#isLost(config, node)) {
+      this.#missingSinceMs = null;
+      return this.#attach(config);
+    }
+    if (node === this.want) return mode === 'serve' ? undefined : this.#setMode(config, 'serve');
+    if (mode === 'serve') return this.#setMode(config, this.want === null && this.#random.chance(0.5) ? 'background' : 'release');
+    if (this.want === null) return;
+    if (mode === 'background') return this.#setMode(config, 'release');
+    const { nowMs } = this.#world.schedule;
+    this.#releasingSinceMs ??= nowMs;
+    if (nowMs - this.#releasingSinceMs > RELEASE_PATIENCE_MS) this.#attach(config);
+  }
+
+  /** Its machine's lease is gone; or its agent is there and runs no primary of this epoch: it has ended, or never begun. */
+  #isLost(config: VolumeConfig, node: NodeName): boolean {
+    if (!config.primary || !this.#world.register.hasLease(config.primary.instance)) return true;
+    const { nowMs } = this.#world.schedule;
+    const isMissing = this.#world.servingOn(node)?.epoch !== config.epoch;
+    this.#missingSinceMs = isMissing ? (this.#missingSinceMs ?? nowMs) : null;
+    return this.#missingSinceMs !== null && nowMs - this.#missingSinceMs > ENDED_PATIENCE_MS;
+  }
+
+  #promote(config: VolumeConfig, node: NodeName, mode: PrimaryMode): void {
+    const instance = this.#world.runningInstance(node);
+    if (!instance) return;
+    this.#releasingSinceMs = null;
+    this.#write(config, { ...config, epoch: config.epoch + 1, primary: { node, instance, mode } });
+  }
+
+  #setMode(config: VolumeConfig, mode: PrimaryMode): void {
+    if (config.primary) this.#write(config, { ...config, primary: { ...config.primary, mode } });
+  }
+
+  #withMembers(change: (members: Member[]) => Member[]): void {
+    const { config } = this.#world.register;
+    this.#write(config, { ...config, shards: config.shards.map((shard) => ({ ...shard, members: change(shard.members) })) });
+  }
+
+  #write(config: VolumeConfig, next: VolumeConfig): void {
+    this.#world.schedule.after(between(this.#random, 0, 10), 'leader writes', () => {
+      this.#world.register.apply(config, { ...next, version: config.version + 1 });
+    });
+  }
+}

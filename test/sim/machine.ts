@@ -1,0 +1,31 @@
+/** A node: disks that outlive processes, a boot that ends with the power, and at most one agent, for the pool's lock lets no second one work. */
+import type { NodeName, ReplicaId } from '../../core/ids.ts';
+import type { AgentProcess } from './agentProcess.ts';
+import type { Platter } from './platter.ts';
+
+export class Machine {
+  readonly node: NodeName;
+  readonly platters = new Map<ReplicaId, Platter>();
+  boot = 1;
+  isOn = true;
+  process: AgentProcess | null = null;
+  /** Its clock: how far off, and how fast. */
+  readonly clockOffsetMs: number;
+  readonly clockRate: number;
+
+  constructor(node: NodeName, clockOffsetMs: number, clockRate: number) {
+    this.node = node;
+    this.clockOffsetMs = clockOffsetMs;
+    this.clockRate = clockRate;
+  }
+
+  get bootId(): string {
+    return `${this.node}-boot-${this.boot}`;
+  }
+
+  /** It lost power and was not levelled since, as far as anybody could know. */
+  isSuspect(platter: Platter): boolean {
+    const { suspect, openBootId } = platter.meta;
+    return suspect || (openBootId !== null && (openBootId !== this.bootId || !this.isOn));
+  }
+}

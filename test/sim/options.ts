@@ -1,0 +1,92 @@
+/** What a run is like, all of it drawn from its seed: a swarm of different clusters finds more than one that has everything at once. */
+import { EXTENT_BYTES } from '../../core/extent.ts';
+import type { Settings } from '../../core/settings.ts';
+import { between, randomFor } from './seeds.ts';
+
+export type SimOptions = {
+  seed: number;
+  /** Events of the phase with faults. */
+  steps: number;
+  nodes: number;
+  replicas: number;
+  minInSync: number;
+  sizeBytes: number;
+  settings: Settings;
+  clients: number;
+  /** Requests that a client has open at once. */
+  depth: number;
+  /** Between two requests of a client. */
+  thinkMs: number;
+  /** Virtual time between two faults of a kind; 0: none of them. */
+  faultEveryMs: {
+    crash: number;
+    powerLoss: number;
+    blackout: number;
+    pause: number;
+    cut: number;
+    breakLink: number;
+    register: number;
+    close: number;
+  };
+  /** Between two changes of mind of the people above: where it is attached, which replicas there are. */
+  moveEveryMs: number;
+  promoteEveryMs: number;
+  memberEveryMs: number;
+  /** Probability that a flush fails. The replica is then lost for good: at most one a run. */
+  failingFlush: number;
+  /** Completions of the disk within the very call, where the port allows that. */
+  completesAtOnce: number;
+  networkDelayMs: number;
+  diskDelayMs: number;
+  registerDelayMs: number;
+  /** Clocks run apart by up to this share. */
+  clockDrift: number;
+};
+
+/** Two whole extents and a short one: writes cross both borders. */
+const SIZE_BYTES = 2 * EXTENT_BYTES + 64 * 1024;
+
+export function drawOptions(seed: number, steps: number): SimOptions {
+  const random = randomFor(seed, 'options');
+  const often = (probability: number, low: number, high: number) => (random.chance(probability) ? between(random, low, high) : 0);
+  const either = (probability: number, one: number, other: number) => (random.chance(probability) ? one : other);
+  const replicas = Math.min(3, 1 + random.below(4));
+  const powers = random.chance(0.4);
+  return {
+    seed,
+    steps,
+    nodes: replicas + 2,
+    replicas,
+    minInSync: either(0.5, Math.floor(replicas / 2) + 1, 1 + random.below(replicas)),
+    sizeBytes: SIZE_BYTES,
+    settings: {
+      heartbeatMs: 50,
+      leaseMs: 400,
+      replicaTimeoutMs: either(0.5, 500, 1_000),
+      ioTimeoutMs: either(0.5, 0, 3_000),
+      resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),
+    },
+    clients: 1 + random.below(3),
+    depth: 1 + random.below(3),
+    thinkMs: either(0.5, 5, 40),
+    faultEveryMs: {
+      crash: often(0.6, 500, 6_000),
+      powerLoss: powers ? between(random, 800, 6_000) : 0,
+      blackout: powers ? often(0.5, 3_000, 9_000) : 0,
+      pause: often(0.6, 500, 5_000),
+      cut: often(0.6, 500, 5_000),
+      breakLink: often(0.7, 100, 2_000),
+      register: often(0.4, 500, 4_000),
+      close: often(0.5, 500, 4_000),
+    },
+    moveEveryMs: often(0.5, 1_000, 6_000),
+    promoteEveryMs: often(0.5, 500, 5_000),
+    memberEveryMs: often(0.5, 1_500, 6_000),
+    failingFlush: powers ? 0 : either(0.15, 0.01, 0),
+    completesAtOnce: either(0.3, 0.5, 0),
+    networkDelayMs: either(0.7, 0.5, 5),
+    diskDelayMs: either(0.7, 1, 10),
+    registerDelayMs: either(0.6, 3, 40),
+    clockDrift: either(0.5, 0, 0.02),
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * A ReplicaStore over a platter: completions come late, in order, and never after the process has gone. Must promise no more than the port does:
+ * stamps live in memory until `clean`, a failed flush is never tried again, a change outside of the intent log is a programmer error.
+ */
+
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../../agent/ports.ts';
+import { assert } from '../../core/assert.ts';
+import {
+  BLOCK_BYTES,
+  EXTENT_BYTES,
+  type ExtentSet,
+  ExtentSet as Extents,
+  extentLength,
+  firstExtent,
+  lastExtent,
+} from '../../core/extent.ts';
+import type { SeededRandom } from '../support/seededRandom.ts';
+import type { Note, Platter } from './platter.ts';
+import { delayMs } from './seeds.ts';
+import { Violation } from './violation.ts';
+
+/** When and whether things come to an end. */
+export type StoreTiming = {
+  random: SeededRandom;
+  /** Runs `act` after a while, if the process is still there. */
+  later: (delayMs: number, label: string, act: () => void) => void;
+  usualMs: number;
+  completesAtOnce: number;
+  /** Whether this flush fails. */
+  flushFails: () => boolean;
+};
+
+export function encodeBlock(value: number): Buffer {
+  const block = Buffer.alloc(BLOCK_BYTES);
+  block.writeUInt32LE(value, 0);
+  block.writeUInt32LE(value, BLOCK_BYTES - 4);
+  return block;
+}
+
+export function decodeBlock(block: Buffer): number {
+  const value = block.readUInt32LE(0);
+  if (value !== block.readUInt32LE(BLOCK_BYTES - 4)) throw new Violation('contract', 'a block is half one value and half another');
+  return value;
+}
+
+export class SimulatedStore implements ReplicaStore {
+  readonly platter: Platter;
+  readonly #timing: StoreTiming;
+  /** In memory only, until a clean. */
+  readonly #notes: Note[];
+  #failure: IoError | null = null;
+  #touchedWhileCleaning: Set<number> | null = null;
+  #savesMeta = false;
+
+  constructor(platter: Platter, timing: StoreTiming) {
+    this.platter = platter;
+    this.#timing = timing;
+    this.#notes = platter.notes.map((note, extent) => ({ ...note, mayHaveData: note.mayHaveData || platter.intents.has(extent) }));
+  }
+
+  get meta(): ReplicaMeta {
+    return this.platter.meta;
+  }
+
+  saveMeta(meta: ReplicaMeta, done: Done): void {
+    assert(!this.#savesMeta, 'one meta is saved at a time');
+    this.#savesMeta = true;
+    this.#begin(
+      'meta',
+      () => {
+        this.platter.meta = meta;
+      },
+      () => {
+        this.#savesMeta = false;
+        done(null);
+      },
+    );
+  }
+
+  read(offsetBytes: number, lengthBytes: number): Buffer {
+    const data = Buffer.alloc(lengthBytes);
+    for (const block of this.platter.written()) {
+      const at = block * BLOCK_BYTES - offsetBytes;
+      const value = this.platter.value(block);
+      if (value === 0 || at < 0 || at >= lengthBytes) continue;
+      data.writeUInt32LE(value, at);
+      data.writeUInt32LE(value, at + BLOCK_BYTES - 4);
+    }
+    return data;
+  }
+
+  write(offsetBytes: number, chunks: readonly Buffer[], lengthBytes: number): void {
+    const data = Buffer.concat(chunks);
+    assert(data.length === lengthBytes, `${data.length} bytes given for ${lengthBytes}`);
+    for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
+      this.#set((offsetBytes + at) / BLOCK_BYTES, decodeBlock(data.subarray(at, at + BLOCK_BYTES)));
+    }
+    this.#forEach(offsetBytes, lengthBytes, (note) => {
+      note.mayHaveData = true;
+    });
+  }
+
+  zero(offsetBytes: number, lengthBytes: number, _free: boolean): void {
+    const last = (offsetBytes + lengthBytes) / BLOCK_BYTES;
+    this.#forEach(offsetBytes, lengthBytes, () => undefined);
+    for (const block of [...this.platter.written()]) if (block >= offsetBytes / BLOCK_BYTES && block < last) this.#set(block, 0);
+    this.#forEach(offsetBytes, lengthBytes, (note, extent) => {
+      const start = extent * EXTENT_BYTES;
+      const isWhole = start >= offsetBytes && start + extentLength(extent, this.meta.sizeBytes) <= offsetBytes + lengthBytes;
+      if (isWhole) note.mayHaveData = false;
+    });
+  }
+
+  flush(done: Done): void {
+    if (this.#failure) return done(this.#failure);
+    const { serial } = this.platter;
+    const fails = this.#timing.flushFails();
+    this.#begin(
+      'flush',
+      () => undefined,
+      () => {
+        if (fails) return this.#fail(done);
+        this.platter.makeDurable(serial);
+        done(null);
+      },
+    );
+  }
+
+  get intents(): ExtentSet {
+    return this.platter.intents;
+  }
+
+  addIntents(extents: readonly number[], done: Done): void {
+    if (this.#failure) return done(this.#failure);
+    const missing = extents.filter((extent) => !this.intents.has(extent));
+    if (missing.length === 0) return done(null);
+    this.#begin(
+      'intents',
+      () => this.platter.addIntents(missing),
+      () => done(null),
+    );
+  }
+
+  clean(extents: readonly number[], mayLeave: (extent: number) => boolean, done: Done): void {
+    assert(!this.#touchedWhileCleaning, 'one clean at a time');
+    if (this.#failure) return done(this.#failure);
+    const leaving = extents.filter((extent) => this.intents.has(extent) && mayLeave(extent));
+    const { serial } = this.platter;
+    const notes = this.#notes.map((note) => ({ ...note }));
+    const touched = new Set<number>();
+    this.#touchedWhileCleaning = touched;
+    this.#begin(
+      'clean',
+      () => {
+        this.platter.notes = notes;
+      },
+      () => {
+        this.#touchedWhileCleaning = null;
+        this.platter.makeDurable(serial);
+        this.platter.removeIntents(leaving.filter((extent) => !touched.has(extent) && mayLeave(extent)));
+        done(null);
+      },
+    );
+  }
+
+  stamp(extent: number): number {
+    return this.#note(extent).stamp;
+  }
+
+  setStamp(extent: number, version: number): void {
+    this.#touch(extent);
+    this.#note(extent).stamp = version;
+  }
+
+  changedSince(version: number): ExtentSet {
+    const changed = new Extents(this.platter.extents);
+    this.#notes.forEach((note, extent) => {
+      if (note.stamp >= Math.max(1, version)) changed.add(extent);
+    });
+    changed.addAll(this.intents);
+    return changed;
+  }
+
+  mayHaveData(extent: number): boolean {
+    return this.#note(extent).mayHaveData;
+  }
+
+  close(done: Done): void {
+    const { serial } = this.platter;
+    const notes = this.#notes.map((note) => ({ ...note }));
+    this.#begin(
+      'close',
+      () => undefined,
+      () => {
+        this.platter.makeDurable(serial);
+        this.platter.notes = notes;
+        this.platter.meta = { ...this.meta, openBootId: null };
+        done(null);
+      },
+    );
+  }
+
+  #note(extent: number): Note {
+    const note = this.#notes[extent];
+    assert(note, `extent ${extent} of ${this.#notes.length}`);
+    return note;
+  }
+
+  #set(block: number, value: number): void {
+    assert(Number.isInteger(block), 'the simulated workload writes whole blocks');
+    this.#touch(firstExtent(block * BLOCK_BYTES));
+    this.platter.set(block, value);
+  }
+
+  #touch(extent: number): void {
+    if (!this.intents.has(extent)) throw new Violation('contract', `extent ${extent} is changed without being in the intent log`);
+    this.#touchedWhileCleaning?.add(extent);
+  }
+
+  #forEach(offsetBytes: number, lengthBytes: number, act: (note: Note, extent: number) => void): void {
+    const last = lastExtent(offsetBytes, lengthBytes);
+    for (let extent = firstExtent(offsetBytes); extent <= last; extent++) {
+      this.#touch(extent);
+      act(this.#note(extent), extent);
+    }
+  }
+
+  /** A crash before the end leaves `effect` done or not; `ended` is only for a process that is still there. */
+  #begin(label: string, effect: () => void, ended: () => void): void {
+    const { random, completesAtOnce, later, usualMs } = this.#timing;
+    const end = () => {
+      this.platter.inProgress.delete(effect);
+      effect();
+      ended();
+    };
+    if (random.chance(completesAtOnce)) return end();
+    this.platter.inProgress.add(effect);
+    later(delayMs(random, usualMs, usualMs * 50), label, end);
+  }
+
+  /** As the real one: durable in the meta before anybody is told. */
+  #fail(done: Done): void {
+    this.#failure = new IoError('io', 'fdatasync failed');
+    this.platter.meta = { ...this.meta, failed: 'fdatasync failed' };
+    done(this.#failure);
+  }
+}

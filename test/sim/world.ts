@@ -1,0 +1,309 @@
+/** The whole cluster in one object: machines, network, register, leader, clients, and the checkers that look on. Wiring, and what each part asks of it. */
+import type { VolumeConfig } from '../../core/config.ts';
+import { type InstanceId, instanceId, type NodeName, type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
+import { AgentProcess, type Serving } from './agentProcess.ts';
+import { checkBounded } from './checkers/bounded.ts';
+import { checkCovers } from './checkers/covers.ts';
+import { checkInSyncHolds, type ReplicaView } from './checkers/inSyncHolds.ts';
+import { Linearizable } from './checkers/linearizable.ts';
+import { Monotone } from './checkers/monotone.ts';
+import { OnePrimary } from './checkers/onePrimary.ts';
+import { Faults } from './faults.ts';
+import { SimulatedLeader } from './leader.ts';
+import { Machine } from './machine.ts';
+import { Network } from './network.ts';
+import type { SimOptions } from './options.ts';
+import { Platter } from './platter.ts';
+import { ConfigRegister } from './register.ts';
+import { Schedule } from './schedule.ts';
+import { between, randomFor } from './seeds.ts';
+import type { StoreTiming } from './store.ts';
+import { Violation } from './violation.ts';
+import { BLOCKS, SimulatedClient } from './workload.ts';
+
+const UID = volumeUid('volume-of-the-simulation');
+/** One replica a run may fail for good: with more, nobody could promise that the volume gets well. */
+const FAILURES_MAX = 1;
+
+export class World {
+  readonly options: SimOptions;
+  readonly schedule: Schedule;
+  readonly network: Network;
+  readonly register: ConfigRegister;
+  readonly leader: SimulatedLeader;
+  readonly faults: Faults;
+  readonly clients: Linearizable;
+  readonly onePrimary = new OnePrimary();
+  readonly failed = new Set<ReplicaId>();
+  readonly #monotone = new Monotone();
+  readonly #machines = new Map<NodeName, Machine>();
+  readonly #servings = new Set<Serving>();
+  readonly #clients: SimulatedClient[];
+  readonly #random: ReturnType<typeof randomFor>;
+  readonly #diskRandom: ReturnType<typeof randomFor>;
+  #nextId = 1;
+  #ids = 0;
+  #failures = 0;
+
+  constructor(options: SimOptions, tell: ((line: string) => void) | null = null) {
+    const { seed } = options;
+    this.options = options;
+    this.schedule = new Schedule(tell);
+    this.#random = randomFor(seed, 'ids');
+    this.#diskRandom = randomFor(seed, 'disk');
+    this.network = new Network(this.schedule, randomFor(seed, 'network'), options.networkDelayMs);
+    this.clients = new Linearizable(BLOCKS);
+    const clockRandom = randomFor(seed, 'clock');
+    for (let index = 0; index < options.nodes; index++) {
+      const node = `node-${'abcdef'[index]}`;
+      const rate = 1 + between(clockRandom, -options.clockDrift, options.clockDrift);
+      this.#machines.set(node, new Machine(node, clockRandom.below(1_000_000), rate));
+    }
+    this.register = new ConfigRegister({
+      schedule: this.schedule,
+      random: randomFor(seed, 'register'),
+      usualMs: options.registerDelayMs,
+      config: this.#firstConfig(),
+      changed: (before, after) => {
+        this.#monotone.configChanged(before, after);
+        this.#check();
+      },
+    });
+    this.leader = new SimulatedLeader(this, randomFor(seed, 'leader'), this.nodes()[0] ?? '');
+    for (const node of this.nodes()) this.start(node);
+    const workload = randomFor(seed, 'workload');
+    this.#clients = Array.from({ length: options.clients }, (_, index) => new SimulatedClient(this, `client-${index + 1}`, workload));
+    this.faults = new Faults(this, randomFor(seed, 'faults'));
+  }
+
+  // Machines.
+
+  nodes(): NodeName[] {
+    return [...this.#machines.keys()];
+  }
+
+  isRunning(node: NodeName): boolean {
+    return this.#machine(node).process !== null;
+  }
+
+  /** The instance on the node, as far as its lease tells. */
+  runningInstance(node: NodeName): InstanceId | null {
+    const { process } = this.#machine(node);
+    return process && !process.isStopping && this.register.hasLease(process.instance) ? process.instance : null;
+  }
+
+  servingOn(node: NodeName): Serving | null {
+    return this.#machine(node).process?.serving ?? null;
+  }
+
+  start(node: NodeName): void {
+    const machine = this.#machine(node);
+    if (machine.process) return;
+    machine.isOn = true;
+    const process: AgentProcess = new AgentProcess(this, node, instanceId(this.#random.hex(8)), {
+      monotonicMs: () => machine.clockOffsetMs + this.schedule.nowMs * machine.clockRate,
+      wallMs: () => this.schedule.nowMs,
+    });
+    machine.process = process;
+    this.schedule.trace(`${node} starts as ${process.instance.slice(-3)}`);
+    for (const platter of machine.platters.values()) process.open(platter, machine.bootId);
+    this.network.started(process);
+    this.register.signOfLife(node, process.instance);
+    this.register.watch(process);
+  }
+
+  crash(node: NodeName): void {
+    this.#stop(node, false);
+    this.schedule.trace(`${node} crashed`);
+  }
+
+  losePower(node: NodeName): void {
+    const machine = this.#machine(node);
+    this.#stop(node, true);
+    machine.isOn = false;
+    machine.boot++;
+    for (const platter of machine.platters.values()) platter.powerLost(this.#diskRandom);
+    this.schedule.trace(`${node} lost power`);
+    this.#check();
+  }
+
+  pause(node: NodeName): void {
+    this.#machine(node).process?.pause();
+    this.schedule.trace(`${node} paused`);
+  }
+
+  resume(node: NodeName): void {
+    this.#machine(node).process?.resume();
+    this.schedule.trace(`${node} goes on`);
+  }
+
+  shutDown(node: NodeName): void {
+    const { process } = this.#machine(node);
+    this.schedule.trace(`${node} shuts down`);
+    process?.shutDown(() => {
+      if (this.#machine(node).process === process) this.crash(node);
+    });
+  }
+
+  /** Empty, durable, and not a member yet. */
+  createReplica(node: NodeName): ReplicaId {
+    const machine = this.#machine(node);
+    const replica = replicaId((++this.#ids).toString(16).padStart(16, '0'));
+    const platter = new Platter({
+      format: 1,
+      volume: UID,
+      volumeName: 'volume',
+      replica,
+      sizeBytes: this.options.sizeBytes,
+      promisedEpoch: 0,
+      promisedInstance: null,
+      openBootId: null,
+      suspect: false,
+      failed: null,
+      config: null,
+    });
+    machine.platters.set(replica, platter);
+    machine.process?.open(platter, machine.bootId);
+    return replica;
+  }
+
+  storeTiming(process: AgentProcess): StoreTiming {
+    const { diskDelayMs, completesAtOnce, failingFlush } = this.options;
+    return {
+      random: this.#diskRandom,
+      later: (delayMs, label, act) => process.later(delayMs, label, act),
+      usualMs: diskDelayMs,
+      completesAtOnce,
+      flushFails: () => {
+        const fails = this.#maySpare() && this.#diskRandom.chance(failingFlush);
+        if (fails) this.#failures++;
+        return fails;
+      },
+    };
+  }
+
+  /** What the processes draw from when they go on, and ask again. */
+  get resumption(): { schedule: Schedule; random: ReturnType<typeof randomFor> } {
+    return { schedule: this.schedule, random: this.#random };
+  }
+
+  // What processes tell.
+
+  started(serving: Serving): void {
+    this.#servings.add(serving);
+  }
+
+  socketClosed(serving: Serving): void {
+    for (const client of this.#clients) client.detached(serving);
+  }
+
+  ended(serving: Serving, _why: string): void {
+    this.#servings.delete(serving);
+    for (const client of this.#clients) client.detached(serving);
+  }
+
+  replicaFailed(replica: ReplicaId, reason: string): void {
+    this.failed.add(replica);
+    this.schedule.trace(`${replica} failed: ${reason}`);
+  }
+
+  protocolError(text: string): void {
+    throw new Violation('contract', `the primary breaks the protocol: ${text}`);
+  }
+
+  /** Once for every event of a process: has an epoch begun, does everything still hold? */
+  afterEventOf(process: AgentProcess): void {
+    const { serving } = process;
+    if (serving && serving.primary.phase === 'ready') this.#begun(serving);
+    if (serving) checkBounded(serving, this.options.clients * this.options.depth * 4);
+    this.#check();
+  }
+
+  // Clients.
+
+  nextId(): number {
+    return this.#nextId++;
+  }
+
+  openSockets(): Serving[] {
+    return [...this.#servings].filter((serving) => serving.isOpen);
+  }
+
+  clientsOfVolume(): readonly SimulatedClient[] {
+    return this.#clients;
+  }
+
+  /** All that is in sync has failed: only a person can help. */
+  get isBeyondHelp(): boolean {
+    return this.register.config.shards[0]?.inSync.every((replica) => this.failed.has(replica)) ?? false;
+  }
+
+  /** Every replica that is or was a member, as it stands on its disk. */
+  replicaViews(): Map<string, ReplicaView> {
+    const views = new Map<string, ReplicaView>();
+    for (const machine of this.#machines.values()) {
+      for (const [id, platter] of machine.platters) {
+        const store = machine.process?.stores.get(id);
+        const stamp = (extent: number) => store?.stamp(extent) ?? platter.notes[extent]?.stamp ?? 0;
+        views.set(id, { id, platter, isSuspect: machine.isSuspect(platter), stamp });
+      }
+    }
+    return views;
+  }
+
+  #machine(node: NodeName): Machine {
+    const machine = this.#machines.get(node);
+    if (!machine) throw new Error(`no machine ${node}`);
+    return machine;
+  }
+
+  #stop(node: NodeName, isSilent: boolean): void {
+    const machine = this.#machine(node);
+    const { process } = machine;
+    if (!process) return;
+    machine.process = null;
+    process.kill();
+    this.register.unwatch(process);
+    this.network.ended(process, isSilent);
+    if (!isSilent) for (const platter of machine.platters.values()) platter.killed(this.#diskRandom);
+  }
+
+  #maySpare(): boolean {
+    return this.#failures < FAILURES_MAX && (this.register.config.shards[0]?.inSync.length ?? 0) > 1;
+  }
+
+  #begun(serving: Serving): void {
+    if (serving.hasBegun) return;
+    serving.hasBegun = true;
+    // A zombie that finds itself ready: what it answers is what matters.
+    if (serving.epoch < this.onePrimary.epochBegun) return;
+    this.onePrimary.begin(serving.epoch, serving.process.instance);
+    const { lossAt } = this.register.config;
+    this.schedule.trace(`epoch ${serving.epoch} begins on ${serving.process.node}`);
+    this.clients.begin(serving.epoch, lossAt === serving.epoch);
+  }
+
+  #check(): void {
+    const views = this.replicaViews();
+    const { config } = this.register;
+    checkInSyncHolds(config, views, this.clients);
+    checkCovers(config, views);
+    this.#monotone.check(views.values());
+  }
+
+  #firstConfig(): VolumeConfig {
+    const members = this.nodes()
+      .slice(0, this.options.replicas)
+      .map((node) => ({ replica: this.createReplica(node), node, pool: 'pool' }));
+    return {
+      uid: UID,
+      name: 'volume',
+      sizeBytes: this.options.sizeBytes,
+      minInSync: this.options.minInSync,
+      epoch: 0,
+      version: 1,
+      primary: null,
+      shards: [{ members, inSync: members.map((member) => member.replica) }],
+    };
+  }
+}
