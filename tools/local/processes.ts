@@ -107,15 +107,15 @@ export async function endProcesses(pids: number[], directory: string): Promise<v
     if (!(error instanceof LocalClusterError)) {
       throw error;
     }
-    killProcesses(pids, directory);
-    await waitUntilGone(pids, directory, KILL_BOUND_MS);
+    await killProcesses(pids, directory);
   }
 }
 
-function killProcesses(pids: number[], directory: string): void {
+export async function killProcesses(pids: number[], directory: string): Promise<void> {
   for (const pid of pids.filter((candidate) => isMarked(candidate, directory))) {
     sendSignal(pid, 'SIGKILL');
   }
+  await waitUntilGone(pids, directory, KILL_BOUND_MS);
 }
 
 /** A suspended process sees no signal but SIGKILL. */

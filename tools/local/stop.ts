@@ -7,7 +7,7 @@ import path from 'node:path';
 import { LocalClusterError } from './errors.ts';
 import { API_SERVER, ETCD } from './layout.ts';
 import { takeLock } from './lock.ts';
-import { endProcesses, findProcesses, resumeProcesses } from './processes.ts';
+import { endProcesses, findProcesses, killProcesses, resumeProcesses } from './processes.ts';
 
 export type Stopped = { processes: number; directory: boolean };
 
@@ -47,18 +47,15 @@ export async function stopLocked(directory: string): Promise<Stopped> {
 
 /**
  * Suspended processes go on first: the others may wait for them. Then agents and operators end, which give back leases and mounts while etcd and the
- * API server still answer; then the API server, which takes long to end without etcd; then etcd.
+ * API server still answer. Those two are killed at last: nothing of theirs is kept, and an API server takes long to end when its etcd is gone.
  */
 async function endAll(directory: string): Promise<number> {
-  const etcd = findProcesses(path.join(directory, ETCD));
-  const apiServer = findProcesses(path.join(directory, API_SERVER));
   const all = findProcesses(directory);
   resumeProcesses(all);
-  const controlPlane = new Set([...etcd, ...apiServer]);
-  for (const pids of [all.filter((pid) => !controlPlane.has(pid)), apiServer, etcd]) {
-    await endProcesses(pids, directory);
-  }
-  await endProcesses(findProcesses(directory), directory); // what one of them started while it ended
+  const controlPlane = new Set([ETCD, API_SERVER].flatMap((name) => findProcesses(path.join(directory, name))));
+  const programs = all.filter((pid) => !controlPlane.has(pid));
+  await endProcesses(programs, directory);
+  await killProcesses(findProcesses(directory), directory); // also what a program started while it ended
   return all.length;
 }
 
