@@ -17,6 +17,8 @@ export class ScriptedStore implements Store {
   readonly commitFaults: Fault[] = [];
   /** How many of the next reads get no answer. */
   failingReads = 0;
+  /** Keys and prefixes that were read. */
+  readonly reads: string[] = [];
   /** Views stay as they are. */
   viewsAreHeld = false;
   /** Commits that changed something, in order. */
@@ -31,12 +33,14 @@ export class ScriptedStore implements Store {
   #leaseEnds = 0;
 
   async get(key: string): Promise<Entry | null> {
+    this.reads.push(key);
     await nextMacrotask();
     this.#failRead(`read ${key}`);
     return this.entry(key);
   }
 
   async list(prefix: string): Promise<{ entries: Entry[]; revision: string }> {
+    this.reads.push(prefix);
     await nextMacrotask();
     this.#failRead(`list ${prefix}`);
     return { entries: [...this.entriesOf(prefix).values()], revision: String(this.#revision) };
@@ -110,9 +114,9 @@ export class ScriptedStore implements Store {
     for (const [key, { leased }] of this.#entries) if (leased) this.delete(key);
   }
 
-  showViews(): void {
-    this.viewsAreHeld = false;
-    this.#changed();
+  /** Every view says that something may be different, though nothing is. */
+  touchViews(): void {
+    for (const view of this.#views) view.touch();
   }
 
   #failRead(attempted: string): void {
@@ -170,7 +174,11 @@ class ScriptedView implements View {
     const same =
       entries.size === this.entries.size && [...entries].every(([key, { revision }]) => this.entries.get(key)?.revision === revision);
     this.entries = entries;
-    if (same || this.#isDue) return;
+    if (!same) this.touch();
+  }
+
+  touch(): void {
+    if (this.#isDue) return;
     this.#isDue = true;
     setImmediate(() => {
       this.#isDue = false;

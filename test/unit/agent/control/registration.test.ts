@@ -169,6 +169,17 @@ describe('a machine registers', () => {
     expect(agent.displaced).to.deep.equal([]);
   });
 
+  it('not over one that registered between its look and its write', async () => {
+    const agent = new Agent();
+    agent.store.commitFaults.push('held');
+    await agent.run(200);
+    const other = machine({ instance: OTHER_INSTANCE, bootId: 'boot-of-another' });
+    agent.store.put(KEY, other, true);
+    agent.store.release();
+    await agent.run(2_000);
+    expect(agent.stands).to.deep.equal(other);
+  });
+
   it('not in the place of another machine that lives under its name: it ends with a sentence', async () => {
     const agent = new Agent();
     agent.store.put(KEY, machine({ instance: OTHER_INSTANCE, bootId: 'boot-of-another' }), true);

@@ -55,7 +55,7 @@ describe('the settings in force', () => {
       const { watch, put, refused, store } = setUp();
       await put({ version: 4, values: { leaseMs: 4_000 } });
       await put(value);
-      store.put('/elsewhere', 'x');
+      store.touchViews();
       await atRest();
       expect(watch.version).to.equal(4);
       expect(watch.settings).to.deep.equal({ ...DEFAULT_SETTINGS, leaseMs: 4_000 });

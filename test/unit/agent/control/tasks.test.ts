@@ -177,6 +177,56 @@ describe('a task', () => {
     expect(worker.performed.length).to.equal(2);
   });
 
+  it('that is filed and still claimed is left alone', async () => {
+    const worker = new Worker();
+    worker.store.put(keys.claim(taskOf().id), { node: NODE, instance: OTHER_INSTANCE, attempt: 1 } satisfies Claim);
+    worker.file(taskOf());
+    await worker.run(5_000);
+    expect(worker.performed).to.deep.equal([]);
+    worker.store.delete(keys.claim(taskOf().id));
+    await worker.run(2_000);
+    expect(worker.task()?.state).to.equal('done');
+  });
+
+  it('that the leader took back before it was claimed does not come to life again', async () => {
+    const worker = new Worker();
+    worker.store.commitFaults.push('held');
+    worker.file(taskOf());
+    await worker.run(300);
+    worker.store.delete(keys.task(NODE, taskOf().id));
+    worker.store.release();
+    await worker.run(2_000);
+    expect(worker.performed).to.deep.equal([]);
+    expect(worker.task()).to.equal(null);
+    expect(worker.claim()).to.equal(null);
+  });
+
+  it('whose claim has gone is not ended, even if nobody has filed it again yet', async () => {
+    const worker = new Worker();
+    worker.isManual = true;
+    worker.file(taskOf());
+    await worker.run();
+    worker.store.expireLeases();
+    worker.waiting.shift()?.();
+    await worker.run(5_000);
+    expect(worker.task()?.state).to.equal('running');
+    expect(worker.runner.runsInWork).to.equal(0);
+  });
+
+  it('waits for the one before of its replica', async () => {
+    const worker = new Worker();
+    const { volume, replica, pool } = taskOf().spec;
+    const removal: Task = { ...taskOf(), id: 'delete-it', spec: { kind: 'delete-replica', volume, replica, pool } };
+    worker.isManual = true;
+    worker.file(taskOf());
+    worker.file(removal);
+    await worker.run(3_000);
+    expect(worker.performed).to.deep.equal([taskOf().spec]);
+    worker.waiting.shift()?.();
+    await worker.run(3_000);
+    expect(worker.performed).to.deep.equal([taskOf().spec, removal.spec]);
+  });
+
   it('is not claimed while there is no lease', async () => {
     const worker = new Worker();
     worker.lease.isAlive = false;
@@ -201,25 +251,17 @@ describe('a task', () => {
     expect(worker.task(taskOf(2))?.state).to.equal('filed');
   });
 
-  it('waits while too many are in work, and for the one before of its replica', async () => {
+  it('waits while too many are in work', async () => {
     const worker = new Worker();
-    const remove: Task = {
-      ...taskOf(0),
-      id: 'delete-it',
-      spec: { kind: 'delete-replica', volume: UID, replica: taskOf(0).spec.replica, pool: 'default' },
-    };
     for (let index = 0; index < 20; index++) worker.file(taskOf(index));
-    worker.file(remove);
     worker.isManual = true;
     await worker.run();
     expect(worker.performed.length).to.equal(TASKS_MAX);
-    expect(worker.performed.map(({ kind }) => kind)).to.not.include('delete-replica');
     worker.isManual = false;
     for (const resume of worker.waiting) resume();
     await worker.run(15_000);
     expect(worker.inWorkMax).to.equal(TASKS_MAX);
     for (let index = 0; index < 20; index++) expect(worker.task(taskOf(index))?.state).to.equal('done');
-    expect(worker.task(remove)?.state).to.equal('done');
   });
 
   const BAD: { name: string; value: unknown }[] = [

@@ -157,12 +157,15 @@ describe('the volumes of a node', () => {
     await node.run();
     const newer = { uid: UID, node: 'node-b', instance: OTHER_INSTANCE, epoch: 2 };
     node.store.put(keys.servingOf(UID), newer);
-    node.primaries[0]?.options.events.reportChanged();
+    const [zombie] = node.primaries;
+    if (zombie) zombie.state = { state: 'stalled', reason: 'nobody answers', replicas: [] };
+    zombie?.options.events.reportChanged();
     await node.run(5_000);
     expect(node.report).to.deep.equal(newer);
-    node.primaries[0]?.end('fenced');
+    zombie?.end('fenced');
     await node.run(5_000);
     expect(node.report).to.deep.equal(newer);
+    expect(node.reports.isSettled).to.equal(true);
   });
 
   it('the report of an earlier epoch is replaced', async () => {
@@ -228,6 +231,7 @@ describe('the volumes of a node', () => {
     node.write(ELSEWHERE);
     await node.run();
     node.write(HERE);
+    node.store.put(keys.pointer(NODE, UID), '9');
     await node.run(20_000);
     expect(node.primaries).to.deep.equal([]);
     expect(node.toReplicas).to.deep.equal([ELSEWHERE]);
@@ -290,10 +294,34 @@ describe('the volumes of a node', () => {
     node.write(HERE);
     await node.run();
     node.store.viewsAreHeld = true;
+    node.store.reads.length = 0;
+    const [primary] = node.primaries;
+    for (let time = 0; time < 20; time++) {
+      primary?.options.configPort.recheck();
+      await node.run(50);
+    }
+    expect(node.store.reads.length, 'one in 100 ms').to.be.within(9, 11);
+    expect(primary?.observed, 'the same version again is no news').to.deep.equal([]);
     node.store.put(keys.volume(UID), ELSEWHERE);
-    for (let time = 0; time < 50; time++) node.primaries[0]?.options.configPort.recheck();
+    primary?.options.configPort.recheck();
     await node.run(200);
     expect(node.ends).to.deep.equal(['fenced']);
+  });
+
+  it('asks for nothing more once it has ended, though its last proposal was never answered', async () => {
+    const node = new Node();
+    node.write(HERE);
+    await node.run();
+    node.primaries[0]?.options.events.socket(true);
+    await node.run(3_000);
+    node.store.commitFaults.push('lostBefore');
+    node.primaries[0]?.options.configPort.propose(HERE, { ...HERE, version: HERE.version + 1 });
+    await node.run(50);
+    // Its last connections are still about to close.
+    node.primaries[0]?.end('released');
+    await node.run(10_000);
+    expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['closing']);
+    expect(node.store.json<VolumeConfig>(keys.volume(UID))).to.deep.equal(HERE);
   });
 
   it('its own change is told to it and to the replicas', async () => {
