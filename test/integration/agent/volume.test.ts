@@ -135,6 +135,22 @@ describe('a volume on three agents', function () {
     expect(performance.now() - startedMs, 'no lease is waited for after a graceful end').to.be.lessThan(8_000);
   });
 
+  it('an agent that stops and cannot let go, because nobody answers it, ends all the same within its bounds', async () => {
+    const socket = await serve('node-a');
+    await Promise.all(['node-b', 'node-c'].map((node) => process(node).kill()));
+    const waiting = qemuIo(socket, 'pgdata', 'write -P 0x32 0 1M').then(
+      () => 'acknowledged',
+      () => 'failed',
+    );
+    await until('the write waits', async () => (await leader.report(volume.uid))?.state === 'stalled', 20_000);
+    const stoppedMs = performance.now();
+    expect(await process('node-a').kill('SIGTERM')).to.equal(0);
+    expect(performance.now() - stoppedMs).to.be.lessThan(13_000);
+    expect(await waiting).to.equal('failed');
+    expect((await leader.config(volume.uid)).primary?.node, 'it is not let go').to.equal('node-a');
+    expect(await agents.machine('node-a')).to.equal(null);
+  });
+
   it('detached, its socket goes, and the primary lets go by itself', async () => {
     const socket = await serve('node-a');
     await leader.change(volume.uid, (known) => ({ ...known, primary: known.primary && { ...known.primary, mode: 'background' } }));

@@ -1,6 +1,7 @@
 /** The agent's configuration: every bad value, every relation, and all of them at once. */
+import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { type MachineProbe, parseAgentSettings } from '../../../agent/settings.ts';
+import { AGENT_PARAMETERS, type MachineProbe, parseAgentSettings } from '../../../agent/settings.ts';
 import { ConfigurationError, describeProblems, type Environment } from '../../../core/parameters.ts';
 
 const GOOD: Environment = {
@@ -108,6 +109,16 @@ describe("the agent's settings", () => {
       'POOLS /pools/fast does not exist',
       'TLS_KEY may not be used by this user',
     ]);
+  });
+
+  it('are in the README, with their defaults', () => {
+    const lines = readFileSync(new URL('../../../agent/README.md', import.meta.url), 'utf8').split('\n');
+    for (const { key, fallback } of Object.values(AGENT_PARAMETERS)) {
+      const line = lines.find((text) => text.startsWith(`| \`${key}\` |`));
+      expect(line, key).to.not.equal(undefined);
+      if (fallback === null) expect(line, key).to.contain('must be set');
+      else if (fallback !== '') expect(line, key).to.contain(`| \`${fallback}\` |`);
+    }
   });
 
   it('are described so that a person sees all problems at once', () => {
