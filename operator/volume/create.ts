@@ -2,6 +2,7 @@
  * A new volume: places for its replicas, the tasks that make them, and the first in-sync set once all are made. Until then every replica is empty and the
  * epoch is 0, so any of them may be exchanged for another; nothing here may do that once the in-sync set is not empty.
  */
+import { assert } from '../../core/assert.ts';
 import { type Member, type VolumeConfig, withInSync } from '../../core/config.ts';
 import { type NodeName, newReplicaId } from '../../core/ids.ts';
 import { createTaskId, deleteTaskId } from '../../core/keys.ts';
@@ -194,11 +195,11 @@ function firstInSync(volume: PlacedVolume, members: readonly Member[], world: Wo
   return act('creating', 'all replicas are made', commit('declare the first replicas in sync', traceId, part.conditions, part.changes));
 }
 
-/** Only while nothing was ever in sync. */
+/** Only for a volume of which nothing was ever in sync: only its replicas are surely empty. */
 export const creationStep: Step<PlacedVolume> = (volume, world, traceId) => {
   const { value: config } = volume.config;
   const [shard] = config.shards;
-  if (!shard || config.epoch > 0 || shard.inSync.length > 0) return null;
+  assert(shard && config.epoch === 0 && shard.inSync.length === 0, `volume ${config.uid} is not new any more`);
   for (const member of shard.members) {
     const trouble = createTrouble(volume, member, world);
     if (trouble !== null) return exchangeEmpty(volume, member, trouble, world, traceId);

@@ -52,7 +52,8 @@ function firstThatActs<Volume extends ObservedVolume>(
   for (const step of steps) {
     const decision = step(volume, world, traceId);
     if (decision === null) continue;
-    if (decision.actions.length > 0) return decision;
+    // How things are is what the first said that had anything to say: what people see shall not flicker because a later step acts.
+    if (decision.actions.length > 0) return first === null ? decision : { ...first, actions: decision.actions };
     first ??= decision;
   }
   return first;

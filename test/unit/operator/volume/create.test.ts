@@ -36,7 +36,8 @@ describe('operator: deciding about a new volume', () => {
     expect(tasks.map(({ id }) => id)).to.deep.equal(placed.shards[0]?.members.map((one) => createTaskId(one.replica)));
     expect(tasks[0]).to.deep.include({ state: 'filed', attempt: 1, filedBy: 7 });
     expect(tasks[0]?.spec).to.deep.include({ kind: 'create-replica', sizeBytes: 8192, volumeName: 'pgdata', volume: UID });
-    expect(transactionOf(decision).conditions).to.deep.include({ key: KEYS.volume(UID), is: 'absent' });
+    const absent = [KEYS.volume(UID), ...tasks.map(({ node, id }) => KEYS.task(node, id))];
+    expect(transactionOf(decision).conditions).to.have.deep.members(absent.map((key) => ({ key, is: 'absent' })));
   });
 
   it('goes on with the trace of who asked', () => {

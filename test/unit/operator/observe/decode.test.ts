@@ -1,0 +1,70 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { Entry } from '../../../../core/store.ts';
+import { decodeClaim, decodeConfig, decodeMachine, decodeServing, decodeTask } from '../../../../operator/observe/decode.ts';
+import { config, instance, machine, member, observedTask, serving } from '../../../support/operator/builders.ts';
+
+const entry = (value: unknown): Entry => ({ key: '/key', value: typeof value === 'string' ? value : JSON.stringify(value), revision: '1' });
+const task = observedTask('create', 'a', 'filed').task.value;
+const ALL = [decodeConfig, decodeTask, decodeMachine, decodeServing, decodeClaim];
+
+describe('operator: what stands in etcd', () => {
+  it('is read as it was written', () => {
+    const withPrimary = config({ primary: { node: 'node-a', instance: instance('a'), mode: 'serve' } });
+    expect(decodeConfig(entry(withPrimary)).value).to.deep.equal(withPrimary);
+    expect(decodeTask(entry(task)).value).to.deep.equal(task);
+    expect(decodeMachine(entry(machine('a'))).value).to.deep.equal(machine('a'));
+    expect(decodeServing(entry(serving('a'))).value).to.deep.equal(serving('a'));
+  });
+
+  const rows: [says: string, decode: (one: Entry) => { problem: string | null }, value: unknown, problem: string][] = [
+    ['no JSON', decodeConfig, '{', '/key is not JSON'],
+    ['no map', decodeConfig, '[]', '/key is not a map'],
+    ['a size that is none', decodeConfig, { ...config(), sizeBytes: -1 }, '/key: sizeBytes must be a whole number, not negative'],
+    ['an epoch that is none', decodeConfig, { ...config(), epoch: 1.5 }, '/key: epoch must be a whole number, not negative'],
+    ['two shards', decodeConfig, { ...config(), shards: [...config().shards, ...config().shards] }, '/key: shards must be one'],
+    [
+      'a member without an id',
+      decodeConfig,
+      config({ shards: [{ members: [member('a', { replica: 'x' as never })], inSync: [] }] }),
+      '/key: replica must be an id of 16 hex digits',
+    ],
+    ['a replica in sync that is no member', decodeConfig, config({}, 'ab', 'abc'), '/key: inSync must name only members'],
+    [
+      'a primary of an unknown mode',
+      decodeConfig,
+      { ...config(), primary: { node: 'a', instance: instance('a'), mode: 'x' } },
+      '/key: mode must be one of serve, background, release',
+    ],
+    [
+      'a task of an unknown kind',
+      decodeTask,
+      { ...task, spec: { ...task.spec, kind: 'x' } },
+      '/key: kind must be one of create-replica, delete-replica',
+    ],
+    ['a task without a volume', decodeTask, { ...task, spec: { kind: 'create-replica' } }, '/key: volume must be a volume uid'],
+    ['a machine without pools', decodeMachine, { ...machine('a'), pools: null }, '/key: pools must be a list'],
+    ['a report without an epoch', decodeServing, { ...serving('a'), epoch: null }, '/key: epoch must be a whole number, not negative'],
+    [
+      'a claim without an attempt',
+      decodeClaim,
+      { node: 'a', instance: instance('a') },
+      '/key: attempt must be a whole number, not negative',
+    ],
+  ];
+  for (const [says, decode, value, problem] of rows) {
+    it(`is refused with a sentence: ${says}`, () => expect(decode(entry(value)).problem).to.equal(problem));
+  }
+
+  it('never makes it throw, whatever stands there', () => {
+    const mangled = fc.oneof(
+      fc.string(),
+      fc.json(),
+      fc.object({ key: fc.constantFrom('shards', 'primary', 'spec', 'uid', 'members', 'inSync') }).map((value) => JSON.stringify(value)),
+    );
+    fc.assert(
+      fc.property(mangled, (value) => void ALL.map((decode) => decode(entry(value)))),
+      { numRuns: 500 },
+    );
+  });
+});
