@@ -6,7 +6,7 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Member } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
-import { bytesOf } from '../../core/wire/chunks.ts';
+import { bytesOf, SharedChecksum } from '../../core/wire/chunks.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../core/wire/decode.ts';
 import { Encoder } from '../../core/wire/encode.ts';
 import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
@@ -29,7 +29,8 @@ export type ReplicationClientOptions = {
 
 export function connectOverNetwork(options: ReplicationClientOptions): Connect {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  return (member, seal, listener) => new NetworkLink(options, limits, member, seal, listener);
+  const checksums = new SharedChecksum();
+  return (member, seal, listener) => new NetworkLink(options, limits, new Encoder(seal, checksums), member, seal, listener);
 }
 
 /** connecting --the peer proved its name--> open     any --lost, broke a rule, close()--> closed */
@@ -48,12 +49,19 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
   #pending: Buffer[][] = [];
   #pendingBytes = 0;
 
-  constructor(options: ReplicationClientOptions, limits: ReplicationLimits, member: Member, seal: Seal, listener: PrimaryLinkListener) {
+  constructor(
+    options: ReplicationClientOptions,
+    limits: ReplicationLimits,
+    encoder: Encoder,
+    member: Member,
+    seal: Seal,
+    listener: PrimaryLinkListener,
+  ) {
     this.#options = options;
     this.#limits = limits;
     this.#member = member;
     this.#listener = listener;
-    this.#encoder = new Encoder(seal);
+    this.#encoder = encoder;
     this.#decoder = decoderFromReplica(seal, (message) => this.#listener.message(message));
     this.send(seal);
     const address = options.resolve(member);

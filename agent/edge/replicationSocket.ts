@@ -54,7 +54,6 @@ export class FrameSocket {
   close(): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#uncork();
     this.#socket.end();
     const timer = setTimeout(() => this.#socket.destroy(), this.#limits.closeTimeoutMs);
     this.#socket.once('close', () => clearTimeout(timer));

@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib';
 import { assert, unreachable } from '../assert.ts';
 import type { InstanceId } from '../ids.ts';
 import { writeAllocationRuns, writeExtentSet, writeExtents, writeLevelRuns } from './bodies.ts';
-import { bytesOf, checksumOf } from './chunks.ts';
+import { bytesOf, checksumOf, type SharedChecksum } from './chunks.ts';
 import { type Halves, halvesOf } from './instance.ts';
 import { CODE_OF, EXTENTS_MAX, FLAG, HEADER, HEADER_BYTES, KIND_OF, MAGIC, type Message } from './layout.ts';
 import { type FromReplica, type Operation, PROTOCOL_VERSION, type Request } from './messages.ts';
@@ -23,6 +23,7 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 export class Encoder {
   readonly #epoch: number;
   readonly #instance: Halves;
+  readonly #checksums: SharedChecksum | null;
   /** Headers are cut from slabs and never used again: a socket may still hold the one before. */
   #slab: Buffer = Buffer.alloc(0);
   #view: DataView = new DataView(this.#slab.buffer, 0, 0);
@@ -35,8 +36,10 @@ export class Encoder {
   #argument = 0;
   #settled = 0;
 
-  constructor(session: { epoch: number; instance: InstanceId }) {
+  /** `checksums`: shared by the encoders of one primary. */
+  constructor(session: { epoch: number; instance: InstanceId }, checksums: SharedChecksum | null = null) {
     assert(isCount(session.epoch), COUNTED);
+    this.#checksums = checksums;
     this.#epoch = session.epoch;
     this.#instance = halvesOf(session.instance);
   }
@@ -178,7 +181,7 @@ export class Encoder {
     view.setUint16(at + HEADER.protocolVersion, PROTOCOL_VERSION, true);
     view.setUint8(at + HEADER.type, code);
     view.setUint8(at + HEADER.flags, this.#flags);
-    view.setUint32(at + HEADER.bodyChecksum, checksumOf(body), true);
+    view.setUint32(at + HEADER.bodyChecksum, this.#checksums?.of(body) ?? checksumOf(body), true);
     view.setUint32(at + HEADER.bodyBytes, bodyBytes, true);
     writeU64(view, at + HEADER.epoch, this.#epoch);
     view.setUint32(at + HEADER.instance, this.#instance.low, true);

@@ -120,6 +120,16 @@ describe('the replication port', () => {
       await until('the connection is gone', () => client.isClosed && replica.server?.connectionCount === 0);
     });
 
+    it('does not count that time any more once the Seal has come', async () => {
+      const primary = open(nodeA);
+      await until('it is open', () => primary.types[0] === 'sealed');
+      raw();
+      // That one connected later; so when its time is over, the other's is, too.
+      expect((await refusal()).rule).to.equal('sealTimeout');
+      await until('the silent one is gone', () => replica.server?.connectionCount === 1);
+      expect(primary.closedWith).to.equal(null);
+    });
+
     it('refuses half a Seal just so', async () => {
       const client = raw();
       client.socket.write(frame(SEAL).subarray(0, 200));
@@ -317,6 +327,8 @@ describe('the replication port', () => {
       await until('only that is left', () => replica.server?.connectionCount === 1);
       expect(replica.seals).to.have.lengthOf(1);
       expect(primary.closedWith).to.equal(null);
+      // It went by itself, and was not thrown out for its silence.
+      expect(replica.rules).to.not.include('sealTimeout');
     });
 
     it('ends the session, if more is sent than may wait', async () => {

@@ -191,9 +191,31 @@ for (const { name, isSecure } of MODES) {
       primary.send({ type: 'flush', id: 1 });
       await until('the replica hears the end', () => replica.sessionsClosed === 1);
       expect(replica.heard).to.deep.equal([{ type: 'release' }]);
+      // What came with the end is acted on before the end.
+      expect(replica.order.slice(-3)).to.deep.equal(['release', 'end of burst', 'closed']);
       await until('the connection is gone', () => replica.server?.connectionCount === 0);
       expect(primary.types).to.deep.equal(['sealed']);
       expect(primary.closedWith).to.equal(null);
+    });
+
+    it('closed by the primary in the middle of a burst: the rest of it is not heard', async () => {
+      const primary = open();
+      await sealed(primary);
+      primary.onMessage = () => primary.link.close();
+      for (let id = 1; id <= 5; id++) replica.links[0]?.send({ type: 'pong', id });
+      await until('the replica hears the end', () => replica.sessionsClosed === 1);
+      expect(primary.types).to.deep.equal(['sealed', 'pong']);
+    });
+
+    it('closed by the replica with much on its way: all of it arrives', async () => {
+      const primary = open();
+      await sealed(primary);
+      const data = noise(8 * MIB, 1);
+      for (let id = 1; id <= 3; id++) replica.links[0]?.send({ type: 'data', id, chunks: [data], lengthBytes: data.length });
+      replica.links[0]?.send({ type: 'failed', message: 'the disk is gone' });
+      replica.links[0]?.close('failed');
+      await until('the primary hears the end', () => primary.closedWith);
+      expect(primary.types).to.deep.equal(['sealed', 'data', 'data', 'data', 'failed']);
     });
 
     it('closed by the replica: its last message arrives, though the primary goes on sending all the time', async () => {

@@ -57,6 +57,8 @@ export class ReplicaEnd implements ReplicationEvents {
   readonly links: ReplicaLink[] = [];
   bursts = 0;
   sessionsClosed = 0;
+  /** In the order in which a session heard them. */
+  readonly order: string[] = [];
   opened = 0;
   readonly closedWith: string[] = [];
   /** What it does with a Seal, and with each message. */
@@ -78,14 +80,17 @@ export class ReplicaEnd implements ReplicationEvents {
         return {
           message: (message) => {
             end.heard.push(message);
+            end.order.push(message.type);
             end.onMessage(message, link);
           },
           burstEnd: () => {
             end.bursts++;
+            end.order.push('end of burst');
             end.onBurstEnd(link);
           },
           closed: () => {
             end.sessionsClosed++;
+            end.order.push('closed');
           },
         };
       },

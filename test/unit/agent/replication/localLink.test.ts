@@ -187,6 +187,19 @@ describe('a session within one agent', () => {
     expect(scene.settle()).to.deep.equal(['replica: flush', 'primary: closed, enough']);
   });
 
+  it('closed while the other end is hearing: what is sent before the close is still heard', () => {
+    const scene = opened();
+    // The two ends are neighbours: what a primary hears may make the replica beside it fail at once.
+    scene.onPrimary = (message) => {
+      if (message.type !== 'pong') return;
+      scene.replica?.send({ type: 'failed', message: 'disk' });
+      scene.replica?.close('failed');
+    };
+    scene.replica?.send({ type: 'pong', id: 1 });
+    const burst = 'primary: end of burst';
+    expect(scene.settle()).to.deep.equal(['primary: pong', burst, 'primary: failed', burst, 'primary: closed, failed']);
+  });
+
   it('closed by both: nobody hears anything', () => {
     const scene = opened();
     scene.link.send(flush(1));

@@ -81,6 +81,18 @@ describe('a payload', () => {
   });
 });
 
+describe('a payload behind one of crumbs', () => {
+  it('is slices of its chunks again', () => {
+    const body = pattern(20_000);
+    const frame = buildFrame({ type: 2, number: 1n, length: BigInt(body.length), body });
+    const crumbs = Array.from({ length: Math.ceil(frame.length / 500) }, (_, index) => frame.subarray(index * 500, index * 500 + 500));
+    const { messages } = hear('toReplica', [SEAL_SAMPLE.frame, ...crumbs, frame]);
+    const [, , last] = messages;
+    expect(last?.type === 'write' && last.chunks.length).to.equal(1);
+    expect(last?.type === 'write' && last.chunks[0]?.buffer).to.equal(frame.buffer);
+  });
+});
+
 describe('a decoder that is stopped by whoever it hands messages to', () => {
   it('hands over nothing more, out of this chunk or a later one', () => {
     const messages: string[] = [];

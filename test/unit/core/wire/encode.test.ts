@@ -2,6 +2,7 @@
 import { expect } from 'chai';
 import { AssertionError } from '../../../../core/assert.ts';
 import { instanceId } from '../../../../core/ids.ts';
+import { SharedChecksum } from '../../../../core/wire/chunks.ts';
 import { Encoder } from '../../../../core/wire/encode.ts';
 import { FRAME_KINDS, type Message } from '../../../../core/wire/layout.ts';
 import { RESTAMP_EXTENTS_MAX, WRITE_BYTES_MAX, ZERO_BYTES_MAX } from '../../../../core/wire/messages.ts';
@@ -29,6 +30,24 @@ describe('encoding a message', () => {
     const data = pattern(4096);
     const level = encoder.encode({ type: 'level', id: 1, extent: 0, stamp: 1, runs: [{ block: 3, blocks: 1, data: [data] }] });
     expect(level.at(-1)).to.equal(data);
+  });
+
+  it('takes the checksum of a payload that goes to many once, and of another anew', () => {
+    const checksums = new SharedChecksum();
+    const [one, other] = [new Encoder(SESSION, checksums), new Encoder({ ...SESSION, epoch: 6 }, checksums)];
+    const fields = { type: 'write', sequence: 1, settled: 0, version: 1, offsetBytes: 0 } as const;
+    const first = { ...fields, lengthBytes: 300, chunks: [pattern(300, 1)] };
+    const second = { ...fields, lengthBytes: 300, chunks: [pattern(300, 2)] };
+    for (const message of [first, first, second, first]) {
+      expect(Buffer.concat(one.encode(message)).equals(Buffer.concat(new Encoder(SESSION).encode(message)))).to.equal(true);
+      const expected = new Encoder({ ...SESSION, epoch: 6 }).encode(message);
+      expect(Buffer.concat(other.encode(message)).equals(Buffer.concat(expected))).to.equal(true);
+    }
+    // Proof that it was taken once: what nobody may do, done behind its back, is not seen.
+    checksums.of(first.chunks);
+    const before = one.encode(first)[0]?.toString('hex');
+    first.chunks[0]?.fill(0);
+    expect(one.encode(first)[0]?.toString('hex')).to.equal(before);
   });
 
   it('leaves earlier headers as they were', () => {
