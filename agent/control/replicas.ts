@@ -163,8 +163,8 @@ export class Replicas {
 
   #serve(pool: PoolPort, store: ReplicaStore, initialLeaseMs: number): void {
     const { makeReplica, clock, configOf } = this.#options;
-    const { replica, volume, failed } = store.meta;
-    const log = this.#options.log.child({ replica, volume });
+    const { replica, volume, volumeName, failed } = store.meta;
+    const log = this.#options.log.child({ replica, volume: volumeName, uid: volume });
     const held: Held = { pool, replica, volume, engine: null, failure: failed, isBeingRemoved: false };
     this.#held.set(replica, held);
     held.engine = makeReplica({
@@ -195,7 +195,7 @@ export class Replicas {
   #failed(held: Held, reason: string): void {
     held.failure = reason;
     held.pool.quarantine(reason);
-    this.#options.log.error('replica failed', { replica: held.replica, volume: held.volume ?? '', reason, pool: held.pool.name });
+    this.#options.log.error('replica failed', { replica: held.replica, uid: held.volume, reason, pool: held.pool.name });
   }
 }
 

@@ -115,7 +115,7 @@ export class Volumes {
     const known = this.#volumes.get(uid);
     if (known) return known;
     if (this.#volumes.size >= VOLUMES_MAX) {
-      if (!this.#isFull) this.#log.error('more volumes than this agent takes on', { volumesMax: VOLUMES_MAX, volume: uid });
+      if (!this.#isFull) this.#log.error('more volumes than this agent takes on', { volumesMax: VOLUMES_MAX, uid });
       this.#isFull = true;
       return null;
     }

@@ -54,8 +54,8 @@ export class TaskRun {
     this.#revision = revision;
     this.#state = task.state === 'filed' ? 'claiming' : 'checking';
     this.#claim = JSON.stringify({ node, instance, attempt: task.attempt } satisfies Claim);
-    const { volume, replica, kind } = task.spec;
-    this.#log = log.child({ volume, replica, operation: kind, task: task.id, attempt: task.attempt, traceId: task.traceId });
+    const { volume: uid, replica, kind } = task.spec;
+    this.#log = log.child({ uid, replica, operation: kind, task: task.id, attempt: task.attempt, traceId: task.traceId });
     this.#step();
   }
 
