@@ -26,7 +26,8 @@ type Pending = {
   startedAtMs: number;
 };
 
-type Flush = { pending: Pending; missing: Set<Peer>; then: () => void };
+/** `asked`: by which session; a flush that was lost with its session is asked for again. */
+type Flush = { pending: Pending; missing: Set<Peer>; asked: Map<Peer, object>; then: () => void };
 
 class Client implements BlockClient {
   readonly #frontend: Frontend;
@@ -133,6 +134,7 @@ export class Frontend implements BlockDevice {
       this.#held = [];
       for (const reply of held) reply();
     }
+    this.#stepFlushes();
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -147,7 +149,6 @@ export class Frontend implements BlockDevice {
       if (pending.startedAtMs > before) break;
       this.#finish(pending, new IoError('io', `not done within ${timeoutMs} ms`));
     }
-    for (const flush of this.#flushes) if (!flush.pending.finish) this.#flushes.delete(flush);
   }
 
   forget(client: Client): void {
@@ -157,16 +158,6 @@ export class Frontend implements BlockDevice {
       this.#pending.delete(pending);
     }
     this.#waiting = this.#waiting.filter((pending) => pending.client !== client);
-  }
-
-  /** A replica counts no more: flushes do not wait for it. */
-  peerLeft(peer: Peer): void {
-    for (const flush of [...this.#flushes]) this.#flushed(flush, peer);
-  }
-
-  /** A replica that counts is back, and has been sent what is in flight: now the flushes that it owes. */
-  peerReturned(peer: Peer): void {
-    for (const flush of this.#flushes) if (flush.missing.has(peer)) this.#askFlush(flush, peer);
   }
 
   read(client: Client, offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void {
@@ -242,13 +233,29 @@ export class Frontend implements BlockDevice {
   }
 
   #flushThen(pending: Pending, then: () => void): void {
-    const flush: Flush = { pending, missing: new Set(this.#replication.counted), then };
+    const flush: Flush = { pending, missing: new Set(this.#replication.counted), asked: new Map(), then };
     this.#flushes.add(flush);
-    for (const peer of this.#replication.counted) this.#askFlush(flush, peer);
+    this.#stepFlush(flush);
   }
 
-  /** Lost with its session: asked again when the replica returns, or not needed when it leaves. */
-  #askFlush(flush: Flush, peer: Peer): void {
+  #stepFlushes(): void {
+    for (const flush of [...this.#flushes]) {
+      if (flush.pending.finish) this.#stepFlush(flush);
+      else this.#flushes.delete(flush);
+    }
+  }
+
+  /** Asks whoever has not been asked and may be; whoever counts no more is not waited for. */
+  #stepFlush(flush: Flush): void {
+    for (const peer of [...flush.missing]) {
+      if (!this.#replication.counts(peer)) this.#flushed(flush, peer);
+      else if (peer.link && peer.mayFlush && flush.asked.get(peer) !== peer.link) this.#askFlush(flush, peer, peer.link);
+    }
+  }
+
+  /** Behind all that was sent there. An answer that is lost with its session is asked for again when there is another. */
+  #askFlush(flush: Flush, peer: Peer, link: object): void {
+    flush.asked.set(peer, link);
     peer.ask(
       { type: 'flush' },
       this.#clock.monotonicMs(),
@@ -258,8 +265,7 @@ export class Frontend implements BlockDevice {
   }
 
   #flushed(flush: Flush, peer: Peer): void {
-    if (!flush.missing.delete(peer) || flush.missing.size > 0) return;
-    this.#flushes.delete(flush);
+    if (!flush.missing.delete(peer) || flush.missing.size > 0 || !this.#flushes.delete(flush)) return;
     flush.then();
   }
 

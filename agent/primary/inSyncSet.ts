@@ -9,9 +9,13 @@ import type { VolumeConfig } from '../../core/config.ts';
 import { type Membership, nextConfig, type PeerView } from './membership.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
+import { isAllSuspect } from './suspicion.ts';
 
 /** At the promotion a replica that refuses the connection is given this long to come up before it is dropped. */
 const PROMOTION_PATIENCE_MS = 1_000;
+
+/** How far the primary is: the in-sync replicas are still being sealed; it has been ready; learners are wanted. */
+export type Stage = { isPromoting: boolean; hasServed: boolean; mayJoin: boolean };
 
 export class InSyncSet {
   readonly #replication: Replication;
@@ -35,12 +39,11 @@ export class InSyncSet {
     this.#changed = options.changed;
   }
 
-  /** `isPromoting`: the in-sync replicas are still being sealed. `mayJoin`: learners are wanted. */
-  step(isPromoting: boolean, mayJoin: boolean): void {
+  step(stage: Stage): void {
     const replication = this.#replication;
     if (replication.proposal) return;
-    if (mayJoin && !replication.joining) this.#beginJoining();
-    const next = nextConfig(this.#membership(isPromoting));
+    if (stage.mayJoin && !replication.joining) this.#beginJoining();
+    const next = nextConfig(this.#membership(stage));
     if (next) this.propose(next);
   }
 
@@ -51,18 +54,20 @@ export class InSyncSet {
     this.#propose(known, next);
   }
 
-  #membership(isPromoting: boolean): Membership {
+  #membership(stage: Stage): Membership {
     const replication = this.#replication;
     const nowMs = this.#clock.monotonicMs();
     const peers = [...replication.peers.values()].map(
       (peer): PeerView => ({
         member: peer.member,
-        state: peer.state === 'open' ? 'open' : this.#isGone(peer, nowMs, isPromoting) ? 'gone' : 'opening',
-        suspect: peer.suspect,
+        state: peer.state === 'open' ? 'open' : this.#isGone(peer, nowMs, stage.isPromoting) ? 'gone' : 'opening',
+        isTrusted: peer.isTrusted,
         isCaughtUp: peer === replication.joining && this.#joinIsReady && peer.leaseUntilMs > nowMs,
       }),
     );
-    return { known: replication.known, shardIndex: replication.shardIndex, peers, nothingInDoubt: replication.gate.size === 0 };
+    const { known, shardIndex, gate } = replication;
+    const mustTellLoss = !stage.hasServed && known.lossAt !== known.epoch && isAllSuspect(replication);
+    return { known, shardIndex, peers, nothingInDoubt: gate.size === 0, mustTellLoss };
   }
 
   /** A broken session is reason enough; at the promotion, when all come up together, not being there yet is none. */
@@ -88,6 +93,8 @@ export class InSyncSet {
     const flushed = () => {
       if (this.#countings !== counting || replication.joining !== peer || peer.link !== link) return;
       this.#joinIsReady = true;
+      // It has caught up: what a power loss took from it is there again, durably.
+      peer.suspect = false;
       this.#changed();
     };
     peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);

@@ -10,8 +10,8 @@ export type PeerView = {
   member: Member;
   /** gone: it has not answered for so long that it must leave. */
   state: 'open' | 'opening' | 'gone';
-  /** null: not known. */
-  suspect: boolean | null;
+  /** What it holds may be all that is left: it kept its power, or the loss was told. */
+  isTrusted: boolean;
   /** A learner that has everything, has flushed and grants leases. */
   isCaughtUp: boolean;
 };
@@ -22,21 +22,11 @@ export type Membership = {
   peers: readonly PeerView[];
   /** Nothing is still to be levelled on a replica that counts. */
   nothingInDoubt: boolean;
+  /** All of the set had lost power, nobody was served yet, and it was not said. */
+  mustTellLoss: boolean;
 };
 
-type Situation = { inSync: readonly ReplicaId[]; views: Map<ReplicaId, PeerView>; lossTold: boolean };
-
-const isSafeSource = (situation: Situation, replica: ReplicaId): boolean => {
-  const view = situation.views.get(replica);
-  return view?.state === 'open' && (view.suspect === false || situation.lossTold);
-};
-
-/** All of the set answered, and all had lost power: what was not flushed may be gone, and must be said before anybody is served. */
-export function allSuspect(membership: Membership): boolean {
-  const inSync = membership.known.shards[membership.shardIndex]?.inSync ?? [];
-  const views = membership.peers.filter((peer) => inSync.includes(peer.member.replica));
-  return views.length === inSync.length && inSync.length > 0 && views.every((peer) => peer.state === 'open' && peer.suspect === true);
-}
+const isSafeSource = (view: PeerView | undefined): boolean => view?.state === 'open' && view.isTrusted;
 
 /** Who should leave the set, the gone before those that only want to. */
 function candidates(membership: Membership, inSync: readonly ReplicaId[]): ReplicaId[] {
@@ -52,16 +42,12 @@ function candidates(membership: Membership, inSync: readonly ReplicaId[]): Repli
 export function wantedInSync(membership: Membership): ReplicaId[] {
   const { known, shardIndex, peers } = membership;
   const inSync = known.shards[shardIndex]?.inSync ?? [];
-  const situation: Situation = {
-    inSync,
-    views: new Map(peers.map((peer) => [peer.member.replica, peer])),
-    lossTold: known.lossAt === known.epoch,
-  };
+  const views = new Map(peers.map((peer) => [peer.member.replica, peer]));
   const joining = peers.find((peer) => peer.isCaughtUp && !inSync.includes(peer.member.replica) && !peer.member.leaving);
   let wanted = joining ? [...inSync, joining.member.replica] : [...inSync];
   for (const replica of candidates(membership, inSync)) {
     const without = wanted.filter((other) => other !== replica);
-    const sourceStays = without.some((other) => inSync.includes(other) && isSafeSource(situation, other));
+    const sourceStays = without.some((other) => inSync.includes(other) && isSafeSource(views.get(other)));
     if (without.length >= known.minInSync && sourceStays) wanted = without;
   }
   return wanted;
@@ -70,7 +56,7 @@ export function wantedInSync(membership: Membership): ReplicaId[] {
 /** The next config to propose, or null when the known one is as it should be. */
 export function nextConfig(membership: Membership): VolumeConfig | null {
   const { known, shardIndex } = membership;
-  if (allSuspect(membership) && known.lossAt !== known.epoch) return { ...known, version: known.version + 1, lossAt: known.epoch };
+  if (membership.mustTellLoss) return { ...known, version: known.version + 1, lossAt: known.epoch };
   const inSync = known.shards[shardIndex]?.inSync ?? [];
   const wanted = wantedInSync(membership);
   const isSame = wanted.length === inSync.length && wanted.every((replica) => inSync.includes(replica));

@@ -35,6 +35,8 @@ export class Peer {
   trouble: Trouble | null = null;
   /** Whether it lost power unflushed; null: not known yet. */
   suspect: boolean | null = null;
+  /** A suspect whose loss was told before anybody was served: what it holds is the truth now. */
+  isLossTold = false;
   /** Its log was read in this epoch: what it had in doubt at the promotion is in everybody's need. */
   wasLoaded = false;
   /** Extents to be made as on the authority before this replica's content means anything. */
@@ -65,6 +67,17 @@ export class Peer {
   /** Operations go to it. */
   get isUp(): boolean {
     return this.state === 'loading' || this.state === 'open';
+  }
+
+  /** What it holds may be given to others, and may be all that is left. */
+  get isTrusted(): boolean {
+    return this.suspect === false || this.isLossTold;
+  }
+
+  /** A flush there covers all that was acknowledged: what a power loss took must be back first. */
+  get mayFlush(): boolean {
+    if (!this.isUp) return false;
+    return this.suspect === false || (this.state === 'open' && this.need.size === 0);
   }
 
   send(message: ToReplica): void {
@@ -134,6 +147,7 @@ export class Peer {
     this.state = 'loading';
     this.trouble = null;
     this.suspect = suspect;
+    this.isLossTold = false;
     this.sealed ??= { atMs: nowMs, leaseRemainingMs };
     this.applied = appliedUpTo;
     this.#retryMs = RETRY_FIRST_MS;

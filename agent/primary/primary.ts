@@ -16,12 +16,13 @@ import type { FromReplica } from '../../core/wire/messages.ts';
 import type { BlockDevice } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { Frontend } from './frontend.ts';
-import { InSyncSet } from './inSyncSet.ts';
+import { InSyncSet, type Stage } from './inSyncSet.ts';
 import { Leveller } from './leveller.ts';
 import { Loader } from './loading.ts';
 import type { Peer, Trouble } from './peer.ts';
 import { Replication } from './replication.ts';
 import { progressOf, reasonOf } from './report.ts';
+import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 
 /** A primary believes in a lease this much shorter than it asked for: room for clocks that run apart. */
 const LEASE_BELIEF = 0.95;
@@ -65,6 +66,8 @@ export class Primary {
   #socketOpen = false;
   #lettingGo = false;
   #released = false;
+  /** It was ready: a loss from here on must not go unsaid. */
+  #hasServed = false;
   #maintaining = false;
   #again = false;
   #tickAtMs: number;
@@ -97,6 +100,10 @@ export class Primary {
 
   get phase(): PrimaryPhase {
     return this.#phase;
+  }
+
+  get #stage(): Stage {
+    return { isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed, mayJoin: this.#phase !== 'closing' };
   }
 
   get #mode(): PrimaryMode {
@@ -177,7 +184,6 @@ export class Primary {
     replication.joining = null;
     for (const removed of replication.syncMembers()) {
       removed.down(this.#clock.monotonicMs());
-      this.#frontend.peerLeft(removed);
     }
     const after = replication.shard.inSync;
     const gone = before.filter((replica) => !after.includes(replica));
@@ -187,7 +193,6 @@ export class Primary {
       if (peer) {
         peer.wasLoaded = false;
         this.#dropSession(peer, 'left the in-sync set');
-        this.#frontend.peerLeft(peer);
       }
     }
     for (const peer of replication.peers.values()) {
@@ -214,13 +219,16 @@ export class Primary {
       this.#again = false;
       this.#connectDown();
       this.#loader.step();
-      this.#replication.chooseAuthority(this.#replication.known.lossAt === this.#epoch);
+      if (!this.#hasServed) tellLoss(this.#replication);
+      else if (isAllSuspect(this.#replication))
+        return this.#end('lost', 'every in-sync replica lost power: what was not flushed may be gone');
+      this.#replication.chooseAuthority();
       this.#advance();
       this.#settle();
       this.#frontend.step();
       this.#leveller.step(this.#frontend.wantedExtents());
-      this.#clearSuspicion();
-      if (!this.#released) this.#inSyncSet.step(this.#phase === 'sealing', this.#phase !== 'closing');
+      if (this.#phase === 'ready') clearSuspicion(this.#replication);
+      if (!this.#released) this.#inSyncSet.step(this.#stage);
       this.#close();
     }
     this.#maintaining = false;
@@ -284,10 +292,7 @@ export class Primary {
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
     peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
-    if (counts) {
-      this.#replication.resend(peer);
-      this.#frontend.peerReturned(peer);
-    }
+    if (counts) this.#replication.resend(peer);
     this.#maintain();
   }
 
@@ -296,10 +301,7 @@ export class Primary {
     peer.trouble = { code, message: reason };
     peer.down(this.#clock.monotonicMs());
     // Counted before its joining was proposed: it is a learner again. Once that is out, it counts until the outcome is known.
-    if (this.#replication.joining === peer && !this.#replication.proposal) {
-      this.#replication.joining = null;
-      this.#frontend.peerLeft(peer);
-    }
+    if (this.#replication.joining === peer && !this.#replication.proposal) this.#replication.joining = null;
     this.#replication.recount();
     this.#options.events.reportChanged();
     this.#maintain();
@@ -341,12 +343,6 @@ export class Primary {
     }
   }
 
-  /** Levelled, or caught up: what had lost power is as good as the others again. */
-  #clearSuspicion(): void {
-    if (this.#phase !== 'ready' || this.#replication.gate.size > 0) return;
-    for (const peer of this.#replication.counted) if (peer.state === 'open' && peer.suspect) peer.suspect = false;
-  }
-
   /** Lets go when told to, or in the background when nothing is left to do. */
   #close(): void {
     const replication = this.#replication;
@@ -379,6 +375,7 @@ export class Primary {
 
   #become(phase: PrimaryPhase): void {
     this.#phase = phase;
+    if (phase === 'ready') this.#hasServed = true;
     this.#options.events.reportChanged();
   }
 

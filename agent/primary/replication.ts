@@ -216,14 +216,11 @@ export class Replication {
 
   /**
    * Sees to it that somebody is the authority. What was in doubt is in doubt against the new one, for learners that copied it too.
-   * `suspectsMay`: all of the set had lost power, and it was said.
    */
-  chooseAuthority(suspectsMay: boolean): void {
+  chooseAuthority(): void {
     const current = this.authority;
     if (current && current.state === 'open' && this.isInSync(current)) return;
-    const able = [...this.peers.values()].filter(
-      (peer) => peer.state === 'open' && this.isInSync(peer) && (suspectsMay || peer.suspect === false),
-    );
+    const able = [...this.peers.values()].filter((peer) => peer.state === 'open' && this.isInSync(peer) && peer.isTrusted);
     const rank = (peer: Peer) => peer.need.size * 2 + (this.isLocal(peer) ? 0 : 1);
     const next = able.sort((a, b) => rank(a) - rank(b))[0] ?? null;
     if (!next) {
