@@ -5,7 +5,7 @@
  * It must never forget an operation that is not settled, whatever became of the client: it is sent again to a replica that comes back.
  */
 import { assert } from '../../core/assert.ts';
-import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
+import type { Operation } from '../../core/wire/messages.ts';
 import type { IoError } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 
@@ -88,15 +88,12 @@ export class InFlight {
     return null;
   }
 
-  /** The extents that must be stamped again because a replica left under `version`; in pieces that fit a message. */
-  extentsToRestamp(version: number): number[][] {
+  /** The extents that must be stamped again because a replica left under `version`. */
+  extentsToRestamp(version: number): Set<number> {
     const extents = new Set<number>();
     for (const entry of this)
       if (entry.operation.version < version) for (const extent of touchedExtents(entry.operation)) extents.add(extent);
-    const all = [...extents];
-    const pieces: number[][] = [];
-    for (let start = 0; start < all.length; start += RESTAMP_EXTENTS_MAX) pieces.push(all.slice(start, start + RESTAMP_EXTENTS_MAX));
-    return pieces;
+    return extents;
   }
 
   /** Nothing sent under an earlier config is settled before `sequence` is. */

@@ -56,6 +56,8 @@ export class Loader {
       if (peer.link !== link || !own) return;
       if (!peer.wasLoaded) this.#spread(peer, own);
       if (peer !== this.#replication.authority) for (const log of [own, ...rest]) if (log) peer.need.addAll(log);
+      // A crash may have cost it the stamps of what is in its log; where nobody else is there to be levelled, nothing would bring them back.
+      this.#replication.restamp(own);
       this.#opened(peer);
     });
   }

@@ -219,9 +219,7 @@ export class Primary {
       this.#again = false;
       this.#connectDown();
       this.#loader.step();
-      if (!this.#hasServed) tellLoss(this.#replication);
-      else if (isAllSuspect(this.#replication))
-        return this.#end('lost', 'every in-sync replica lost power: what was not flushed may be gone');
+      if (this.#endsByLoss()) break;
       this.#replication.chooseAuthority();
       this.#advance();
       this.#settle();
@@ -232,6 +230,13 @@ export class Primary {
       this.#close();
     }
     this.#maintaining = false;
+  }
+
+  /** A loss that may still be told is; one under a primary that has served ends it: the clients of the next epoch attach knowing. */
+  #endsByLoss(): boolean {
+    if (!this.#hasServed) tellLoss(this.#replication);
+    else if (isAllSuspect(this.#replication)) this.#end('lost', 'every in-sync replica lost power: what was not flushed may be gone');
+    return this.#phase === 'closed';
   }
 
   #connectDown(): void {

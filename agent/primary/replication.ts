@@ -7,7 +7,7 @@ import type { Clock } from '../../core/clock.ts';
 import { countedReplicas, type Member, type Shard, type VolumeConfig } from '../../core/config.ts';
 import { ExtentSet, extentCount, firstExtent, lastExtent } from '../../core/extent.ts';
 import type { ReplicaId } from '../../core/ids.ts';
-import type { Operation } from '../../core/wire/messages.ts';
+import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
 import type { Done } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 import { InFlight, type InFlightOperation } from './inFlight.ts';
@@ -151,15 +151,17 @@ export class Replication {
       peer.owes(sequence, nowMs);
       // The others' bytes are on their way while the local replica writes.
       if (this.isLocal(peer)) local = peer;
-      else this.#sendOperation(peer, operation);
+      else peer.send(operation);
     }
-    if (local) this.#sendOperation(local, operation);
+    local?.send(operation);
+    this.#dropBacklogged();
     return entry;
   }
 
-  #sendOperation(peer: Peer, operation: Operation): void {
-    peer.send(operation);
-    if (!this.counts(peer) && (peer.link?.bufferedBytes ?? 0) > LEARNER_BACKLOG_BYTES_MAX) {
+  /** Only when everybody has been sent the operation: what follows from a lost session may send the next. */
+  #dropBacklogged(): void {
+    for (const peer of [...this.peers.values()]) {
+      if (this.counts(peer) || (peer.link?.bufferedBytes ?? 0) <= LEARNER_BACKLOG_BYTES_MAX) continue;
       this.#dropSession(peer, `the learner is more than ${LEARNER_BACKLOG_BYTES_MAX} bytes behind`);
     }
   }
@@ -176,10 +178,18 @@ export class Replication {
   /** A replica has left: what is in flight is stamped with the version under which it did, before it is settled. */
   restampInFlight(): void {
     const { version } = this.known;
-    const pieces = this.inFlight.extentsToRestamp(version);
-    let last = 0;
-    for (const extents of pieces) last = this.submit({ type: 'restamp', extents }, null).operation.sequence;
+    const last = this.restamp(this.inFlight.extentsToRestamp(version));
     if (last > 0) this.inFlight.raiseBarriers(version, last);
+  }
+
+  /** Stamps extents with the known version, on everybody. Returns the sequence of the last operation that does; 0: nothing to stamp. */
+  restamp(extents: Iterable<number>): number {
+    const all = [...extents];
+    let last = 0;
+    for (let start = 0; start < all.length; start += RESTAMP_EXTENTS_MAX) {
+      last = this.submit({ type: 'restamp', extents: all.slice(start, start + RESTAMP_EXTENTS_MAX) }, null).operation.sequence;
+    }
+    return last;
   }
 
   /** Takes off the front all that everyone who counts has. Returns what was settled, in order. */

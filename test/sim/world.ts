@@ -66,6 +66,7 @@ export class World {
       config: this.#firstConfig(),
       changed: (before, after) => {
         this.#monotone.configChanged(before, after);
+        if (after.lossAt !== before.lossAt) this.clients.tellLoss();
         this.#check();
       },
     });

@@ -79,13 +79,16 @@ export class BlockRegister {
     if (succeeded && candidates) this.#fallback = candidates;
   }
 
+  /** From now on what was not flushed may be gone, though zombies of before may still answer. */
+  tellLoss(): void {
+    this.#become([...this.#states, ...this.#reverted(this.#closure())], () => 'nothing');
+  }
+
   /** An epoch begins: whatever earlier ones left has happened by now or never will. `isLossTold`: what was not flushed may be gone. */
   begin(epoch: number, isLossTold: boolean): void {
     const old = new Set([...this.#writes.values()].filter((write) => write.epoch < epoch).map((write) => write.id));
     const states = this.#closure().map((state) => ({ ...state, open: state.open.filter((id) => !old.has(id)) }));
-    const reverted = isLossTold
-      ? states.flatMap((state) => [...this.#fallback].map((value) => ({ ...state, value, seen: new Map() })))
-      : [];
+    const reverted = isLossTold ? this.#reverted(states) : [];
     for (const id of old) {
       this.#writes.delete(id);
       this.#abandoned.delete(id);
@@ -101,6 +104,10 @@ export class BlockRegister {
 
   get fallback(): ReadonlySet<number> {
     return this.#fallback;
+  }
+
+  #reverted(states: readonly State[]): State[] {
+    return states.flatMap((state) => [...this.#fallback].map((value) => ({ ...state, value, seen: new Map() })));
   }
 
   *#openValues(): Iterable<number> {

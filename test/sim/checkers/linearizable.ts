@@ -47,6 +47,10 @@ export class Linearizable {
     for (const register of this.blocks.values()) register.endFlush(id, succeeded);
   }
 
+  tellLoss(): void {
+    for (const register of this.blocks.values()) register.tellLoss();
+  }
+
   begin(epoch: number, isLossTold: boolean): void {
     for (const [id, request] of this.#writes) if (request.epoch < epoch) this.#writes.delete(id);
     for (const register of this.blocks.values()) register.begin(epoch, isLossTold);
