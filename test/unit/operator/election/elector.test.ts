@@ -1,0 +1,133 @@
+import { expect } from 'chai';
+import { OperatingError } from '../../../../core/errors.ts';
+import { silentLog } from '../../../../core/log.ts';
+import { Elector, type LeasePort } from '../../../../operator/election/elector.ts';
+import { ELECTION_TIMES, type LeaseRecord } from '../../../../operator/election/step.ts';
+import { ManualClock } from '../../../support/manualClock.ts';
+import { atRest } from '../../../support/scriptedStore.ts';
+import { SeededRandom } from '../../../support/seededRandom.ts';
+
+/** A Lease in memory, and time that only the test moves; a wait lasts exactly as long as it was asked for. */
+class Stage {
+  readonly clock = new ManualClock(0);
+  readonly said: string[] = [];
+  readonly stopping = new AbortController();
+  record: LeaseRecord | null = null;
+  isDown = false;
+  #waiting: { dueMs: number; resolve: () => void }[] = [];
+  #version = 0;
+  readonly elector = new Elector({
+    lease: this.#lease(),
+    clock: this.clock,
+    timers: {
+      sleep: (forMs, signal) =>
+        new Promise((resolve) => {
+          this.#waiting.push({ dueMs: this.clock.nowMs + forMs, resolve });
+          signal?.addEventListener('abort', () => resolve());
+        }),
+    },
+    random: new SeededRandom(1),
+    identity: 'me',
+    times: ELECTION_TIMES,
+    log: silentLog,
+    onElected: (transitions) => this.said.push(`elected ${transitions}`),
+    onLost: (reason) => this.said.push(`lost: ${reason}`),
+  });
+  readonly running = this.elector.run(this.stopping.signal);
+
+  #lease(): LeasePort {
+    const arrive = async (): Promise<void> => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (this.isDown) throw new OperatingError('Unavailable', 'the Lease', 'no answer');
+    };
+    return {
+      read: async () => {
+        await arrive();
+        return this.record;
+      },
+      write: async ({ holder, transitions, durationMs, basedOn }) => {
+        await arrive();
+        if ((this.record?.resourceVersion ?? null) !== basedOn) throw new OperatingError('Conflict', 'the Lease', 'it has changed');
+        this.put({ holder, transitions, durationMs });
+        return this.record as unknown as LeaseRecord;
+      },
+    };
+  }
+
+  put(change: Partial<LeaseRecord>): void {
+    this.record = { holder: 'other', transitions: 1, durationMs: 6_000, ...change, resourceVersion: String(++this.#version) };
+  }
+
+  async pass(ms: number): Promise<void> {
+    for (const endMs = this.clock.nowMs + ms; ; this.clock.advance(50)) {
+      const due = this.#waiting.filter(({ dueMs }) => dueMs <= this.clock.nowMs);
+      this.#waiting = this.#waiting.filter(({ dueMs }) => dueMs > this.clock.nowMs);
+      for (const { resolve } of due) resolve();
+      await atRest();
+      if (this.clock.nowMs >= endMs) return;
+    }
+  }
+}
+
+describe('operator: the elector', () => {
+  it('is elected at once where nobody holds the Lease, and once only while it renews', async () => {
+    const stage = new Stage();
+    await stage.pass(30_000);
+    expect(stage.said).to.deep.equal(['elected 1']);
+    expect(stage.elector.isLeading).to.equal(true);
+    expect(Number(stage.record?.resourceVersion)).to.be.within(20, 30);
+  });
+
+  it('waits for another, and takes over when that is silent for longer than it promised', async () => {
+    const stage = new Stage();
+    stage.put({ transitions: 4 });
+    await stage.pass(6_000);
+    expect(stage.said).to.deep.equal([]);
+    await stage.pass(1_700);
+    expect(stage.said).to.deep.equal(['elected 5']);
+  });
+
+  it('stops leading within its time when the API server is silent, and leads again afterwards', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.isDown = true;
+    await stage.pass(4_000);
+    expect(stage.said.at(-1)).to.match(/^lost/);
+    stage.isDown = false;
+    await stage.pass(3_000);
+    expect(stage.said.length).to.equal(3);
+    expect(stage.said.at(-1)).to.equal('elected 1');
+  });
+
+  it('stops leading at once when somebody else wrote the Lease', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.put({ holder: 'other' });
+    await stage.pass(1_600);
+    expect([stage.said.length, stage.elector.isLeading]).to.deep.equal([2, false]);
+  });
+
+  it('stops leading at once when a higher generation was seen', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.elector.stepDown('a higher generation');
+    expect(stage.said.at(-1)).to.equal('lost: a higher generation');
+  });
+
+  it('brings the Lease up to the generation that was settled', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.elector.settled(40);
+    await stage.pass(2_000);
+    expect(stage.record?.transitions).to.equal(40);
+  });
+
+  it('gives the Lease up when it is asked to stop', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.stopping.abort();
+    await stage.running;
+    expect(stage.record?.holder).to.equal('');
+    expect(stage.said.at(-1)).to.equal('lost: this operator stops');
+  });
+});
