@@ -5,6 +5,7 @@
  * It must never forget an operation that is not settled, whatever became of the client: it is sent again to a replica that comes back.
  */
 import { assert } from '../../core/assert.ts';
+import { firstExtent, lastExtent } from '../../core/extent.ts';
 import type { Operation } from '../../core/wire/messages.ts';
 import type { IoError } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
@@ -23,6 +24,15 @@ export type InFlightOperation = {
 const COMPACT_AT = 1_024;
 
 const bytesOf = (operation: Operation): number => (operation.type === 'write' ? operation.lengthBytes : 0);
+
+function overlaps(operation: Operation, offsetBytes: number, lengthBytes: number): boolean {
+  if (operation.type === 'restamp') {
+    const first = firstExtent(offsetBytes);
+    const last = lastExtent(offsetBytes, lengthBytes);
+    return operation.extents.some((extent) => extent >= first && extent <= last);
+  }
+  return operation.offsetBytes < offsetBytes + lengthBytes && offsetBytes < operation.offsetBytes + operation.lengthBytes;
+}
 
 export class InFlight {
   #queue: (InFlightOperation | undefined)[] = [];
@@ -77,13 +87,14 @@ export class InFlight {
     }
   }
 
-  /** The last write or zero that shares a byte with the range: a reader waits for it, and with it for all before. */
+  /**
+   * The last write or zero that shares a byte with the range, or restamp that shares an extent, for a levelling is over when its restamp is
+   * settled: a reader waits for it, and with it for all before.
+   */
   lastOverlapping(offsetBytes: number, lengthBytes: number): InFlightOperation | null {
     for (let index = this.#queue.length - 1; index >= this.#head; index--) {
       const entry = this.#queue[index];
-      if (!entry || entry.operation.type === 'restamp') continue;
-      const { offsetBytes: start, lengthBytes: length } = entry.operation;
-      if (start < offsetBytes + lengthBytes && offsetBytes < start + length) return entry;
+      if (entry && overlaps(entry.operation, offsetBytes, lengthBytes)) return entry;
     }
     return null;
   }

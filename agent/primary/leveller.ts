@@ -2,7 +2,10 @@
  * Makes extents equal: on in-sync replicas what is in doubt (levelling), on learners what they miss (resync). One extent at a time under its lock:
  *
  *   lock -> digests of source and targets, behind all that was sent -> differing blocks from the source -> level on the targets
- *        -> restamp on everybody, if somebody counts -> unlock
+ *        -> restamp sent to everybody, if somebody counts -> unlock
+ *
+ * The restamp is an operation in flight like any other: nobody reads the extent until it is settled. The lock does not wait for that, for
+ * what is settled before it may wait for another levelling of the same extent.
  *
  * It must never take a need away for which the replica has not answered under the same authority; whatever breaks leaves the need as it was.
  */
@@ -165,9 +168,9 @@ export class Leveller {
       () => {
         for (const peer of level.targets) peer.need.delete(level.extent);
         this.#replication.regate();
-        this.#changed();
-        if (level.inDoubt) this.#restamp(level);
-        else this.#end(level);
+        // Everybody stamps what was in doubt, so that whoever is absent finds it; under a later config again, as any operation.
+        if (level.inDoubt) this.#replication.restamp([level.extent]);
+        this.#end(level);
       },
     );
   }
@@ -175,12 +178,6 @@ export class Leveller {
   #charge(peer: Peer, copiedBytes: number): void {
     peer.copiedBytes += copiedBytes;
     this.#budgetBytes -= copiedBytes;
-  }
-
-  /** Everybody stamps what was in doubt, so that whoever is absent finds it; under a later config again, as any operation. */
-  #restamp(level: Level): void {
-    this.#replication.submit({ type: 'restamp', extents: [level.extent] }, () => this.#end(level));
-    this.#changed();
   }
 
   #lengthOf(level: Level): number {
