@@ -36,10 +36,10 @@ export function settleLayout({ name, path, disk }: PoolPlace, random: Random, do
   const steps: Step[] = [
     // A crash from here on: no pool.json and nothing in replicas/, so the next start does the same again.
     now(() => disk.makeDirectory(replicasPath(path))),
-    (next) => disk.syncDirectory(path, next),
-    // A crash after it: the pool is there.
+    // A crash after it: the pool is there, with its directory: one sync covers both names.
     (next) => (found ? next(null) : makePoolRecord(path, disk, record, next)),
-    // A process that was killed may have left names that are only in the cache: what is found from here on will still be there.
+    // A process that was killed may have left names that are only in the cache: what is found after these will still be there.
+    (next) => disk.syncDirectory(path, next),
     (next) => disk.syncDirectory(replicasPath(path), next),
   ];
   inOrder(steps, (error) => done(error, record.id));

@@ -29,7 +29,6 @@ export type OpenPool = PoolPlace & {
 export type PoolOpened = (error: PoolError | null, pool: Pool | null) => void;
 
 export function openPool(options: OpenPool, done: PoolOpened): void {
-  const { name, path, disk } = options;
   let lock: DiskLock | null = null;
   let pool: Pool | null = null;
   const steps: Step[] = [
@@ -42,14 +41,12 @@ export function openPool(options: OpenPool, done: PoolOpened): void {
         pool = assemble(options, lock, id);
         next(null);
       }),
-    // Also what putting damaged tombstones aside has renamed.
-    (next) => disk.syncDirectory(path, next),
     (next) => openReplicas(options, pool, next),
   ];
   inOrder(steps, (error) => {
     if (!error) return done(null, pool);
     lock?.release();
-    done(error instanceof PoolError ? error : new PoolError(name, messageOf(error), { cause: error }), null);
+    done(error instanceof PoolError ? error : new PoolError(options.name, messageOf(error), { cause: error }), null);
   });
 }
 

@@ -90,6 +90,11 @@ export class SimulatedDisk implements Disk {
     this.#faults.push({ ...fault });
   }
 
+  /** No fault from now on. */
+  mend(): void {
+    this.#faults.length = 0;
+  }
+
   /** The power goes right before the change with this number (0 is the next): nothing happens any more, every call throws. */
   losePowerBefore(change: number): void {
     this.#changes = 0;

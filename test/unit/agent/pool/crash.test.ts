@@ -127,6 +127,7 @@ describe('a crash of a pool', () => {
       if (store) {
         seen.whole++;
         expect(acknowledged, what).to.equal(false);
+        expect(pool.tombstones.has(REPLICA), `${what}: what has a tombstone is not there`).to.equal(false);
         expect(store.read(MIB, DATA.length).equals(DATA), what).to.equal(true);
         expect(deleteFrom(disk, pool, REPLICA), what).to.equal(null);
       } else seen.gone++;

@@ -83,6 +83,14 @@ describe('the store: meta and closing', () => {
     expect(found.read(MIB, 512).equals(filled(512, 3))).to.equal(true);
   });
 
+  it('what was cleaned before a close does not come back', () => {
+    const { disk, store } = made();
+    intend(disk, store, 1, 2);
+    finish(disk, (done) => store.clean([1], () => true, done));
+    finish(disk, (done) => store.close(done));
+    expect([...open(disk.losePower('everything')).intents]).to.deep.equal([2]);
+  });
+
   it('discarding makes nothing durable, and waits for what runs too', () => {
     const { disk, store } = made();
     const added = outcome();
