@@ -36,6 +36,7 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
       volumes: store.view(keys.volumes, wake),
       tasks: store.view(keys.tasks, wake),
       claims: store.view(keys.claims, wake),
+      history: store.view(keys.history, wake),
       machines: store.view(keys.machines, wake),
       serving: store.view(keys.serving, wake),
     },

@@ -14,13 +14,13 @@ import { type Memory, remember } from './memory.ts';
 import type { Now, Observed, ObservedTask, ObservedVolume } from './observed.ts';
 import type { Overlay } from './overlay.ts';
 
-export type StoreViews = { volumes: View; tasks: View; claims: View; machines: View; serving: View };
+export type StoreViews = { volumes: View; tasks: View; claims: View; history: View; machines: View; serving: View };
 export type KubeViews = { volumes: KubeView<VolumeObject>; storagenodes: KubeView<StorageNodeObject>; snapshots: KubeView<SnapshotObject> };
 
 /** Why nothing can be decided now; null: all views are current. */
 export function staleReason(store: StoreViews, kube: KubeViews): string | null {
-  if (Object.values(store).some((view) => !view.isCurrent)) return 'etcd does not answer';
-  return Object.values(kube).some((view) => !view.isCurrent) ? 'the API server does not answer' : null;
+  if (Object.values(store).some((view) => !view.isCurrent)) return 'what etcd holds is not known to be current';
+  return Object.values(kube).some((view) => !view.isCurrent) ? 'what the API server holds is not known to be current' : null;
 }
 
 /** Decoding is most of a pass's work, and an entry never changes: each is decoded once. */
@@ -33,7 +33,7 @@ function once<Value>(entry: Entry, decode: (entry: Entry) => Decoded<Value>): De
   return result;
 }
 
-type Mutable = { -readonly [Field in keyof ObservedVolume]: ObservedVolume[Field] } & { tasks: ObservedTask[] };
+type Mutable = { -readonly [Field in keyof ObservedVolume]: ObservedVolume[Field] } & { tasks: ObservedTask[]; history: string[] };
 
 class Gathering {
   readonly volumes = new Map<VolumeUid, Mutable>();
@@ -42,7 +42,7 @@ class Gathering {
   volume(uid: VolumeUid): Mutable {
     const known = this.volumes.get(uid);
     if (known) return known;
-    const fresh: Mutable = { uid, object: null, config: null, damage: null, tasks: [], serving: null };
+    const fresh: Mutable = { uid, object: null, config: null, damage: null, tasks: [], history: [], serving: null };
     this.volumes.set(uid, fresh);
     return fresh;
   }
@@ -117,6 +117,10 @@ export function observe({ store, kube, keys, overlay }: Sources, memory: Memory,
   }
   gatherConfigs(gathering, keys.volumes, overlay.over(keys.volumes, store.volumes.entries, now.monotonicMs));
   gatherTasks(gathering, keys, overlay.over(keys.tasks, store.tasks.entries, now.monotonicMs), store.claims.entries);
+  for (const entry of overlay.over(keys.history, store.history.entries, now.monotonicMs).values()) {
+    const task = gathering.read(entry, decodeTask);
+    if (task) gathering.volume(task.spec.volume).history.push(entry.key);
+  }
   for (const entry of store.serving.entries.values()) {
     const report = gathering.read(entry, decodeServing);
     const volume = report ? gathering.volumes.get(report.uid) : undefined;

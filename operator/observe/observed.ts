@@ -25,6 +25,8 @@ export type ObservedVolume = {
   /** In words, when what stands in etcd of this volume cannot be read. Then nothing is done to it. */
   damage: string | null;
   tasks: readonly ObservedTask[];
+  /** Keys of its ended tasks. */
+  history: readonly string[];
   serving: ServingReport | null;
 };
 

@@ -62,8 +62,8 @@ export class Controller {
 
   /** Until `signal` is aborted or a higher generation was seen. */
   async run(leadership: Leadership, signal: AbortSignal): Promise<void> {
-    const term = new Term(this.#ports, leadership, () => this.wake());
-    while (!signal.aborted && !leadership.isDeposed) {
+    const term = new Term(this.#ports, leadership, signal, () => this.wake());
+    while (!term.isOver) {
       // Made before the pass looks: what happens while it runs wakes the next.
       this.#wake = new AbortController();
       await term.pass();
@@ -77,6 +77,7 @@ export class Controller {
 class Term {
   readonly #ports: ControllerPorts;
   readonly #leadership: Leadership;
+  readonly #signal: AbortSignal;
   readonly #overlay = new Overlay();
   readonly #writes: KubeWrites;
   readonly #performer: Performer;
@@ -86,17 +87,23 @@ class Term {
   #saidStale: string | null = null;
   #saidDamages = '';
 
-  constructor(ports: ControllerPorts, leadership: Leadership, onProgress: () => void) {
+  constructor(ports: ControllerPorts, leadership: Leadership, signal: AbortSignal, onProgress: () => void) {
     this.#ports = ports;
     this.#leadership = leadership;
+    this.#signal = signal;
     this.#onProgress = onProgress;
     const { api, clock, random, log, metrics, instance } = ports;
     const { kube } = ports.sources;
     this.#writes = new KubeWrites(clock, log, onProgress);
     const events = new Events({ api, clock, random, log, instance });
     const performPorts = { api, volumes: kube.volumes, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
-    this.#performer = new Performer(performPorts, leadership, emptyMemory);
+    this.#performer = new Performer(performPorts, leadership, () => this.isOver, emptyMemory);
     this.#statuses = new Statuses({ api, kube, writes: this.#writes, events });
+  }
+
+  /** The Lease was lost, or a higher generation was seen: nothing may be started any more. */
+  get isOver(): boolean {
+    return this.#signal.aborted || this.#leadership.isDeposed;
   }
 
   async pass(): Promise<void> {
@@ -112,7 +119,7 @@ class Term {
     const decisions = decideAll(observed.volumes.values(), world);
     if (await this.#perform(observed, decisions)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
-    if (this.#leadership.isDeposed) return;
+    if (this.isOver) return;
     const phases = this.#statuses.update(observed, decisions, world);
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     metrics.count(phases, tasks);

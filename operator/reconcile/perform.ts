@@ -33,11 +33,13 @@ export const volumeKey = (name: string): string => `volumes/${name}`;
 export class Performer {
   readonly #ports: PerformPorts;
   readonly #leadership: Leadership;
+  readonly #isOver: () => boolean;
   memory: Memory;
 
-  constructor(ports: PerformPorts, leadership: Leadership, memory: Memory) {
+  constructor(ports: PerformPorts, leadership: Leadership, isOver: () => boolean, memory: Memory) {
     this.#ports = ports;
     this.#leadership = leadership;
+    this.#isOver = isOver;
     this.memory = memory;
   }
 
@@ -45,7 +47,7 @@ export class Performer {
   async perform(volume: ObservedVolume, decision: Decision): Promise<boolean> {
     let hasCommitted = false;
     for (const action of decision.actions) {
-      if (this.#leadership.isDeposed || !(await this.#act(volume, action))) return hasCommitted;
+      if (this.#isOver() || !(await this.#act(volume, action))) return hasCommitted;
       if (action.kind === 'commit') hasCommitted = true;
     }
     return hasCommitted;

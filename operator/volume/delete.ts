@@ -9,7 +9,7 @@ import type { ObservedVolume } from '../observe/observed.ts';
 import { filedDelete, taskOf } from './create.ts';
 import { act, commit, type Decision, droppedPart, join, note, removedConfigPart, type Step, type World } from './decision.ts';
 import { fence, isAlive, setMode } from './primary.ts';
-import { dropStep, refileStep, retryDeleteStep } from './tasks.ts';
+import { dropHistoryStep, dropStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type WithConfig = ObservedVolume & { config: NonNullable<ObservedVolume['config']> };
 
@@ -38,7 +38,7 @@ const hasConfig = (volume: ObservedVolume): volume is WithConfig => volume.confi
 
 /** Null: nothing that can be done now is left to do. */
 function leftovers(volume: ObservedVolume, world: World, traceId: string): Decision | null {
-  for (const step of [refileStep, retryDeleteStep, dropStep]) {
+  for (const step of [refileStep, retryDeleteStep, dropStep, dropHistoryStep]) {
     const decision = step(volume, world, traceId);
     if (decision !== null) return { ...decision, state: 'deleting' };
   }

@@ -84,8 +84,7 @@ function tooFew(facts: Facts): Judged | null {
 
 function notAllInSync(facts: Facts): Judged | null {
   const { inSyncCount, reachableInSyncCount, decision } = facts;
-  if (inSyncCount >= wantedReplicas(facts) && reachableInSyncCount === inSyncCount && facts.replicas.length === wantedReplicas(facts))
-    return null;
+  if (inSyncCount >= wantedReplicas(facts) && reachableInSyncCount === inSyncCount) return null;
   const why = troubles(facts) || decision.reason;
   return { phase: 'Degraded', reason: 'OutOfSync', message: `${share(facts)} in sync (${why})` };
 }

@@ -19,6 +19,7 @@ import {
 
 /** etcd takes 128 operations in a transaction; each task needs at most three. */
 const TASKS_PER_TRANSACTION_MAX = 32;
+const HISTORY_PER_TRANSACTION_MAX = 100;
 /** What made a deletion fail is hardly over sooner. */
 const FAILED_DELETE_RETRY_MS = 5_000;
 
@@ -78,6 +79,12 @@ const over = (volume: ObservedVolume): ObservedTask[] =>
 export const archiveStep: Step<ObservedVolume> = (volume, world, traceId) => {
   const parts = over(volume).map((task) => archivedPart(world.keys, task));
   return parts.length === 0 ? null : act('settling', 'ended tasks are put away', commitTasks('archive ended tasks', parts, traceId));
+};
+
+/** For volumes without a config: what is remembered of their tasks goes before its time. */
+export const dropHistoryStep: Step<ObservedVolume> = (volume, _world, traceId) => {
+  const changes = volume.history.slice(0, HISTORY_PER_TRANSACTION_MAX).map((key) => ({ delete: key }));
+  return changes.length === 0 ? null : act('deleting', 'its history is removed', commit('remove the history', traceId, [], changes));
 };
 
 /** For volumes without a config: nothing of them is kept, and nothing is to be made for them any more. */

@@ -133,6 +133,7 @@ export function observedTask(
 }
 
 export type VolumeParts = {
+  history?: string[];
   object?: VolumeObject | null;
   config?: VolumeConfig | null;
   tasks?: ObservedTask[];
@@ -148,6 +149,7 @@ export const observedVolume = (parts: VolumeParts = {}): ObservedVolume => {
     config: value === null ? null : { value, key: KEYS.volume(UID), revision: '50' },
     damage: parts.damage ?? null,
     tasks: parts.tasks ?? [],
+    history: parts.history ?? [],
     serving: parts.serving ?? null,
   };
 };

@@ -76,6 +76,7 @@ export class Rig {
       volumes: this.store.view(KEYS.volumes, wake),
       tasks: this.store.view(KEYS.tasks, wake),
       claims: this.store.view(KEYS.claims, wake),
+      history: this.store.view(KEYS.history, wake),
       machines: this.store.view(KEYS.machines, wake),
       serving: this.store.view(KEYS.serving, wake),
     };

@@ -114,6 +114,14 @@ describe('operator: deciding about a volume that goes', () => {
     expect(transactionOf(decision).changes).to.deep.equal([{ delete: done.task.key }, { delete: KEYS.claim(done.task.value.id) }]);
   });
 
+  it('removes what is remembered of its tasks, also where the object is gone', () => {
+    const history = [KEYS.historyOf('create-1'), KEYS.historyOf('delete-1')];
+    for (const object of [deleting(), null]) {
+      expect(deleted(decide(observedVolume({ object, config: null, history })))).to.deep.equal(history);
+    }
+    expect(decide(observedVolume({ history })).actions).to.deep.equal([]);
+  });
+
   it('lets the object go though a machine is away, whose task stays', () => {
     const volume = observedVolume({ object: deleting(), config: null, tasks: [observedTask('delete', 'a', 'filed')] });
     expect(kinds(decide(volume, world({ machines: without('a') })))).to.deep.equal(['removeFinalizer']);
