@@ -9,6 +9,9 @@ import { systemRandom } from '../../core/random.ts';
 const [, , path = '', sizeText] = process.argv;
 const say = (what: string): void => void process.stdout.write(`${what}\n`);
 
+/** A clean may take longer than the next few writes. */
+let isCleaning = false;
+
 /** Numbered writes, each under its intent; says each one that is durable, together with what may be out of the log by then. */
 function work(store: ReplicaStore, number: number): void {
   const extent = (number * 7) % extentCount(store.meta.sizeBytes);
@@ -21,7 +24,17 @@ function work(store: ReplicaStore, number: number): void {
     bytes.writeUInt32LE(number, 0);
     store.write(extent * EXTENT_BYTES, [bytes], bytes.length);
     store.setStamp(extent, number);
-    if (number % 3 === 0) store.clean([extent], () => true, fail);
+    if (number % 3 === 0 && !isCleaning) {
+      isCleaning = true;
+      store.clean(
+        [extent],
+        () => true,
+        (cleanError) => {
+          isCleaning = false;
+          fail(cleanError);
+        },
+      );
+    }
     store.flush((flushError) => {
       fail(flushError);
       say(`durable ${extent} ${number}`);

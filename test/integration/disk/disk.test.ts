@@ -118,7 +118,14 @@ describe('a pool between processes', () => {
     const told = new Map<number, number>();
     for (let round = 0; round < 5; round++) {
       const holder = hold(directory, String(40 * MIB));
-      await until('it has worked a while', () => holder.lines.length > 30 + 7 * round, 20_000);
+      await until(
+        'it has worked a while',
+        () => {
+          if (holder.child.exitCode !== null) throw new Error(`it ended by itself: ${holder.stderr()}`);
+          return holder.lines.length > 30 + 7 * round;
+        },
+        20_000,
+      );
       holder.child.kill('SIGKILL');
       await exited(holder.child);
       noteDurable(holder.lines, told);
