@@ -74,6 +74,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     api,
     limits,
     settings: agents,
+    replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
     metrics: numbers,
     instance: parameters.name,
   });

@@ -24,6 +24,12 @@ const OPERATOR_PARAMETERS = {
     '200',
     "how much of a pool's usable capacity may be promised; volumes are thin, so more than it has",
   ),
+  replaceAfterSeconds: row(
+    'REPLACE_AFTER_SECONDS',
+    wholeNumber('s', 0, 30 * 86_400),
+    '600',
+    'after which the replicas of a node that is away are made elsewhere, longer than a reboot; 0: never',
+  ),
   reservePercent: row('RESERVE_PERCENT', wholeNumber('%', 0, 50), '5', 'of each pool, never promised: file systems work badly when full'),
 } as const;
 

@@ -10,7 +10,7 @@ import type { Entry, View } from '../../core/store.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
 import type { KubeView } from '../ports.ts';
 import { type Decoded, decodeClaim, decodeConfig, decodeMachine, decodeServing, decodeTask } from './decode.ts';
-import { type Memory, remember } from './memory.ts';
+import { type Memory, releaseOf, remember } from './memory.ts';
 import type { Now, Observed, ObservedTask, ObservedVolume } from './observed.ts';
 import type { Overlay } from './overlay.ts';
 
@@ -129,13 +129,16 @@ export function observe({ store, kube, keys, overlay }: Sources, memory: Memory,
   const machines = gatherMachines(gathering, store.machines.entries);
   const volumes = gathering.volumes;
   const tasks = [...volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value));
+  const releases = [...volumes.values()].flatMap(({ config }) =>
+    config?.value.primary?.mode === 'release' ? [releaseOf(config.value)] : [],
+  );
   const missing = missingNodes(volumes.values(), kube.storagenodes.objects.keys(), machines);
   return {
     volumes,
     storageNodes: kube.storagenodes.objects,
     snapshots: kube.snapshots.objects,
     machines,
-    memory: remember(memory, { missingNodes: missing, tasks }, now.monotonicMs),
+    memory: remember(memory, { missingNodes: missing, tasks, releases }, now.monotonicMs),
     damages: gathering.damages,
   };
 }

@@ -20,6 +20,7 @@ import { Ledger } from '../placement/ledger.ts';
 import type { KubeApi, Timers } from '../ports.ts';
 import { decideAll } from '../volume/decide.ts';
 import type { Decision, World } from '../volume/decision.ts';
+import { AWAY_REPLACEMENTS_MAX, replacementsUnderWay } from '../volume/replace.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
 import { Performer } from './perform.ts';
@@ -40,6 +41,7 @@ export type ControllerPorts = {
   timers: Timers;
   random: Random;
   limits: PlacementLimits;
+  replaceAfterMs: number;
   settings: Settings;
   metrics: OperatorMetrics;
   log: Log;
@@ -184,7 +186,7 @@ export function placementNodes(observed: Observed): PlacementNode[] {
 export function worldOf(
   observed: Observed,
   now: World['now'],
-  ports: Pick<ControllerPorts, 'sources' | 'limits' | 'random'>,
+  ports: Pick<ControllerPorts, 'sources' | 'limits' | 'random' | 'replaceAfterMs'>,
   generation: number,
 ): World {
   const configs = [...observed.volumes.values()].flatMap(({ config }) => config?.value ?? []);
@@ -196,6 +198,8 @@ export function worldOf(
     nodes: placementNodes(observed),
     ledger: new Ledger(configs),
     limits: ports.limits,
+    replaceAfterMs: ports.replaceAfterMs,
+    replacements: { left: AWAY_REPLACEMENTS_MAX - replacementsUnderWay(configs) },
     memory: observed.memory,
     random: ports.random,
   };

@@ -10,8 +10,9 @@ import type { ObservedVolume } from '../observe/observed.ts';
 import { creationStep, finalizerStep, placeStep } from './create.ts';
 import { type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
 import { deletionStep, orphanStep } from './delete.ts';
-import { countStep, failedStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
+import { countStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
 import { backgroundStep, primaryStep } from './primary.ts';
+import { awayStep, failedStep } from './replace.ts';
 import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type NewVolume = ObservedVolume & { object: VolumeObject };
@@ -28,6 +29,7 @@ const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
   primaryStep,
   refileStep,
   failedStep,
+  awayStep,
   unmadeStep,
   removeLeftStep,
   countStep,

@@ -77,6 +77,10 @@ export type World = {
   nodes: readonly PlacementNode[];
   ledger: Ledger;
   limits: PlacementLimits;
+  /** A node that is away for so long is not waited for any more; 0: always waited for. */
+  replaceAfterMs: number;
+  /** How many more may be begun because of that; shared by all volumes of a pass, like the ledger. */
+  replacements: { left: number };
   memory: Memory;
   random: Random;
 };

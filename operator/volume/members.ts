@@ -6,27 +6,25 @@
  */
 import type { Member, Shard, VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
-import { waitMs } from '../observe/memory.ts';
 import { createTaskOf, createTrouble, exchangeEmpty, filedCreate, filedDelete, findPlaces, newMember, wantedMinInSync } from './create.ts';
 import { act, commit, configPart, type Decision, join, note, type Part, type PlacedVolume, type Step, type World } from './decision.ts';
-import { replacedEvent } from './events.ts';
 import { wantedNode } from './primary.ts';
 
-const shardOf = (volume: PlacedVolume): Shard => volume.config.value.shards[0] ?? { members: [], inSync: [] };
-const staying = (shard: Shard): Member[] => shard.members.filter((member) => !member.leaving);
-const isInSync = (shard: Shard, member: Member): boolean => shard.inSync.includes(member.replica);
+export const shardOf = (volume: PlacedVolume): Shard => volume.config.value.shards[0] ?? { members: [], inSync: [] };
+export const staying = (shard: Shard): Member[] => shard.members.filter((member) => !member.leaving);
+export const isInSync = (shard: Shard, member: Member): boolean => shard.inSync.includes(member.replica);
 
 /** What the node that holds it says is wrong with it; null: nothing, or the node is silent. */
 export const failureOf = (member: Member, world: World): string | null =>
   world.machines.get(member.node)?.failedReplicas.find(({ replica }) => replica === member.replica)?.reason ?? null;
 
-const withMembers = (config: VolumeConfig, members: Member[]): VolumeConfig => ({
+export const withMembers = (config: VolumeConfig, members: Member[]): VolumeConfig => ({
   ...config,
   version: config.version + 1,
   shards: config.shards.map((shard, index) => (index === 0 ? { ...shard, members } : shard)),
 });
 
-function changed(
+export function changed(
   volume: PlacedVolume,
   after: VolumeConfig,
   reason: string,
@@ -63,63 +61,6 @@ export const unmadeStep: Step<PlacedVolume> = (volume, world, traceId) => {
     if (trouble !== null) return exchangeEmpty(volume, member, trouble, world, traceId);
   }
   return null;
-};
-
-function replace(volume: PlacedVolume, member: Member, failure: string, world: World, traceId: string): Decision {
-  const what = `replace/${volume.uid}/${member.node}`;
-  const reason = `the replica on ${member.node} failed (${failure})`;
-  if (waitMs(world.memory, what, '', world.now.monotonicMs) > 0)
-    return note('replacing', `${reason}, as one before it did; replaced after a while`);
-  const shard = shardOf(volume);
-  const others = staying(shard).filter((other) => other.replica !== member.replica);
-  const { places, reasons } = findPlaces(
-    volume,
-    volume.object,
-    1,
-    others.map(({ node }) => node),
-    world,
-  );
-  const [found] = places ?? [];
-  if (!found) return note('replacing', `${reason}, and no node can hold another`, reasons ?? []);
-  const next = newMember(world, found.node, found.pool);
-  const members = shard.members.map((other): Member => (other.replica === member.replica ? { ...other, leaving: true } : other));
-  const after = withMembers(volume.config.value, [...members, next]);
-  const operation = `replace the failed replica on ${member.node} by one on ${found.node}`;
-  const decision = changed(
-    volume,
-    after,
-    `${reason}, made anew on ${found.node}`,
-    operation,
-    world,
-    traceId,
-    filedCreate(world, after, next, traceId),
-  );
-  return {
-    ...decision,
-    actions: [
-      ...decision.actions,
-      { kind: 'noteSetback', what, signature: '' },
-      { kind: 'tell', event: replacedEvent(member.node, failure, found.node) },
-    ],
-  };
-}
-
-/** Only while another replica holds everything: with none left, people decide, not we. */
-export const failedStep: Step<PlacedVolume> = (volume, world, traceId) => {
-  const shard = shardOf(volume);
-  const failed = staying(shard).flatMap((member) => {
-    const failure = failureOf(member, world);
-    return failure === null ? [] : [{ member, failure }];
-  });
-  const [first] = failed;
-  if (!first) return null;
-  const hasSound = shard.members.some((member) => isInSync(shard, member) && failureOf(member, world) === null);
-  if (!hasSound)
-    return note(
-      'lost',
-      `every replica in sync has failed: ${failed.map(({ member, failure }) => `${member.node}: ${failure}`).join('; ')}`,
-    );
-  return replace(volume, first.member, first.failure, world, traceId);
 };
 
 function addMember(volume: PlacedVolume, shard: Shard, world: World, traceId: string): Decision {

@@ -192,6 +192,8 @@ export function world(parts: WorldParts = {}): World {
     nodes: machines.map((state) => ({ node: state.node, machine: state, spec: null, labels: state.labels })),
     ledger: new Ledger(configs),
     limits: { overProvisioningRatio: 2, reserveRatio: 0.05 },
+    replaceAfterMs: 600_000,
+    replacements: { left: 8 },
     memory: emptyMemory,
     random: new SeededRandom(1),
     ...rest,

@@ -50,6 +50,8 @@ export class Rig {
   readonly disks = new FakeDisks();
   readonly agents = new Map<NodeName, FakeAgent>();
   readonly faults: unknown[] = [];
+  /** Of the next leader. */
+  replaceAfterMs = 600_000;
   readonly #timers = new ManualTimers(this.clock);
   readonly #random: SeededRandom;
   #leader: { office: Office; close: () => void } | null = null;
@@ -85,6 +87,7 @@ export class Rig {
       sources: { store, kube, keys: KEYS },
       store: this.store,
       clock: this.clock,
+      replaceAfterMs: this.replaceAfterMs,
       limits: { overProvisioningRatio: 2, reserveRatio: 0.05 },
       settings: DEFAULT_SETTINGS,
       metrics,

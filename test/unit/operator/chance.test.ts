@@ -34,6 +34,8 @@ class Chance {
   }
 
   async begin(): Promise<void> {
+    // Short enough that nodes stay away for longer.
+    this.rig.replaceAfterMs = 4_000;
     for (const letter of LETTERS) this.rig.start(letter);
     this.rig.elect();
     await this.rig.step(10);

@@ -98,6 +98,24 @@ describe('operator: lives of volumes, in memory', function () {
     }
   });
 
+  it('replaces the replica of a node that stays away, and deletes it when that comes back', async () => {
+    const rig = await rigWith('abcd');
+    rig.replaceAfterMs = 5_000;
+    rig.elect();
+    await rig.create('pgdata');
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    const [away] = rig.config('pgdata')?.shards[0]?.members ?? [];
+    if (!away) throw new Error('no member');
+    rig.kill(away.node.slice(-1));
+    await rig.until(
+      'healthy without it',
+      () => rig.phase('pgdata') === 'Healthy' && !rig.volume('pgdata')?.status?.replicas?.some(({ node }) => node === away.node),
+    );
+    expect(rig.disks.all).to.include(away.replica);
+    rig.start(away.node.slice(-1));
+    await rig.until('deleted', () => !rig.disks.all.includes(away.replica) && rig.store.entriesOf(KEYS.tasks).size === 0);
+  });
+
   it('grows and shrinks the number of replicas', async () => {
     const rig = await rigWith('abcde');
     await rig.create('pgdata', { attachTo: 'node-a' });

@@ -6,14 +6,22 @@ describe('operator: what a leader remembers', () => {
   const task = observedTask('create', 'a', 'filed').task.value;
 
   it('is since when something is so, until it is not', () => {
-    const first = remember(emptyMemory, { missingNodes: ['node-a'], tasks: [task] }, 100);
-    const second = remember(first, { missingNodes: ['node-a', 'node-b'], tasks: [{ ...task, state: 'running' }] }, 200);
+    const first = remember(emptyMemory, { missingNodes: ['node-a'], tasks: [task], releases: ['r#1'] }, 100);
+    const second = remember(
+      first,
+      { missingNodes: ['node-a', 'node-b'], tasks: [{ ...task, state: 'running' }], releases: ['r#1', 'r#2'] },
+      200,
+    );
     expect([...second.machineGoneSinceMs]).to.deep.equal([
       ['node-a', 100],
       ['node-b', 200],
     ]);
+    expect([...second.releasingSinceMs]).to.deep.equal([
+      ['r#1', 100],
+      ['r#2', 200],
+    ]);
     expect([...second.taskSinceMs]).to.deep.equal([[sightingOf({ ...task, state: 'running' }), 200]]);
-    expect(remember(second, { missingNodes: [], tasks: [] }, 300)).to.deep.equal(emptyMemory);
+    expect(remember(second, { missingNodes: [], tasks: [], releases: [] }, 300)).to.deep.equal(emptyMemory);
   });
 
   it('makes waits that double up to a bound, for the same situation only', () => {
@@ -30,7 +38,7 @@ describe('operator: what a leader remembers', () => {
 
   it('forgets setbacks that are long over', () => {
     const memory = withSetback(emptyMemory, 'x', '', 0);
-    expect(remember(memory, { missingNodes: [], tasks: [] }, 3_599_999).setbacks.size).to.equal(1);
-    expect(remember(memory, { missingNodes: [], tasks: [] }, 3_600_000).setbacks.size).to.equal(0);
+    expect(remember(memory, { missingNodes: [], tasks: [], releases: [] }, 3_599_999).setbacks.size).to.equal(1);
+    expect(remember(memory, { missingNodes: [], tasks: [], releases: [] }, 3_600_000).setbacks.size).to.equal(0);
   });
 });

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { deleteTaskId } from '../../../../core/keys.ts';
-import { emptyMemory, sightingOf } from '../../../../operator/observe/memory.ts';
+import { emptyMemory, releaseOf, sightingOf } from '../../../../operator/observe/memory.ts';
 import {
   config,
   GiB,
@@ -73,6 +73,15 @@ describe('operator: deciding about a volume that goes', () => {
     const decision = decide(observedVolume({ object: deleting(), config: config({ primary: primary('a') }) }));
     expect(nextConfig(decision).primary).to.deep.equal(primary('a', 'release'));
     expect(decide(observedVolume({ object: deleting(), config: config({ primary: primary('a', 'release') }) })).actions).to.deep.equal([]);
+  });
+
+  it('fences one that does not let go for a minute', () => {
+    const releasing = config({ primary: primary('a', 'release') });
+    const since = (ms: number) =>
+      world({ memory: { ...emptyMemory, releasingSinceMs: new Map([[releaseOf(releasing), 1_000_000 - ms]]) } });
+    const volume = observedVolume({ object: deleting(), config: releasing });
+    expect(decide(volume, since(59_999)).actions).to.deep.equal([]);
+    expect(nextConfig(decide(volume, since(60_000)))).to.deep.include({ primary: null, epoch: 2 });
   });
 
   it('fences one that is gone', () => {

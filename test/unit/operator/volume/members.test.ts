@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import { deleteTaskId } from '../../../../core/keys.ts';
+import { emptyMemory } from '../../../../operator/observe/memory.ts';
 import type { ObservedVolume } from '../../../../operator/observe/observed.ts';
 import type { World } from '../../../../operator/volume/decision.ts';
+import { replacementsUnderWay } from '../../../../operator/volume/replace.ts';
 import {
   config,
   KEYS,
@@ -9,6 +11,7 @@ import {
   member,
   observedTask,
   observedVolume,
+  placementNode,
   pool,
   replica,
   UID,
@@ -16,7 +19,17 @@ import {
   without,
   world,
 } from '../../../support/operator/builders.ts';
-import { attached, decide, deleted, filedTasks, kinds, membersOf, nextConfig, primary } from '../../../support/operator/decisions.ts';
+import {
+  attached,
+  decide,
+  deleted,
+  filedTasks,
+  fresh,
+  kinds,
+  membersOf,
+  nextConfig,
+  primary,
+} from '../../../support/operator/decisions.ts';
 
 describe('operator: deciding which replicas there are', () => {
   const failing = (letter: string, pools = [pool()]) => [
@@ -44,7 +57,7 @@ describe('operator: deciding which replicas there are', () => {
     const decision = decide(observedVolume({}), world({ machines }));
     expect([decision.actions, decision.reason]).to.deep.equal([
       [],
-      'the replica on node-b failed (the data file is short), and no node can hold another',
+      'the replica on node-b is to be replaced (the data file is short), but no node can hold another',
     ]);
     expect(decision.unschedulable.map(({ node }) => node)).to.deep.equal(['node-a', 'node-b', 'node-c']);
   });
@@ -55,6 +68,55 @@ describe('operator: deciding which replicas there are', () => {
       world({ machines: failing('a') }),
     );
     expect([decision.state, kinds(decision).includes('commit')]).to.deep.equal(['lost', false]);
+  });
+
+  describe('on a node that stays away', () => {
+    const NOW_MS = 1_000_000;
+    const gone = (letters: string, agoMs: number) => ({
+      ...emptyMemory,
+      machineGoneSinceMs: new Map([...letters].map((letter) => [`node-${letter}`, NOW_MS - agoMs])),
+    });
+    const away = (letters: string, agoMs = 600_000, change: Partial<World> = {}) => {
+      const machines = new Map(without(letters).map((state) => [state.node, state]));
+      const nodes = [...'abcde'].map((letter) => placementNode(letter, letters.includes(letter) ? null : {}));
+      return { ...world({ machines: [...machines.values()], memory: gone(letters, agoMs) }), nodes, ...change };
+    };
+
+    it('is replaced after ten minutes', () => {
+      expect(decide(observedVolume({}), away('b', 599_999)).actions).to.deep.equal([]);
+      const decision = decide(observedVolume({}), away('b'));
+      expect(membersOf(decision).slice(0, 3)).to.deep.equal(['node-a', 'node-b leaving', 'node-c']);
+      expect(kinds(decision)).to.deep.equal(['commit', 'noteSetback', 'tell']);
+    });
+
+    it('is not replaced where nobody wants that', () => {
+      expect(decide(observedVolume({}), away('b', 6_000_000, { replaceAfterMs: 0 })).actions).to.deep.equal([]);
+    });
+
+    it('is not replaced in maintenance', () => {
+      const around = away('b');
+      const nodes = around.nodes.map((node) => (node.node === 'node-b' ? placementNode('b', null, { maintenance: true }) : node));
+      expect(decide(observedVolume({}), { ...around, nodes }).actions).to.deep.equal([]);
+    });
+
+    it('is not replaced while more than a third of the nodes are away', () => {
+      const decision = decide(observedVolume({}), away('be'));
+      expect([decision.actions, decision.reason]).to.deep.equal([
+        [],
+        'node-b: its agent is not heard of for more than 600 s; nothing is replaced while more than a third of the nodes are away',
+      ]);
+    });
+
+    it('is replaced a few at a time', () => {
+      const replacements = { left: 1 };
+      expect(decide(observedVolume({}), away('b', 600_000, { replacements })).actions).to.not.deep.equal([]);
+      expect(decide(observedVolume({}), away('b', 600_000, { replacements })).actions).to.deep.equal([]);
+      expect(replacementsUnderWay([config(), config({}, 'abc', 'ab'), fresh()])).to.equal(1);
+    });
+
+    it('is not replaced when nothing else holds everything', () => {
+      expect(decide(observedVolume({ config: config({}, 'abc', 'b') }), away('b')).actions).to.deep.equal([]);
+    });
   });
 
   it('removes one that has left the in-sync set, once the new one is made', () => {
