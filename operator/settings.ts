@@ -1,6 +1,5 @@
 /**
- * The operator's own configuration, and the settings that it gives to every agent. Pure but for the one file that SETTINGS_FILE names, which is read through
- * an argument.
+ * The operator's own configuration, and the settings that it gives to every agent. Pure: files are read through an argument. Must never start anything.
  */
 import { COMMON_PARAMETERS, commonRelations } from '../core/common-parameters.ts';
 import { messageOf } from '../core/errors.ts';
@@ -58,21 +57,43 @@ function agentSettings(key: string, text: string): { settings: Settings; problem
   };
 }
 
-/** Throws ConfigurationError with every problem. `readFile` is for SETTINGS_FILE only. */
-export function operatorSettings(environment: Environment, readFile: (path: string) => string): OperatorSettings {
-  const { parameters, problems } = parseParameters(OPERATOR_PARAMETERS, environment, relations);
-  const found: Problem[] = [...problems];
-  const path = environment.SETTINGS_FILE ?? '';
-  const key = path === '' ? 'SETTINGS' : 'SETTINGS_FILE';
-  let text = environment.SETTINGS ?? '';
+type ReadFile = (path: string) => string;
+
+function unreadable(readFile: ReadFile, key: string, path: string): Problem[] {
   try {
-    if (path !== '') text = readFile(path);
+    readFile(path);
+    return [];
   } catch (error) {
-    found.push({ key, value: path, rule: `cannot be read: ${messageOf(error)}` });
-    text = '';
+    return [{ key, value: path, rule: `cannot be read: ${messageOf(error)}` }];
   }
-  const agents = agentSettings(key, text);
-  found.push(...agents.problems);
+}
+
+/** What only the machine can tell; looked at even when other rows are wrong, so that all problems are told at once. */
+function machineProblems(environment: Environment, readFile: ReadFile): Problem[] {
+  const { kubeconfig, tlsCa, tlsCert, tlsKey } = OPERATOR_PARAMETERS;
+  const files = [kubeconfig, tlsCa, tlsCert, tlsKey].flatMap(({ key, fallback }) => {
+    const path = environment[key] || fallback || '';
+    return path === '' ? [] : unreadable(readFile, key, path);
+  });
+  const isPod = (environment.KUBERNETES_SERVICE_HOST ?? '') !== '';
+  if (isPod || environment[kubeconfig.key]) return files;
+  return [{ key: kubeconfig.key, rule: 'must be set: this is no pod of a cluster (KUBERNETES_SERVICE_HOST is not set)' }, ...files];
+}
+
+/** The text of the settings, and where it came from. */
+function settingsText(environment: Environment, readFile: ReadFile): { key: string; text: string; problems: Problem[] } {
+  const path = environment.SETTINGS_FILE ?? '';
+  if (path === '') return { key: 'SETTINGS', text: environment.SETTINGS ?? '', problems: [] };
+  const problems = unreadable(readFile, 'SETTINGS_FILE', path);
+  return { key: 'SETTINGS_FILE', text: problems.length > 0 ? '' : readFile(path), problems };
+}
+
+/** Throws ConfigurationError with every problem. `readFile` throws what is wrong with a file. */
+export function operatorSettings(environment: Environment, readFile: ReadFile): OperatorSettings {
+  const { parameters, problems } = parseParameters(OPERATOR_PARAMETERS, environment, relations);
+  const given = settingsText(environment, readFile);
+  const agents = agentSettings(given.key, given.text);
+  const found = [...problems, ...machineProblems(environment, readFile), ...given.problems, ...agents.problems];
   if (parameters === null || agents.settings === null || found.length > 0) throw new ConfigurationError(found);
   const limits = { overProvisioningRatio: parameters.overProvisioningPercent / 100, reserveRatio: parameters.reservePercent / 100 };
   return { parameters, agents: agents.settings, limits };

@@ -32,7 +32,15 @@ function replace(volume: PlacedVolume, member: Member, trouble: string, world: W
   const after: VolumeConfig = withMembers(volume.config.value, [...members, next]);
   const operation = `replace the replica on ${member.node} by one on ${found.node}`;
   const create = filedCreate(world, after, next, traceId);
-  const decision = changed(volume, after, `the replica on ${member.node} (${trouble}) is made anew on ${found.node}`, operation, world, traceId, create);
+  const decision = changed(
+    volume,
+    after,
+    `the replica on ${member.node} (${trouble}) is made anew on ${found.node}`,
+    operation,
+    world,
+    traceId,
+    create,
+  );
   const event = replacedEvent(member.node, trouble, found.node);
   return { ...decision, actions: [...decision.actions, { kind: 'noteSetback', what, signature: '' }, { kind: 'tell', event }] };
 }

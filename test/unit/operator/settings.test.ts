@@ -7,9 +7,10 @@ import { publishSettings } from '../../../operator/reconcile/settings.ts';
 import { operatorSettings } from '../../../operator/settings.ts';
 import { ScriptedStore } from '../../support/scriptedStore.ts';
 
-const GOOD = { NAME: 'operator-0', ETCD_ENDPOINTS: 'https://127.0.0.1:1' };
+const GOOD = { NAME: 'operator-0', ETCD_ENDPOINTS: 'https://127.0.0.1:1', KUBERNETES_SERVICE_HOST: '10.0.0.1' };
+const TLS = { '/etc/holdfast/tls/ca.crt': '', '/etc/holdfast/tls/tls.crt': '', '/etc/holdfast/tls/tls.key': '' };
 const read = (files: Record<string, string>) => (path: string) => {
-  const text = files[path];
+  const text = { ...TLS, ...files }[path];
   if (text === undefined) throw new Error('no such file');
   return text;
 };
@@ -38,7 +39,12 @@ describe('operator: its configuration', () => {
   });
 
   const bad: [says: string, environment: Record<string, string>, problems: (string | RegExp)[]][] = [
-    ['what is missing', {}, [/^ETCD_ENDPOINTS must be set/, /^NAME must be set/]],
+    ['what is missing', {}, [/^ETCD_ENDPOINTS must be set/, /^NAME must be set/, /^KUBECONFIG must be set: this is no pod of a cluster/]],
+    [
+      'files that are not there',
+      { ...GOOD, TLS_CERT: '/x', KUBECONFIG: '/y' },
+      [/^KUBECONFIG cannot be read: no such file$/, /^TLS_CERT cannot be read: no such file$/],
+    ],
     ['settings that are no JSON', { ...GOOD, SETTINGS: '{' }, [/^SETTINGS must be JSON/]],
     [
       'settings out of range, unknown ones, and what else is wrong',
