@@ -16,6 +16,8 @@ const clone = <Value>(value: Value): Value => structuredClone(value);
 export class FakeKubeApi implements KubeApi {
   /** While set, nothing is answered. */
   isDown = false;
+  /** How often each path was written. */
+  readonly written = new Map<string, number>();
   readonly #objects = new Map<string, Stored>();
   readonly #watchers = new Set<Watcher>();
   #version = 10;
@@ -43,6 +45,7 @@ export class FakeKubeApi implements KubeApi {
 
   async replace<Object extends KubeObject>(path: string, body: Object): Promise<Object | null> {
     await this.#arrive(`PUT ${path}`);
+    this.written.set(path, (this.written.get(path) ?? 0) + 1);
     const isStatus = path.endsWith('/status');
     const key = isStatus ? collectionOf(path) : path;
     const before = this.#objects.get(key);

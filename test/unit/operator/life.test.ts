@@ -1,6 +1,7 @@
 /** The whole control loop in memory: lives of volumes, told as sentences, and then as chance has them. */
 import { expect } from 'chai';
 import { keysOf } from '../../../core/keys.ts';
+import type { ServingReport } from '../../../core/machine.ts';
 import type { SnapshotObject, StorageNodeObject } from '../../../operator/api.ts';
 import { collectionPath } from '../../../operator/api.ts';
 import { KEYS } from '../../support/operator/builders.ts';
@@ -222,6 +223,42 @@ describe('operator: lives of volumes, in memory', function () {
     rig.kill('a');
     await rig.until('not ready', () => ready() === 'False');
     expect(node()?.status).to.deep.include({ capacity: '100Gi', replicas: 1 });
+  });
+
+  it('writes how far a learner is only now and then', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    const config = rig.config('pgdata');
+    const [shard] = config?.shards ?? [];
+    if (!config || !shard) throw new Error('no config');
+    for (const letter of 'abc') rig.agent(letter).isStill = true;
+    const learner = shard.inSync.at(-1);
+    rig.store.put(KEYS.volume(config.uid), { ...config, shards: [{ ...shard, inSync: shard.inSync.slice(0, 2) }] });
+    const report = rig.store.json<ServingReport>(KEYS.servingOf(config.uid));
+    const statusWrites = () => rig.api.written.get(`${rig.path('pgdata')}/status`) ?? 0;
+    const before = statusWrites();
+    for (let step = 1; step <= 60; step++) {
+      const replicas = [{ replica: learner, state: 'learner', doneBytes: step, totalBytes: 100, bytesPerSecond: 1 }];
+      rig.store.put(KEYS.servingOf(config.uid), { ...report, replicas });
+      await rig.step();
+    }
+    expect(statusWrites() - before).to.be.within(3, 5); // at once, then every 2 s for 6 s
+    expect(rig.volume('pgdata')?.status?.replicas?.some(({ progress }) => (progress?.doneBytes ?? 0) >= 40)).to.equal(true);
+  });
+
+  it('starts no transaction after the Lease was lost', async () => {
+    const rig = await rigWith('abc');
+    for (let index = 0; index < 20; index++) await rig.create(`v${index}`);
+    rig.store.commitFaults.push(...Array.from({ length: 20 }, () => 'held' as const));
+    for (const letter of 'abc') rig.agent(letter).isStill = true;
+    const before = rig.store.asked.length;
+    await rig.step(5);
+    expect(rig.store.asked.length - before).to.equal(16);
+    rig.depose();
+    rig.store.release();
+    await rig.step(5);
+    expect(rig.store.asked.length - before).to.equal(16);
   });
 
   it('publishes the settings once, whoever leads', async () => {

@@ -86,6 +86,12 @@ describe('operator: the phase of a volume', () => {
       'Unavailable: the agent of node-a is not heard of; nobody serves the volume until it is back or spec.attachTo names another',
     ],
     [
+      'it is served elsewhere than it shall be',
+      { ...served(), object: withStatus(attached('b'), { phase: 'Healthy' }) },
+      undefined,
+      'Unavailable: node-a lets go, node-b is next',
+    ],
+    [
       'one catches up',
       {
         ...served({ replicas: [{ replica: replica('b'), state: 'learner', doneBytes: 1, totalBytes: 2, bytesPerSecond: 0 }] }),
