@@ -249,9 +249,12 @@ describe('operator: lives of volumes, in memory', function () {
 
   it('starts no transaction after the Lease was lost', async () => {
     const rig = await rigWith('abc');
-    for (let index = 0; index < 20; index++) await rig.create(`v${index}`);
-    rig.store.commitFaults.push(...Array.from({ length: 20 }, () => 'held' as const));
+    const nowhere = { nodeSelector: { no: 'where' }, poolTags: [], zones: 'Ignore' as const };
+    for (let index = 0; index < 20; index++) await rig.create(`v${index}`, { placement: nowhere });
+    await rig.until('all are pending', () => rig.volumes.every(({ status }) => status?.unschedulable !== undefined));
     for (const letter of 'abc') rig.agent(letter).isStill = true;
+    rig.store.commitFaults.push(...Array.from({ length: 20 }, () => 'held' as const));
+    for (let index = 0; index < 20; index++) rig.change(`v${index}`, { placement: { ...nowhere, nodeSelector: {} } });
     const before = rig.store.asked.length;
     await rig.step(5);
     expect(rig.store.asked.length - before).to.equal(16);
