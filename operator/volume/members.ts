@@ -10,6 +10,10 @@ import { createTaskOf, createTrouble, exchangeEmpty, filedCreate, filedDelete, f
 import { act, commit, configPart, type Decision, join, note, type Part, type PlacedVolume, type Step, type World } from './decision.ts';
 import { wantedNode } from './primary.ts';
 
+/** With those that are leaving. Twice the most that can be asked for; a transaction over all of them stays well below what etcd takes in one (128). */
+export const MEMBERS_MAX = 18;
+export const isCrowded = (shard: Shard): boolean => shard.members.length >= MEMBERS_MAX;
+
 export const shardOf = (volume: PlacedVolume): Shard => volume.config.value.shards[0] ?? { members: [], inSync: [] };
 export const staying = (shard: Shard): Member[] => shard.members.filter((member) => !member.leaving);
 export const isInSync = (shard: Shard, member: Member): boolean => shard.inSync.includes(member.replica);
@@ -66,6 +70,8 @@ export const unmadeStep: Step<PlacedVolume> = (volume, world, traceId) => {
 function addMember(volume: PlacedVolume, shard: Shard, world: World, traceId: string): Decision {
   const count = staying(shard).length;
   const wantedCount = volume.object.spec.replicas;
+  if (isCrowded(shard))
+    return note('replacing', `${wantedCount} replicas wanted, there are ${count}; more only when those that are leaving have left`);
   const { places, reasons } = findPlaces(
     volume,
     volume.object,

@@ -7,7 +7,7 @@ import { waitMs } from '../observe/memory.ts';
 import { filedCreate, findPlaces, newMember } from './create.ts';
 import { type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
 import { replacedEvent } from './events.ts';
-import { changed, failureOf, isInSync, shardOf, staying, withMembers } from './members.ts';
+import { changed, failureOf, isCrowded, isInSync, shardOf, staying, withMembers } from './members.ts';
 
 /** Every one is a whole resync; more at once would only slow each other, and the volumes' users. */
 export const AWAY_REPLACEMENTS_MAX = 8;
@@ -22,6 +22,7 @@ function replace(volume: PlacedVolume, member: Member, trouble: string, world: W
   const reason = `the replica on ${member.node} is to be replaced (${trouble})`;
   if (waitMs(world.memory, what, '', world.now.monotonicMs) > 0) return note('replacing', `${reason}, as one before it was: after a while`);
   const shard = shardOf(volume);
+  if (isCrowded(shard)) return note('replacing', `${reason}, when those that are leaving have left`);
   const others = staying(shard).filter((other) => other.replica !== member.replica);
   const taken = others.map(({ node }) => node);
   const { places, reasons } = findPlaces(volume, volume.object, 1, taken, world);

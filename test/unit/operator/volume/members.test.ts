@@ -154,6 +154,21 @@ describe('operator: deciding which replicas there are', () => {
     expect(nextConfig(decision).minInSync).to.equal(2);
   });
 
+  it('never has so many members, leaving ones included, that a transaction could not hold them', () => {
+    const leaving = Array.from({ length: 16 }, (_, index) => member(`l${index}`, { leaving: true }));
+    const crowded = config({
+      primary: primary('a'),
+      shards: [
+        { members: [member('a'), member('b'), ...leaving], inSync: [...'ab', ...leaving.map((_, index) => `l${index}`)].map(replica) },
+      ],
+    });
+    expect(decide(observedVolume({ object: attached('a'), config: crowded })).actions).to.deep.equal([]);
+    const machines = [...without('b'), machine('b', { failedReplicas: [{ volume: UID, replica: replica('b'), reason: 'EIO' }] })];
+    expect(decide(observedVolume({ object: attached('a', { replicas: 2 }), config: crowded }), world({ machines })).actions).to.deep.equal(
+      [],
+    );
+  });
+
   it('raises minInSync only when that many are in sync', () => {
     const object = attached('a', { replicas: 5 });
     const at = (inSync: string) => config({ primary: primary('a') }, 'abcde', inSync);
