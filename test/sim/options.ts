@@ -67,7 +67,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
       resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),
     },
     clients: 1 + random.below(3),
-    depth: 1 + random.below(3),
+    depth: 1 + random.below(2),
     thinkMs: either(0.5, 5, 40),
     faultEveryMs: {
       crash: often(0.6, 500, 6_000),

@@ -1,5 +1,6 @@
 /**
- * The simulator's command line: SEED=1 RUNS=100 STEPS=20000 node test/sim/run.ts. With TRACE=1 it tells every event of note.
+ * The simulator's command line: SEED=1 RUNS=100 STEPS=20000 node test/sim/run.ts. With TRACE=1 it tells every event of note, with
+ * UNTIL_VIOLATED=1 it stops at the first seed that fails.
  * Exit code: 0 all held, 1 an invariant was violated, 3 something crashed, 4 the volume did not get well.
  */
 import { messageOf } from '../../core/errors.ts';
@@ -21,26 +22,35 @@ function tell(outcome: Outcome): void {
   if (violation.checker === 'crash') process.stdout.write(`${violation.stack}\n`);
 }
 
+/** The run's exit code. */
+function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean): number {
+  const options = drawOptions(seed, steps);
+  if (isAlone) process.stdout.write(`${JSON.stringify(options)}\n`);
+  const outcome = simulate(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null);
+  const { traceHash, events, virtualMs, answered, epochs, violation } = outcome;
+  if (isAlone)
+    process.stdout.write(
+      `trace ${traceHash}, ${events} events, ${virtualMs} ms, ${answered} answers, ${epochs} epochs, ${outcome.blindBlocks} blocks lost sight of\n`,
+    );
+  tell(outcome);
+  if (!violation) return 0;
+  return violation.checker === 'crash' ? EXIT.crash : violation.checker === 'liveness' ? EXIT.liveness : EXIT.violated;
+}
+
 function main(): number {
   const first = numberFrom('SEED', 1);
   const runs = numberFrom('RUNS', 1);
   const steps = numberFrom('STEPS', 20_000);
   const isTraced = numberFrom('TRACE', 0) > 0;
-  let exitCode = 0;
-  let failures = 0;
+  const stopsAtFirst = numberFrom('UNTIL_VIOLATED', 0) > 0;
+  const exitCodes: number[] = [];
   for (let seed = first; seed < first + runs; seed++) {
-    const options = drawOptions(seed, steps);
-    if (runs === 1) process.stdout.write(`${JSON.stringify(options)}\n`);
-    const outcome = simulate(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null);
-    const { traceHash, events, virtualMs, answered, epochs, violation } = outcome;
-    if (runs === 1) process.stdout.write(`trace ${traceHash}, ${events} events, ${virtualMs} ms, ${answered} answers, ${epochs} epochs\n`);
-    tell(outcome);
-    if (!violation) continue;
-    failures++;
-    exitCode = violation.checker === 'crash' ? EXIT.crash : violation.checker === 'liveness' ? EXIT.liveness : EXIT.violated;
+    exitCodes.push(runOne(seed, steps, runs === 1, isTraced));
+    if (stopsAtFirst && exitCodes.at(-1) !== 0) break;
   }
-  process.stdout.write(`${runs} runs from seed ${first} of ${steps} steps: ${failures} failed\n`);
-  return exitCode;
+  const failures = exitCodes.filter((code) => code !== 0);
+  process.stdout.write(`${exitCodes.length} runs from seed ${first} of ${steps} steps: ${failures.length} failed\n`);
+  return failures[0] ?? 0;
 }
 
 try {

@@ -13,6 +13,8 @@ export type Outcome = {
   virtualMs: number;
   answered: number;
   epochs: number;
+  /** Blocks that the checker lost sight of. */
+  blindBlocks: number;
   /** What was violated first; crash: something threw that no checker did. */
   violation: { checker: CheckerName | 'crash'; message: string; stack: string } | null;
 };
@@ -37,6 +39,7 @@ export function simulate(options: SimOptions, tell: ((line: string) => void) | n
     virtualMs: Math.round(world?.schedule.nowMs ?? 0),
     answered: world?.clientsOfVolume().reduce((sum, client) => sum + client.answered, 0) ?? 0,
     epochs: world?.register.config.epoch ?? 0,
+    blindBlocks: [...(world?.clients.blocks.values() ?? [])].filter((register) => register.isBlind).length,
     violation,
   };
 }

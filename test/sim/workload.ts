@@ -20,6 +20,9 @@ const CLUSTERS: readonly (readonly [first: number, count: number])[] = [
 ];
 export const BLOCKS: readonly number[] = CLUSTERS.flatMap(([first, count]) => Array.from({ length: count }, (_, index) => first + index));
 
+/** After an error a client waits: writes of unknown outcome that pile up are what the checker cannot follow. */
+const AFTER_ERROR_MS = 1_000;
+
 type Attachment = { serving: Serving; client: BlockClient; isOver: boolean };
 type Range = { first: number; count: number };
 
@@ -32,6 +35,7 @@ export class SimulatedClient {
   /** Each request's end as seen by a client that was detached: it may have happened or not. */
   readonly #giveUp = new Map<number, () => void>();
   #isStopped = false;
+  #notBeforeMs = 0;
   answered = 0;
 
   constructor(world: World, name: string, random: SeededRandom) {
@@ -73,7 +77,7 @@ export class SimulatedClient {
 
   #next(): void {
     this.#world.schedule.after(between(this.#random, 0, this.#world.options.thinkMs * 2), this.#name, () => {
-      if (!this.#isStopped) this.#act();
+      if (!this.#isStopped && this.#world.schedule.nowMs >= this.#notBeforeMs) this.#act();
       this.#next();
     });
   }
@@ -115,9 +119,10 @@ export class SimulatedClient {
       if (attachment.isOver) return this.#unheard(attachment);
       if (!this.#giveUp.delete(id)) throw new Violation('contract', `request ${id} is answered twice`);
       this.#open--;
-      if (!error) this.#answered(attachment);
+      if (error) this.#notBeforeMs = this.#world.schedule.nowMs + AFTER_ERROR_MS;
+      else this.#answered(attachment);
       ended(error === null);
-      if (!this.#isStopped && this.#random.chance(0.3) && !attachment.isOver) this.#request(attachment);
+      if (!error && !this.#isStopped && this.#random.chance(0.3) && !attachment.isOver) this.#request(attachment);
     };
     return { id, answer };
   }

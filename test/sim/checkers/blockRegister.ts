@@ -12,8 +12,8 @@ export type BlockWrite = { id: number; value: number; epoch: number };
 
 type State = { value: number; open: number[]; seen: Map<number, Set<number>> };
 
-/** Of one closure: more is a workload that this checker cannot follow. */
-const STEPS_MAX = 100_000;
+/** Of one closure. A block with more is not followed any further: so many writes of unknown outcome explain anything. */
+const STEPS_MAX = 5_000;
 
 export class BlockRegister {
   readonly block: number;
@@ -25,6 +25,7 @@ export class BlockRegister {
   #fallback = new Set<number>([0]);
   readonly #flushes = new Map<number, Set<number>>();
   #possible: Set<number> | null = new Set([0]);
+  #isBlind = false;
 
   constructor(block: number) {
     this.block = block;
@@ -96,7 +97,20 @@ export class BlockRegister {
     this.#become([...states, ...reverted], () => 'nothing');
   }
 
-  /** What a replica that has every acknowledged write may hold. */
+  get isBlind(): boolean {
+    return this.#isBlind;
+  }
+
+  /** Whether a replica that has every acknowledged write may hold it. */
+  mayHold(value: number): boolean {
+    return this.#isBlind || this.possible.has(value);
+  }
+
+  /** Whether it may be what is left of the block after a power loss. */
+  mayBeDurable(value: number): boolean {
+    return this.#isBlind || this.#fallback.has(value);
+  }
+
   get possible(): ReadonlySet<number> {
     this.#possible ??= new Set([...this.#states.map((state) => state.value), ...this.#openValues()]);
     return this.#possible;
@@ -110,6 +124,12 @@ export class BlockRegister {
     return states.flatMap((state) => [...this.#fallback].map((value) => ({ ...state, value, seen: new Map() })));
   }
 
+  #goBlind(): State[] {
+    this.#isBlind = true;
+    this.#states = [];
+    return [];
+  }
+
   *#openValues(): Iterable<number> {
     for (const state of this.#states) {
       for (const id of state.open) {
@@ -121,21 +141,24 @@ export class BlockRegister {
 
   /** With every write that may take effect taking it. The least changed come first, for they dominate the others. */
   #closure(): State[] {
+    if (this.#isBlind) return [];
     const groups = new Map<string, State[]>();
-    const waiting = this.#states.map((state) => ({
-      ...state,
-      seen: new Map([...state.seen].map(([read, values]) => [read, new Set(values)])),
-    }));
-    let count = 0;
+    const waiting: State[] = [];
+    const isWaiting = new Set<State>();
+    const add = (state: State) => {
+      const merged = this.#addTo(groups, state);
+      if (!merged || isWaiting.has(merged)) return;
+      isWaiting.add(merged);
+      waiting.push(merged);
+    };
+    for (const state of [...this.#states].sort((one, other) => other.open.length - one.open.length)) add(copyOf(state));
     for (let index = 0; index < waiting.length; index++) {
       const state = waiting[index];
-      if (!state) break;
-      const merged = this.#addTo(groups, state);
-      if (!merged) continue;
-      if (++count > STEPS_MAX) throw new Error(`block ${this.block}: more than ${STEPS_MAX} steps`);
-      for (const id of merged.open) {
+      if (!state || index > STEPS_MAX) return this.#goBlind();
+      isWaiting.delete(state);
+      for (const id of state.open) {
         const write = this.#writes.get(id);
-        if (write) waiting.push(effectOf(merged, write));
+        if (write) add(effectOf(state, write));
       }
     }
     return [...groups.values()].flat();
@@ -156,6 +179,7 @@ export class BlockRegister {
   }
 
   #become(states: State[], complaint: () => string): void {
+    if (this.#isBlind) return;
     if (states.length === 0) throw new Violation('linearizable', `block ${this.block}: ${complaint()}`);
     const groups = new Map<string, State[]>();
     for (const state of [...states].sort((a, b) => b.open.length - a.open.length)) this.#addTo(groups, state);
@@ -163,6 +187,8 @@ export class BlockRegister {
     this.#possible = null;
   }
 }
+
+const copyOf = (state: State): State => ({ ...state, seen: new Map([...state.seen].map(([read, values]) => [read, new Set(values)])) });
 
 function effectOf(state: State, write: BlockWrite): State {
   const seen = new Map([...state.seen].map(([read, values]) => [read, new Set([...values, write.value])]));

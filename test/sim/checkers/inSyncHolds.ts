@@ -13,11 +13,11 @@ export function checkInSyncHolds(config: VolumeConfig, replicas: ReadonlyMap<str
     if (!replica) throw new Violation('inSyncHolds', `${id} is in sync and does not exist`);
     for (const register of clients.blocks.values()) {
       const held = replica.platter.value(register.block);
-      if (!replica.isSuspect && !register.possible.has(held)) {
+      if (!replica.isSuspect && !register.mayHold(held)) {
         throw new Violation('inSyncHolds', `block ${register.block} of ${id} is ${held}, while possible are ${[...register.possible]}`);
       }
       const durable = replica.platter.durableValue(register.block);
-      if (!register.fallback.has(durable)) {
+      if (!register.mayBeDurable(durable)) {
         throw new Violation('flushed', `block ${register.block} of ${id} is durably ${durable}, flushed were ${[...register.fallback]}`);
       }
     }

@@ -1,0 +1,260 @@
+/** What a replica promises, in which order it does things, and whom it refuses. */
+import { expect } from 'chai';
+import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replica.ts';
+import { COOL_MS } from '../../../../agent/replica/session.ts';
+import { EXTENT_BYTES } from '../../../../core/extent.ts';
+import { LOG_ONLY, type Operation, type ToReplica } from '../../../../core/wire/messages.ts';
+import { encodeBlock } from '../../../sim/store.ts';
+import { configOf, LEASE_MS, ReplicaBench, SIZE_BYTES, sealOf } from '../../../support/replicaBench.ts';
+
+const BLOCK = 4096;
+
+const write = (sequence: number, block: number, value: number, settled = 0): Operation => ({
+  type: 'write',
+  sequence,
+  settled,
+  version: 7,
+  offsetBytes: block * BLOCK,
+  lengthBytes: BLOCK,
+  chunks: [encodeBlock(value)],
+});
+const ping = (settled: number, mayClean: boolean, id = 99): ToReplica => ({ type: 'ping', id, settled, leaseMs: LEASE_MS, mayClean });
+
+describe('A replica', () => {
+  let bench: ReplicaBench;
+  beforeEach(() => {
+    bench = new ReplicaBench();
+  });
+
+  describe('and its promise', () => {
+    it('answers a Seal when the promise is durable, not before', () => {
+      const session = bench.seal(sealOf(3));
+      expect(session.types()).to.deep.equal([]);
+      expect(bench.platter.meta.promisedEpoch).to.equal(0);
+      bench.complete('meta');
+      expect(bench.platter.meta.promisedEpoch).to.equal(3);
+      expect(session.types()).to.deep.equal(['sealed']);
+    });
+
+    it('refuses a lower epoch, another instance of its epoch, and a config older than it has seen', () => {
+      bench.open(3, 1);
+      const refusals = [sealOf(2, 1, 9), sealOf(3, 2, 9), sealOf(3, 1, 2)].map((seal) => bench.seal(seal));
+      expect(refusals.map(({ answers: [answer] }) => answer?.type === 'refused' && answer.code)).to.deep.equal([
+        'fenced',
+        'fenced',
+        'newerConfig',
+      ]);
+      expect(refusals.every(({ closedWith }) => closedWith !== null)).to.equal(true);
+    });
+
+    it('is fenced by a config that its own agent has seen, also after a restart', () => {
+      const session = bench.open(1);
+      bench.replica.observe(configOf(2, 5, 2));
+      expect(session.closedWith).to.contain('epoch 2');
+      session.send(write(1, 0, 5));
+      bench.complete();
+      expect(bench.platter.value(0)).to.equal(0);
+      bench.restart();
+      const [answer] = bench.seal(sealOf(1, 1, 9)).answers;
+      expect(answer).to.deep.include({ type: 'refused', code: 'fenced', promisedEpoch: 2 });
+    });
+  });
+
+  describe('and a write', () => {
+    it('marks the extent durably, then writes and stamps it, then says so', () => {
+      const session = bench.open();
+      session.send(write(1, 0, 5));
+      expect([bench.waiting, bench.platter.value(0), session.types()]).to.deep.equal([['intents'], 0, ['sealed']]);
+      bench.complete('intents');
+      expect([...bench.platter.intents]).to.deep.equal([0]);
+      expect(bench.platter.value(0)).to.equal(5);
+      expect(session.types()).to.deep.equal(['sealed', 'applied 1']);
+      session.send({ type: 'digest', id: 1, extent: 0 });
+      expect(session.answers.at(-1)).to.deep.include({ type: 'digests', stamp: 7 });
+    });
+
+    it('marks the extents of a whole burst in one commit, and acknowledges it in one', () => {
+      const session = bench.open();
+      session.send(write(1, 0, 5), write(2, 256, 6), write(3, 600, 7));
+      expect(bench.waiting).to.deep.equal(['intents']);
+      bench.complete();
+      expect(session.types()).to.deep.equal(['sealed', 'applied 3']);
+    });
+
+    it('answers a read behind the writes before it, and a flush out of turn', () => {
+      const session = bench.open();
+      session.send(write(1, 0, 5), { type: 'flush', id: 1 }, { type: 'read', id: 2, offsetBytes: 0, lengthBytes: BLOCK });
+      expect(session.types()).to.deep.equal(['sealed']);
+      bench.complete('intents');
+      expect(session.types()).to.deep.equal(['sealed', 'data', 'applied 1']);
+      expect(bench.platter.durableValue(0)).to.equal(0);
+      bench.complete('flush');
+      expect(session.types()).to.deep.equal(['sealed', 'data', 'applied 1', 'done']);
+      expect(bench.platter.durableValue(0)).to.equal(5);
+    });
+  });
+
+  describe('and its sessions', () => {
+    it('applies nothing of an earlier session once a later one is sealed', () => {
+      const earlier = bench.open();
+      earlier.send(write(1, 0, 5));
+      const later = bench.open();
+      expect(later.types()).to.deep.equal(['sealed']);
+      expect(earlier.closedWith).to.equal('another session was opened');
+      earlier.send(write(2, 1, 6));
+      bench.complete();
+      expect([bench.platter.value(0), bench.platter.value(1), earlier.types()]).to.deep.equal([0, 0, ['sealed']]);
+    });
+
+    for (const { what, messages, rule } of [
+      { what: 'a gap in the sequence', messages: [write(1, 0, 5), write(3, 0, 6)], rule: 'operation 3 after 1' },
+      { what: 'a second Seal', messages: [sealOf(1)], rule: 'a second Seal' },
+      { what: 'a read beyond the end', messages: [{ type: 'read', id: 1, offsetBytes: SIZE_BYTES, lengthBytes: 1 }], rule: 'bytes at' },
+      { what: 'an extent that is not there', messages: [{ type: 'digest', id: 1, extent: 4 }], rule: 'extent 4 of 4' },
+    ] as { what: string; messages: ToReplica[]; rule: string }[]) {
+      it(`ends one for ${what}, and says which rule was broken`, () => {
+        const session = bench.open();
+        session.send(...messages);
+        expect(session.closedWith).to.contain(rule);
+        expect(bench.events.at(-1)).to.contain('ended');
+        expect(bench.events.join()).to.contain('protocol');
+      });
+    }
+  });
+
+  describe('and its leases', () => {
+    const remaining = (epoch: number, primary: number) => {
+      const [answer] = bench.open(epoch, primary).answers;
+      return answer?.type === 'sealed' ? answer.leaseRemainingMs : Number.NaN;
+    };
+
+    it('tells a new primary how long the one of before may believe in its own, and the same primary nothing', () => {
+      const session = bench.open(1, 1);
+      session.send(ping(0, false));
+      expect(session.types()).to.include('pong');
+      bench.nowMs += 300;
+      expect(remaining(1, 1)).to.equal(0);
+      expect(remaining(2, 2)).to.equal(LEASE_MS * LEASE_DRIFT - 300);
+    });
+
+    it('forgets one that is given back', () => {
+      const session = bench.open(1, 1);
+      session.send(ping(0, false), { type: 'release' });
+      expect(remaining(2, 2)).to.equal(0);
+    });
+
+    it('keeps one whose session broke', () => {
+      const session = bench.open(1, 1);
+      session.send(ping(0, false));
+      session.breaks();
+      expect(remaining(2, 2)).to.equal(LEASE_MS * LEASE_DRIFT);
+    });
+
+    it('counts a whole one from its start when it was promised to anybody before', () => {
+      bench.open(1, 1);
+      bench.restart();
+      expect(remaining(2, 2)).to.equal(LEASE_MS * LEASE_DRIFT);
+    });
+
+    it('grants none for whoever has not been sealed', () => {
+      expect(remaining(1, 1)).to.equal(0);
+    });
+  });
+
+  describe('and its intent log', () => {
+    const later = () => {
+      bench.nowMs += CLEAN_INTERVAL_MS + COOL_MS;
+      bench.replica.tick();
+      bench.complete();
+    };
+    const written = () => {
+      const session = bench.open();
+      session.send(write(1, 0, 5));
+      bench.complete();
+      return session;
+    };
+
+    it('keeps an extent until its writes are settled and nothing is to be levelled', () => {
+      const session = written();
+      later();
+      session.send(ping(0, true));
+      later();
+      session.send(ping(1, false));
+      later();
+      expect([...bench.platter.intents]).to.deep.equal([0]);
+      session.send(ping(1, true));
+      later();
+      expect([...bench.platter.intents]).to.deep.equal([]);
+      expect([bench.platter.durableValue(0), bench.platter.notes[0]?.stamp]).to.deep.equal([5, 7]);
+    });
+
+    it('keeps an extent that is written while it is being cleaned', () => {
+      const session = written();
+      session.send(ping(1, true));
+      bench.nowMs += CLEAN_INTERVAL_MS + COOL_MS;
+      bench.replica.tick();
+      session.send(write(2, 1, 6, 1));
+      session.send(ping(2, true));
+      bench.complete();
+      expect([...bench.platter.intents]).to.deep.equal([0]);
+    });
+
+    it('keeps what is levelled until the primary says again that nothing is in doubt', () => {
+      const session = written();
+      session.send(ping(1, true), { type: 'level', id: 1, extent: 0, stamp: 8, runs: [{ block: 0, blocks: 1, data: null }] });
+      later();
+      expect([...bench.platter.intents]).to.deep.equal([0]);
+      expect(bench.platter.value(0)).to.equal(0);
+    });
+
+    it('tells the log alone, or all that was stamped since a version', () => {
+      const session = written();
+      session.send(ping(1, true));
+      later();
+      session.send({ type: 'changed', id: 1, since: LOG_ONLY }, { type: 'changed', id: 2, since: 7 }, { type: 'changed', id: 3, since: 8 });
+      const sets = session.answers.flatMap((answer) => (answer.type === 'changedSet' ? [[...answer.extents]] : []));
+      expect(sets).to.deep.equal([[], [0], []]);
+    });
+  });
+
+  describe('and a power loss', () => {
+    it('is suspect until its log of then is levelled, durably', () => {
+      bench.platter.meta = { ...bench.platter.meta, suspect: true, promisedEpoch: 1 };
+      bench.restart();
+      const session = bench.open(2);
+      expect(session.answers[0]).to.deep.include({ type: 'sealed', suspect: true });
+      session.send(ping(0, true));
+      bench.nowMs += CLEAN_INTERVAL_MS;
+      bench.replica.tick();
+      bench.complete('flush');
+      expect(bench.platter.meta.suspect).to.equal(true);
+      bench.complete();
+      expect(bench.platter.meta.suspect).to.equal(false);
+    });
+  });
+
+  describe('whose disk fails', () => {
+    it('says so when that is durable, and answers no Seal any more, also after a restart', () => {
+      const session = bench.open();
+      bench.flushFails = true;
+      session.send({ type: 'flush', id: 1 });
+      bench.complete('flush');
+      bench.complete();
+      expect(session.types()).to.deep.equal(['sealed', 'failed']);
+      expect(session.closedWith).to.contain('failed');
+      expect(bench.platter.meta.failed).to.contain('fdatasync');
+      bench.restart();
+      expect(bench.seal(sealOf(2)).answers[0]).to.deep.include({ type: 'refused', code: 'failed' });
+    });
+
+    it('applies nothing behind the failure', () => {
+      const session = bench.open();
+      bench.flushFails = true;
+      session.send({ type: 'flush', id: 1 }, write(1, EXTENT_BYTES / BLOCK, 5));
+      bench.complete('flush');
+      bench.complete();
+      expect(bench.platter.value(EXTENT_BYTES / BLOCK)).to.equal(0);
+      expect(session.types()).to.not.include('applied 1');
+    });
+  });
+});
