@@ -1,0 +1,264 @@
+/**
+ * A primary engine and replicas that answer when the test lets them: what was sent to each is a list of sentences, what each answers is up to the
+ * test. Time moves when the test moves it.
+ */
+import type { BlockClient } from '../../agent/ports.ts';
+import { Primary } from '../../agent/primary/primary.ts';
+import type { PrimaryLinkListener } from '../../agent/replication/link.ts';
+import type { Member, PrimaryMode, VolumeConfig } from '../../core/config.ts';
+import { BLOCK_BYTES, ExtentSet, extentCount } from '../../core/extent.ts';
+import { type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
+import type { Settings } from '../../core/settings.ts';
+import { type FromReplica, LOG_ONLY, type ToReplica } from '../../core/wire/messages.ts';
+import { encodeBlock } from '../sim/store.ts';
+import { instance } from './replicaBench.ts';
+
+const SIZE_BYTES = 4 * 1024 * 1024;
+const TICK_MS = 50;
+
+export const SETTINGS: Settings = {
+  heartbeatMs: 100,
+  leaseMs: 1_000,
+  replicaTimeoutMs: 2_000,
+  ioTimeoutMs: 5_000,
+  resyncBytesPerSecond: 1024 ** 3,
+};
+
+export const idOf = (letter: string): ReplicaId => replicaId(`000000000000000${letter}`);
+const memberOf = (letter: string): Member => ({ replica: idOf(letter), node: `node-${letter}`, pool: 'pool' });
+
+/** One replica, as a session sees it. */
+export class FakeReplica {
+  readonly letter: string;
+  suspect = false;
+  leaseRemainingMs = 0;
+  /** Extents in its log; and those stamped since it was asked. */
+  log: number[] = [];
+  stamped: number[] = [];
+  /** Digests of an extent's first block: all others are zeroes. */
+  digest: Buffer | null = null;
+  /** Kinds of messages that it does not answer now. */
+  readonly mute = new Set<ToReplica['type']>();
+  isReachable = true;
+  bufferedBytes = 0;
+  listener: PrimaryLinkListener | null = null;
+  /** All that it was sent, ever. */
+  readonly heard: ToReplica[] = [];
+  #unanswered: ToReplica[] = [];
+
+  constructor(letter: string) {
+    this.letter = letter;
+  }
+
+  get isConnected(): boolean {
+    return this.listener !== null;
+  }
+
+  hear(message: ToReplica): void {
+    this.heard.push(message);
+    this.#unanswered.push(message);
+  }
+
+  connected(listener: PrimaryLinkListener): void {
+    this.listener = listener;
+    this.#unanswered = [];
+  }
+
+  /** Answers what it may, in order; true if it said anything. */
+  answer(): boolean {
+    const { listener } = this;
+    if (!listener) return false;
+    const now = this.#unanswered.filter((message) => !this.mute.has(message.type));
+    this.#unanswered = this.#unanswered.filter((message) => this.mute.has(message.type));
+    const answers = now.flatMap((message) => this.#answerTo(message));
+    for (const answer of answers) if (this.listener === listener) listener.message(answer);
+    if (this.listener === listener && answers.length > 0) listener.burstEnd();
+    return answers.length > 0;
+  }
+
+  breaks(): void {
+    const { listener } = this;
+    this.listener = null;
+    this.isReachable = false;
+    listener?.closed('connection reset');
+  }
+
+  /** What it was sent of these kinds, in words. */
+  told(...types: ToReplica['type'][]): string[] {
+    return this.heard.filter((message) => types.includes(message.type)).map(inWords);
+  }
+
+  #answerTo(message: ToReplica): FromReplica[] {
+    const extents = (list: readonly number[]) => {
+      const set = new ExtentSet(extentCount(SIZE_BYTES));
+      for (const extent of list) set.add(extent);
+      return set;
+    };
+    switch (message.type) {
+      case 'seal':
+        return [{ type: 'sealed', suspect: this.suspect, sizeBytes: SIZE_BYTES, leaseRemainingMs: this.leaseRemainingMs }];
+      case 'write':
+      case 'zero':
+      case 'restamp':
+        return [{ type: 'applied', sequence: message.sequence }];
+      case 'ping':
+        return [{ type: 'pong', id: message.id }];
+      case 'flush':
+      case 'level':
+        return [{ type: 'done', id: message.id }];
+      case 'digest':
+        return [{ type: 'digests', id: message.id, stamp: 1, digests: this.digest }];
+      case 'changed':
+        return [
+          { type: 'changedSet', id: message.id, extents: extents(message.since === LOG_ONLY ? this.log : [...this.log, ...this.stamped]) },
+        ];
+      case 'read':
+        return [
+          { type: 'data', id: message.id, chunks: [Buffer.alloc(message.lengthBytes, this.letter)], lengthBytes: message.lengthBytes },
+        ];
+      default:
+        return [];
+    }
+  }
+}
+
+export function inWords(message: ToReplica): string {
+  switch (message.type) {
+    case 'write':
+      return `write ${message.sequence} v${message.version}`;
+    case 'restamp':
+      return `restamp ${message.sequence} v${message.version} of ${message.extents}`;
+    case 'level':
+      return `level ${message.extent} of ${message.runs.map((run) => `${run.block}+${run.blocks}`)}`;
+    case 'changed':
+      return message.since === LOG_ONLY ? 'log' : `changed since ${message.since}`;
+    default:
+      return message.type;
+  }
+}
+
+export class PrimaryBench {
+  readonly replicas = new Map<string, FakeReplica>();
+  readonly proposals: VolumeConfig[] = [];
+  readonly events: string[] = [];
+  readonly client: BlockClient;
+  readonly primary: Primary;
+  /** What each request of the client came to, in the order in which it was told. */
+  readonly answers: string[] = [];
+  config: VolumeConfig;
+  nowMs = 1_000;
+
+  /** `inSync` and `learners` are letters: a replica each, on the node of that letter; the primary is on node-a. */
+  constructor(options: {
+    inSync: string;
+    learners?: string;
+    minInSync?: number;
+    mode?: PrimaryMode;
+    before?: (bench: PrimaryBench) => void;
+  }) {
+    const letters = [...options.inSync, ...(options.learners ?? '')];
+    for (const letter of letters) this.replicas.set(letter, new FakeReplica(letter));
+    this.config = {
+      uid: volumeUid('volume-1'),
+      name: 'volume',
+      sizeBytes: SIZE_BYTES,
+      minInSync: options.minInSync ?? 1,
+      epoch: 5,
+      version: 20,
+      primary: { node: 'node-a', instance: instance(1), mode: options.mode ?? 'serve' },
+      shards: [{ members: letters.map(memberOf), inSync: [...options.inSync].map(idOf) }],
+    };
+    options.before?.(this);
+    this.primary = new Primary({
+      config: this.config,
+      node: 'node-a',
+      instance: instance(1),
+      settings: () => SETTINGS,
+      connect: (member, seal, listener) => {
+        const replica = this.#replica(member);
+        if (replica.isReachable) {
+          replica.connected(listener);
+          replica.hear(seal);
+        }
+        return {
+          send: (message) => {
+            if (replica.listener === listener) replica.hear(message);
+          },
+          get bufferedBytes() {
+            return replica.bufferedBytes;
+          },
+          close: () => {
+            if (replica.listener === listener) replica.listener = null;
+          },
+        };
+      },
+      configPort: { propose: (_known, next) => this.proposals.push(next), recheck: () => this.events.push('recheck') },
+      clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
+      events: {
+        socket: (isOpen) => this.events.push(isOpen ? 'socket opens' : 'socket closes'),
+        closed: (why) => this.events.push(why),
+        reportChanged: () => undefined,
+      },
+    });
+    this.client = this.primary.device.connect();
+  }
+
+  replica(letter: string): FakeReplica {
+    const replica = this.replicas.get(letter);
+    if (!replica) throw new Error(`no replica ${letter}`);
+    return replica;
+  }
+
+  /** Everybody answers what they may, until nothing is left to say. */
+  settle(): void {
+    for (let rounds = 0; rounds < 100; rounds++) {
+      let isMoving = false;
+      for (const replica of this.replicas.values()) isMoving = replica.answer() || isMoving;
+      if (!isMoving) return;
+    }
+    throw new Error('the replicas never come to rest');
+  }
+
+  /** Lets time pass, tick by tick, with everybody answering what they may. */
+  pass(durationMs: number): void {
+    this.settle();
+    for (const untilMs = this.nowMs + durationMs; this.nowMs < untilMs; ) {
+      this.nowMs = Math.min(untilMs, this.nowMs + TICK_MS);
+      this.primary.tick();
+      this.settle();
+    }
+  }
+
+  /** The last proposal is what stands in etcd now, or what `change` makes of the known config. */
+  lands(change?: (config: VolumeConfig) => VolumeConfig): void {
+    const next = change ? { ...change(this.config), version: this.config.version + 1 } : this.proposals.at(-1);
+    if (!next) throw new Error('nothing was proposed');
+    this.config = next;
+    this.primary.observe(next);
+  }
+
+  /** The in-sync sets that were proposed, in letters. */
+  proposed(): string[] {
+    return this.proposals.map((config) => config.shards[0]?.inSync.map((id) => id.slice(-1)).join('') ?? '');
+  }
+
+  write(block: number, name = `write ${block}`, forceUnitAccess = false): void {
+    this.client.write(block * BLOCK_BYTES, [encodeBlock(block)], BLOCK_BYTES, forceUnitAccess, (error) =>
+      this.answers.push(`${name}: ${error?.code ?? 'done'}`),
+    );
+  }
+
+  read(block: number): void {
+    this.client.read(block * BLOCK_BYTES, BLOCK_BYTES, (error, chunks) =>
+      this.answers.push(`read ${block}: ${error?.code ?? `from ${String.fromCharCode(chunks[0]?.[0] ?? 0)}`}`),
+    );
+  }
+
+  flush(): void {
+    this.client.flush((error) => this.answers.push(`flush: ${error?.code ?? 'done'}`));
+  }
+
+  #replica(member: Member): FakeReplica {
+    return this.replica(member.node.slice(-1));
+  }
+}
