@@ -12,7 +12,7 @@ export class Faults {
   constructor(world: World, random: SeededRandom) {
     this.#world = world;
     this.#random = random;
-    const { faultEveryMs, moveEveryMs, promoteEveryMs, memberEveryMs } = world.options;
+    const { faultEveryMs, moveEveryMs, promoteEveryMs, coupEveryMs, memberEveryMs } = world.options;
     const kinds: Record<keyof SimOptions['faultEveryMs'], () => void> = {
       crash: () => this.#crash(),
       powerLoss: () => this.#powerLoss(),
@@ -26,6 +26,7 @@ export class Faults {
     for (const [kind, act] of Object.entries(kinds)) this.#every(faultEveryMs[kind as keyof typeof kinds], kind, act);
     this.#every(moveEveryMs, 'move', () => this.#move());
     this.#every(promoteEveryMs, 'promote', () => world.leader.promoteAtWill());
+    this.#every(coupEveryMs, 'coup', () => this.#coup());
     this.#every(memberEveryMs, 'members', () => world.leader.changeMembers());
     this.#every(400, 'client leaves', () => pick(random, world.clientsOfVolume())?.disconnect());
   }
@@ -85,6 +86,16 @@ export class Faults {
     const node = this.#node();
     this.#world.pause(node);
     this.#later(20, this.#random.chance(0.5) ? 300 : 5_000, 'resume', () => this.#world.resume(node));
+  }
+
+  /** What it was about to answer it may answer when it goes on: before its leases have run out, as far as it knows. */
+  #coup(): void {
+    const node = this.#world.register.config.primary?.node;
+    if (!node) return;
+    this.#world.pause(node);
+    this.#world.leader.promoteElsewhere();
+    for (const client of this.#world.clientsOfVolume().slice(1)) client.disconnect();
+    this.#later(10, 1_200, 'resume', () => this.#world.resume(node));
   }
 
   #cut(): void {

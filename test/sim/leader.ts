@@ -35,6 +35,18 @@ export class SimulatedLeader {
     if (node) this.#promote(config, node, this.want === null ? 'background' : 'serve');
   }
 
+  /** Moves the volume at once, whatever the primary of now is doing. */
+  promoteElsewhere(): void {
+    const { config } = this.#world.register;
+    const node = pick(
+      this.#random,
+      this.#alive().filter((other) => other !== config.primary?.node),
+    );
+    if (!node) return;
+    this.want = node;
+    this.#promote(config, node, 'serve');
+  }
+
   /** A member is to leave, or one comes, or the one that left is removed. */
   changeMembers(): void {
     const { config } = this.#world.register;

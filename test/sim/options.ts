@@ -31,6 +31,8 @@ export type SimOptions = {
   /** Between two changes of mind of the people above: where it is attached, which replicas there are. */
   moveEveryMs: number;
   promoteEveryMs: number;
+  /** The primary is paused, and another one promoted over it while its leases still run. */
+  coupEveryMs: number;
   memberEveryMs: number;
   /** Probability that a flush fails. The replica is then lost for good: at most one a run. */
   failingFlush: number;
@@ -81,6 +83,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     },
     moveEveryMs: often(0.5, 1_000, 6_000),
     promoteEveryMs: often(0.5, 500, 5_000),
+    coupEveryMs: often(0.4, 400, 3_000),
     memberEveryMs: often(0.5, 1_500, 6_000),
     failingFlush: powers ? 0 : either(0.15, 0.01, 0),
     completesAtOnce: either(0.3, 0.5, 0),
