@@ -65,6 +65,8 @@ export type ReplicaMeta = {
   suspect: boolean;
   /** It failed for good (a failed fdatasync, damaged files), in words. It answers no Seal any more. */
   failed: string | null;
+  /** The longest lease that it ever granted: a process that restarts waits so long before a new primary may serve. */
+  longestLeaseMs: number;
   /** The last config that it saw, so that the store can be rebuilt from the disks. */
   config: VolumeConfig | null;
 };

@@ -1,7 +1,7 @@
 /**
  * The agent's wiring, in reading order: what is checked before anything starts, what is opened, who hears of what, what ends it. Must hold no rule of its own.
  */
-import { type Clock, systemClock } from '../core/clock.ts';
+import type { Clock } from '../core/clock.ts';
 import { type InstanceId, newInstanceId } from '../core/ids.ts';
 import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
@@ -21,9 +21,10 @@ import { type OpenPools, openPools } from './control/poolPort.ts';
 import { Registration } from './control/registration.ts';
 import { Replicas } from './control/replicas.ts';
 import { ServingReports } from './control/servingReports.ts';
-import { leaseOfBefore, SettingsWatch } from './control/settingsWatch.ts';
+import { SettingsWatch } from './control/settingsWatch.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
+import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
 import { machineProbe, prepareRunDirectory, readBootId, readVersion } from './edge/machine.ts';
 import { NbdServer } from './edge/nbdServer.ts';
@@ -100,7 +101,7 @@ function connect(parameters: AgentSettings, certificates: Certificates, log: Log
     node,
     instance: newInstanceId(systemRandom),
     keys: keysOf(cluster),
-    clock: systemClock,
+    clock: wakefulClock,
     log,
     registry,
     metrics: createAgentMetrics(registry, { acceptFailed }),
@@ -113,17 +114,16 @@ type Wired = { settings: SettingsWatch; replicas: Replicas; reports: ServingRepo
 /** Configs go to the replicas here and to the primaries here, which talk to the replicas of all nodes. */
 async function wireVolumes(base: Base, pools: OpenPools, { makeReplica, makePrimary }: Engines): Promise<Wired> {
   const { store, keys, clock, log, metrics, node, instance, certificates } = base;
-  const initialLeaseMs = await leaseOfBefore(store, keys);
   const settings = new SettingsWatch({ store, keys, log, events: { refused: metrics.settingsRefused } });
   const reports = new ServingReports(base);
   const replicas: Replicas = new Replicas({
     pools: pools.ports,
     makeReplica,
-    initialLeaseMs,
     clock,
     log,
     configOf: (uid) => volumes.configOf(uid),
     volumeOf: (replica) => volumes.volumeOf(replica),
+    expected: () => volumes.replicasHere(),
     protocolError: metrics.replicationBroken,
   });
   const addresses = new AddressBook(base);

@@ -52,8 +52,8 @@ export type VolumeConfig = {
 };
 
 /** What counts as in sync while a compare-and-set is out or its outcome unknown: whatever either value holds. */
-export function countedReplicas(known: readonly ReplicaId[], proposed: readonly ReplicaId[] | null): Set<ReplicaId> {
-  return new Set(proposed ? [...known, ...proposed] : known);
+export function countedReplicas(known: readonly ReplicaId[], proposed: readonly ReplicaId[]): Set<ReplicaId> {
+  return new Set([...known, ...proposed]);
 }
 
 /** The in-sync set without `gone`, with `joining`; members that left carry the version of the config that this makes. */

@@ -32,7 +32,7 @@ export interface ReplicaEngine {
   close(done: () => void): void;
 }
 
-export type ReplicaOptions = { store: ReplicaStore; clock: Clock; initialLeaseMs: number; events: ReplicaEvents };
+export type ReplicaOptions = { store: ReplicaStore; clock: Clock; events: ReplicaEvents };
 export type MakeReplica = (options: ReplicaOptions) => ReplicaEngine;
 
 /** released: all settled, `primary: null` is written. fenced: a later config names another. lost: it gave up, and says why. */

@@ -36,12 +36,12 @@ export type FoundReplica =
 export type ReplicasOptions = {
   pools: ReadonlyMap<string, PoolPort>;
   makeReplica: MakeReplica;
-  /** No lease that the process before this one granted is longer. */
-  initialLeaseMs: number;
   clock: Clock;
   log: Log;
   /** The latest config of a volume, if one was seen. */
   configOf: (volume: VolumeUid) => VolumeConfig | null;
+  /** Replicas that configs say are here with data: in sync, or out of sync after having been in. */
+  expected: () => Iterable<{ volume: VolumeUid; replica: ReplicaId }>;
   /** A member of which volume's config a replica is, as far as configs were seen. */
   volumeOf: (replica: ReplicaId) => VolumeUid | null;
   protocolError: (rule: string) => void;
@@ -61,6 +61,8 @@ const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefin
 export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #held = new Map<ReplicaId, Held>();
+  /** What the pools held is known: what is not there is missing. */
+  #isComplete = false;
   #isClosed = false;
 
   constructor(options: ReplicasOptions) {
@@ -70,9 +72,10 @@ export class Replicas {
   /** Once, with what the pools held when they were opened. */
   found(replicas: Iterable<FoundReplica>): void {
     for (const found of replicas) {
-      if ('store' in found) this.#serve(found.pool, found.store, this.#options.initialLeaseMs);
+      if ('store' in found) this.#serve(found.pool, found.store);
       else this.#damaged(found.pool, found.replica, found.volume, found.damage);
     }
+    this.#isComplete = true;
   }
 
   readonly accept = (seal: Seal, link: ReplicaLink): ReplicaSession => {
@@ -90,13 +93,17 @@ export class Replicas {
     for (const { engine } of this.#held.values()) engine?.tick();
   }
 
-  /** Those that are held and not served. One whose volume nobody knows is left out: no config names it, so nobody waits for it. */
+  /** Those that are held and not served, and those that should be and are not. One whose volume nobody knows is left out: no config names it, so nobody waits for it. */
   failed(): FailedReplica[] {
     const failed: FailedReplica[] = [];
     for (const { replica, failure, volume, isBeingRemoved } of this.#held.values()) {
       if (failure === null || isBeingRemoved) continue;
       const uid = volume ?? this.#options.volumeOf(replica);
       if (uid !== null) failed.push({ volume: uid, replica, reason: failure });
+    }
+    if (!this.#isComplete) return failed;
+    for (const { volume, replica } of this.#options.expected()) {
+      if (!this.#held.has(replica)) failed.push({ volume, replica, reason: 'its files are missing: no pool of this agent has them' });
     }
     return failed;
   }
@@ -124,8 +131,7 @@ export class Replicas {
     const made = await pool.create({ volume, volumeName, replica, sizeBytes });
     if ('problem' in made) return made.problem;
     if (this.#isClosed) return 'the agent is stopping';
-    // It is new, or was never served by this process: but the one before may have granted a lease, if the task was interrupted after the end.
-    this.#serve(pool, made.store, this.#options.initialLeaseMs);
+    this.#serve(pool, made.store);
     return null;
   }
 
@@ -161,7 +167,7 @@ export class Replicas {
     await Promise.all(engines.map((engine) => new Promise<void>((resolve) => engine.close(resolve))));
   }
 
-  #serve(pool: PoolPort, store: ReplicaStore, initialLeaseMs: number): void {
+  #serve(pool: PoolPort, store: ReplicaStore): void {
     const { makeReplica, clock, configOf } = this.#options;
     const { replica, volume, volumeName, failed } = store.meta;
     const log = this.#options.log.child({ replica, volume: volumeName, uid: volume });
@@ -170,7 +176,6 @@ export class Replicas {
     held.engine = makeReplica({
       store,
       clock,
-      initialLeaseMs,
       events: {
         failed: (reason) => this.#failed(held, reason),
         sessionOpened: (epoch, peer) => log.info('session opened', { epoch, peer }),

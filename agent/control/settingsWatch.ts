@@ -3,10 +3,9 @@
  * one, nor fall back to defaults because etcd does not answer.
  */
 
-import { isOperatingError } from '../../core/errors.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
-import { DEFAULT_SETTINGS, parseSettings, SETTINGS_TABLE, type Settings } from '../../core/settings.ts';
+import { DEFAULT_SETTINGS, parseSettings, type Settings } from '../../core/settings.ts';
 import type { Store, View } from '../../core/store.ts';
 
 export type SettingsEvents = {
@@ -30,24 +29,6 @@ export function readSettings(text: string): Reading {
     return { problems: [{ key: 'version', value: version, rule: 'must be a whole number from 1' }, ...problems] };
   }
   return settings === null ? { problems } : { version: Number(version), settings };
-}
-
-const LEASE_MS_MAX = SETTINGS_TABLE.find(({ key }) => key === 'leaseMs')?.max ?? Number.NaN;
-
-/**
- * The longest lease that the process before this one may have granted a moment ago: what is in force now, or the longest that there is where that
- * cannot be told.
- */
-export async function leaseOfBefore(store: Store, keys: Keys): Promise<number> {
-  try {
-    const entry = await store.get(keys.settings);
-    if (entry === null) return DEFAULT_SETTINGS.leaseMs;
-    const reading = readSettings(entry.value);
-    return 'problems' in reading ? LEASE_MS_MAX : reading.settings.leaseMs;
-  } catch (error) {
-    if (!isOperatingError(error)) throw error;
-    return LEASE_MS_MAX;
-  }
 }
 
 export class SettingsWatch {

@@ -58,6 +58,11 @@ export class Volume {
     return this.#latest?.config ?? null;
   }
 
+  /** Its config is gone from the store; the latest that was seen is of the past. */
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
   /** A primary runs here. */
   get isServing(): boolean {
     return this.#primary !== null;

@@ -57,6 +57,19 @@ export class Volumes {
     return null;
   }
 
+  /** Replicas that the configs say are on this node and hold data: in sync, or out of it after having been in. */
+  *replicasHere(): Iterable<{ volume: VolumeUid; replica: ReplicaId }> {
+    for (const { uid, latest, isGone } of this.#volumes.values()) {
+      if (isGone) continue;
+      for (const { members, inSync } of latest?.shards ?? []) {
+        for (const { node, replica, leftAt } of members) {
+          const hasData = inSync.includes(replica) || leftAt !== undefined;
+          if (node === this.#options.node && hasData) yield { volume: uid, replica };
+        }
+      }
+    }
+  }
+
   /** Every primary lets go, and none is started any more. */
   letGo(): void {
     this.#isStopping = true;

@@ -23,6 +23,8 @@ type Pending = {
   isOperation: boolean;
   run: () => void;
   finish: ((error: IoError | null, value?: unknown) => void) | null;
+  /** Takes it off the operation that it waits for. */
+  leave: (() => void) | null;
   startedAtMs: number;
 };
 
@@ -73,7 +75,8 @@ export class Frontend implements BlockDevice {
   readonly #clock: Clock;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
-  #held: (() => void)[] = [];
+  /** Replies that wait for leases. Gone when the request is: by its time-out, or with its client. */
+  readonly #held = new Map<Pending, { error: IoError | null; value: unknown }>();
   readonly #flushes = new Set<Flush>();
   /** Everything begun and not replied, in the order of beginning: for time-outs and for the end. */
   readonly #pending = new Set<Pending>();
@@ -106,14 +109,13 @@ export class Frontend implements BlockDevice {
     this.#state = 'closed';
     for (const pending of [...this.#pending]) this.#finish(pending, new IoError('shutdown', reason));
     this.#waiting = [];
-    this.#held = [];
   }
 
   /** From here on nobody hears anything. */
   silence(): void {
     this.#state = 'silent';
     this.#waiting = [];
-    this.#held = [];
+    this.#held.clear();
     this.#pending.clear();
     this.#flushes.clear();
   }
@@ -129,10 +131,8 @@ export class Frontend implements BlockDevice {
 
   /** Lets go out what may by now, and leave what may. */
   step(): void {
-    if (this.#held.length > 0 && this.#replication.isLeased()) {
-      const held = this.#held;
-      this.#held = [];
-      for (const reply of held) reply();
+    if (this.#held.size > 0 && this.#replication.isLeased()) {
+      for (const [pending, { error, value }] of [...this.#held]) this.#finish(pending, error, value);
     }
     this.#stepFlushes();
     if (this.#waiting.length === 0) return;
@@ -154,8 +154,7 @@ export class Frontend implements BlockDevice {
   forget(client: Client): void {
     for (const pending of [...this.#pending]) {
       if (pending.client !== client) continue;
-      pending.finish = null;
-      this.#pending.delete(pending);
+      this.#drop(pending);
     }
     this.#waiting = this.#waiting.filter((pending) => pending.client !== client);
   }
@@ -191,7 +190,7 @@ export class Frontend implements BlockDevice {
 
   #begin(client: Client, offsetBytes: number, lengthBytes: number, isOperation: boolean, finish: Pending['finish']): Pending {
     const startedAtMs = this.#clock.monotonicMs();
-    const pending: Pending = { client, offsetBytes, lengthBytes, isOperation, run: () => undefined, finish, startedAtMs };
+    const pending: Pending = { client, offsetBytes, lengthBytes, isOperation, run: () => undefined, finish, leave: null, startedAtMs };
     this.#pending.add(pending);
     return pending;
   }
@@ -211,8 +210,11 @@ export class Frontend implements BlockDevice {
   #read(pending: Pending): void {
     const overlapping = this.#replication.inFlight.lastOverlapping(pending.offsetBytes, pending.lengthBytes);
     if (!overlapping) return this.#ask(pending, 'read');
-    overlapping.waiters ??= [];
-    overlapping.waiters.push(() => this.#dispatch(pending));
+    overlapping.waiters ??= new Set();
+    const { waiters } = overlapping;
+    const waiter = () => this.#dispatch(pending);
+    waiters.add(waiter);
+    pending.leave = () => waiters.delete(waiter);
   }
 
   #ask(pending: Pending, type: 'read' | 'allocation'): void {
@@ -273,13 +275,20 @@ export class Frontend implements BlockDevice {
   #reply(pending: Pending, error: IoError | null, value?: unknown): void {
     if (!pending.finish) return;
     if (this.#replication.isLeased()) this.#finish(pending, error, value);
-    else this.#held.push(() => this.#reply(pending, error, value));
+    else this.#held.set(pending, { error, value });
   }
 
   #finish(pending: Pending, error: IoError | null, value?: unknown): void {
     const { finish } = pending;
-    pending.finish = null;
-    this.#pending.delete(pending);
+    this.#drop(pending);
     if (this.#state !== 'silent') finish?.(error, value);
+  }
+
+  /** Nothing of it is kept anywhere. */
+  #drop(pending: Pending): void {
+    pending.finish = null;
+    pending.leave?.();
+    this.#pending.delete(pending);
+    this.#held.delete(pending);
   }
 }

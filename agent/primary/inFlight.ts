@@ -17,7 +17,7 @@ export type InFlightOperation = {
   /** Told when settled or given up; null when nobody waits any more. */
   done: ((error: IoError | null) => void) | null;
   /** What waits for this one to be settled: overlapping reads, mostly. */
-  waiters: (() => void)[] | null;
+  waiters: Set<() => void> | null;
   sentAtMs: number;
 };
 

@@ -14,8 +14,8 @@ import { isAllSuspect } from './suspicion.ts';
 /** At the promotion a replica that refuses the connection is given this long to come up before it is dropped. */
 const PROMOTION_PATIENCE_MS = 1_000;
 
-/** How far the primary is: the in-sync replicas are still being sealed; it has been ready; learners are wanted. */
-export type Stage = { isPromoting: boolean; hasServed: boolean; mayJoin: boolean };
+/** How far the primary is: the in-sync replicas are still being sealed; it has been ready. */
+export type Stage = { isPromoting: boolean; hasServed: boolean };
 
 export class InSyncSet {
   readonly #replication: Replication;
@@ -24,8 +24,6 @@ export class InSyncSet {
   readonly #changed: () => void;
   #joinIsReady = false;
   #countings = 0;
-  /** Until then nobody's silence counts: the primary itself stood still. */
-  patientUntilMs = 0;
 
   constructor(options: {
     replication: Replication;
@@ -42,7 +40,7 @@ export class InSyncSet {
   step(stage: Stage): void {
     const replication = this.#replication;
     if (replication.proposal) return;
-    if (stage.mayJoin && !replication.joining) this.#beginJoining();
+    if (!replication.joining) this.#beginJoining();
     const next = nextConfig(this.#membership(stage));
     if (next) this.propose(next);
   }
@@ -72,7 +70,7 @@ export class InSyncSet {
 
   /** A broken session is reason enough; at the promotion, when all come up together, not being there yet is none. */
   #isGone(peer: Peer, nowMs: number, isPromoting: boolean): boolean {
-    if (peer.isUp || nowMs < this.patientUntilMs) return false;
+    if (peer.isUp) return false;
     if (!isPromoting || peer.trouble?.code === 'failed') return true;
     return peer.state === 'down' && nowMs - peer.downSinceMs > PROMOTION_PATIENCE_MS;
   }

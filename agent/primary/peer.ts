@@ -23,6 +23,8 @@ type Outstanding = { kind: Request['type']; sentAtMs: number; onReply: (reply: R
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 2_000;
 const PINGS_MAX = 64;
+/** A primary believes in a lease this much shorter than it asked for: room for clocks that run apart. */
+const LEASE_BELIEF = 0.95;
 /** A flush may take as long as a disk is busy; other answers may not. */
 const FLUSH_PATIENCE = 10;
 
@@ -52,7 +54,7 @@ export class Peer {
   #connectingSinceMs = 0;
   #nextId = 1;
   readonly #outstanding = new Map<number, Outstanding>();
-  #pings: { id: number; sentAtMs: number }[] = [];
+  #pings: { id: number; sentAtMs: number; leaseMs: number }[] = [];
   #pingedAtMs = Number.NEGATIVE_INFINITY;
   /** Since when it owes us an application. */
   #behindSinceMs = Number.POSITIVE_INFINITY;
@@ -104,16 +106,16 @@ export class Peer {
     if (nowMs - this.#pingedAtMs < heartbeatMs || this.#pings.length >= PINGS_MAX) return;
     const id = this.#nextId++;
     this.#pingedAtMs = nowMs;
-    this.#pings.push({ id, sentAtMs: nowMs });
+    this.#pings.push({ id, sentAtMs: nowMs, leaseMs });
     this.send({ type: 'ping', id, settled, leaseMs, mayClean });
   }
 
-  /** The lease counts from when it was asked for. */
-  pong(id: number, believedMs: number): void {
+  /** The lease counts from when it was asked for, and is as long as was asked for: the setting may be another by now. */
+  pong(id: number): void {
     const asked = this.#pings.find((ping) => ping.id === id);
     if (!asked) return;
     this.#pings = this.#pings.filter((ping) => ping.id > id);
-    this.leaseUntilMs = Math.max(this.leaseUntilMs, asked.sentAtMs + believedMs);
+    this.leaseUntilMs = Math.max(this.leaseUntilMs, asked.sentAtMs + asked.leaseMs * LEASE_BELIEF);
   }
 
   /** Says that operations up to `sequence` were sent. */

@@ -10,7 +10,6 @@
 import type { Clock } from '../../core/clock.ts';
 import type { PrimaryMode, VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
-import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { FromReplica } from '../../core/wire/messages.ts';
 import type { BlockDevice } from '../ports.ts';
@@ -21,17 +20,13 @@ import { Leveller } from './leveller.ts';
 import { Loader } from './loading.ts';
 import type { Peer, Trouble } from './peer.ts';
 import { Replication } from './replication.ts';
-import { progressOf, reasonOf } from './report.ts';
+import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
 import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 
-/** A primary believes in a lease this much shorter than it asked for: room for clocks that run apart. */
-const LEASE_BELIEF = 0.95;
 /** Between two ticks further apart than this the process stood still: nobody's silence counts. */
 const STANDSTILL_MS = 500;
 /** Rounds of one `#maintain`: each begins something new, so it ends long before; the rest is the next event's. */
 const ROUNDS_MAX = 100;
-
-export type PrimaryPhase = 'sealing' | 'waiting' | 'ready' | 'closing' | 'closed';
 
 export interface PrimaryEvents {
   socket(open: boolean): void;
@@ -62,15 +57,20 @@ export class Primary {
   readonly #inSyncSet: InSyncSet;
   /** The in-sync set that this epoch began with: one of its leases is waited for. */
   readonly #promotedWith: readonly ReplicaId[];
+  /** When the leases that one sealed replica of that set had granted have run out: an earlier primary needed all of them. */
+  #mayStartAtMs = Number.POSITIVE_INFINITY;
   #phase: PrimaryPhase = 'sealing';
   #socketOpen = false;
   #lettingGo = false;
   #released = false;
+  #isGivenUp = false;
   /** It was ready: a loss from here on must not go unsaid. */
   #hasServed = false;
   #maintaining = false;
   #again = false;
   #tickAtMs: number;
+  /** Until then nobody's silence counts: the primary itself stood still for as long. A broken connection always does. */
+  #patientUntilMs = 0;
 
   constructor(options: PrimaryOptions) {
     this.#options = options;
@@ -103,7 +103,7 @@ export class Primary {
   }
 
   get #stage(): Stage {
-    return { isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed, mayJoin: this.#phase !== 'closing' };
+    return { isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed };
   }
 
   get #mode(): PrimaryMode {
@@ -134,11 +134,12 @@ export class Primary {
     if (this.#phase === 'closed') return;
     const nowMs = this.#clock.monotonicMs();
     const { replicaTimeoutMs, ioTimeoutMs, heartbeatMs, leaseMs } = this.#options.settings();
-    if (nowMs - this.#tickAtMs > STANDSTILL_MS) this.#inSyncSet.patientUntilMs = nowMs + replicaTimeoutMs;
+    const stoodStillMs = nowMs - this.#tickAtMs;
+    if (stoodStillMs > STANDSTILL_MS) this.#patientUntilMs = nowMs + Math.min(stoodStillMs, replicaTimeoutMs);
     this.#tickAtMs = nowMs;
     const { settled } = this.#replication.inFlight;
     for (const peer of this.#replication.peers.values()) {
-      if (nowMs > this.#inSyncSet.patientUntilMs && peer.silentForMs(nowMs) > replicaTimeoutMs)
+      if (nowMs >= this.#patientUntilMs && peer.silentForMs(nowMs) > replicaTimeoutMs)
         this.#dropSession(peer, `silent for ${replicaTimeoutMs} ms`);
       // A ping asks for a lease: once the leases were given back, none is asked for.
       if (peer.isUp && !this.#released) peer.ping(nowMs, heartbeatMs, settled, leaseMs, this.#mayClean(peer));
@@ -147,12 +148,8 @@ export class Primary {
     this.#maintain();
   }
 
-  report(): { state: ServingState; reason?: string; replicas: ReplicaProgress[] } {
-    const reason = reasonOf(this.#replication, this.#phase);
-    const state = this.#servingState(reason);
-    const nowMs = this.#clock.monotonicMs();
-    const replicas = [...this.#replication.peers.values()].map((peer) => progressOf(this.#replication, peer, nowMs));
-    return reason === null ? { state, replicas } : { state, reason, replicas };
+  report(): PrimaryReport {
+    return reportOf(this.#replication, this.#phase, this.#socketOpen, this.#clock.monotonicMs());
   }
 
   letGo(): void {
@@ -164,13 +161,6 @@ export class Primary {
     this.#end('lost', 'the agent stopped it');
   }
 
-  #servingState(reason: string | null): ServingState {
-    if (this.#phase === 'sealing') return 'sealing';
-    if (this.#phase === 'waiting') return 'waiting';
-    if (!this.#socketOpen) return 'background';
-    return reason === null ? 'serving' : 'stalled';
-  }
-
   #mayClean(peer: Peer): boolean {
     const levelled = this.#phase === 'ready' && this.#replication.gate.size === 0;
     return levelled && peer.state === 'open' && peer.need.size === 0;
@@ -178,7 +168,7 @@ export class Primary {
 
   #adopt(config: VolumeConfig): void {
     const replication = this.#replication;
-    const before = replication.shard.inSync;
+    const before = [...replication.shard.inSync, ...replication.proposedInSync];
     replication.known = config;
     replication.proposal = null;
     replication.joining = null;
@@ -219,7 +209,10 @@ export class Primary {
       this.#again = false;
       this.#connectDown();
       this.#loader.step();
-      if (this.#endsByLoss()) break;
+      if (this.#endsByLoss()) {
+        this.#close();
+        break;
+      }
       this.#replication.chooseAuthority();
       this.#advance();
       this.#settle();
@@ -235,8 +228,15 @@ export class Primary {
   /** A loss that may still be told is; one under a primary that has served ends it: the clients of the next epoch attach knowing. */
   #endsByLoss(): boolean {
     if (!this.#hasServed) tellLoss(this.#replication);
-    else if (isAllSuspect(this.#replication)) this.#end('lost', 'every in-sync replica lost power: what was not flushed may be gone');
-    return this.#phase === 'closed';
+    else if (isAllSuspect(this.#replication)) this.#giveUp('every in-sync replica lost power: what was not flushed may be gone');
+    return this.#isGivenUp;
+  }
+
+  /** No client of this epoch may go on. The leader is told by `primary: null`, and promotes anew; what is in flight was never acknowledged. */
+  #giveUp(reason: string): void {
+    if (this.#isGivenUp) return;
+    this.#isGivenUp = true;
+    this.#beginClosing(reason);
   }
 
   #connectDown(): void {
@@ -285,7 +285,7 @@ export class Primary {
       case 'applied':
         return peer.hasApplied(message.sequence, this.#replication.inFlight.last, nowMs);
       case 'pong':
-        peer.pong(message.id, this.#options.settings().leaseMs * LEASE_BELIEF);
+        peer.pong(message.id);
         return this.#replication.refreshLease();
       default:
         if (!peer.reply(message)) this.#dropSession(peer, `an answer to nothing that was asked: ${message.type} ${message.id}`);
@@ -297,6 +297,7 @@ export class Primary {
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
     peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
+    if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
     if (counts) this.#replication.resend(peer);
     this.#maintain();
   }
@@ -305,8 +306,8 @@ export class Primary {
     if (peer.state === 'down') return;
     peer.trouble = { code, message: reason };
     peer.down(this.#clock.monotonicMs());
-    // Counted before its joining was proposed: it is a learner again. Once that is out, it counts until the outcome is known.
-    if (this.#replication.joining === peer && !this.#replication.proposal) this.#replication.joining = null;
+    // Counted before its joining was proposed: it is a learner again, whatever else is proposed. Once that is out, it counts until the outcome is known.
+    if (this.#replication.joining === peer && !this.#replication.isProposed(peer)) this.#replication.joining = null;
     this.#replication.recount();
     this.#options.events.reportChanged();
     this.#maintain();
@@ -320,7 +321,7 @@ export class Primary {
       if (!isSealed) return;
       this.#become('waiting');
     }
-    const mayStart = this.#clock.monotonicMs() >= this.#earliestStartMs() && replication.isLeased();
+    const mayStart = this.#clock.monotonicMs() >= this.#mayStartAtMs && replication.isLeased();
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
     const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve';
     if (wantsSocket === this.#socketOpen) return;
@@ -329,16 +330,6 @@ export class Primary {
     else this.#frontend.close('the volume is detached');
     this.#options.events.socket(wantsSocket);
     this.#options.events.reportChanged();
-  }
-
-  /** When the leases that one sealed replica of the set of before had granted have run out: an earlier primary needed all of them. */
-  #earliestStartMs(): number {
-    let earliest = Number.POSITIVE_INFINITY;
-    for (const replica of this.#promotedWith) {
-      const sealed = this.#replication.peers.get(replica)?.sealed;
-      if (sealed) earliest = Math.min(earliest, sealed.atMs + sealed.leaseRemainingMs);
-    }
-    return earliest;
   }
 
   #settle(): void {
@@ -354,20 +345,27 @@ export class Primary {
     if (this.#phase !== 'closing') {
       const isIdle = this.#phase === 'ready' && this.#mode === 'background' && this.#nothingLeft();
       if (this.#mode !== 'release' && !isIdle) return;
-      this.#become('closing');
-      if (this.#socketOpen) {
-        this.#socketOpen = false;
-        this.#frontend.close('the volume is detached');
-        this.#options.events.socket(false);
-      }
+      this.#beginClosing('the volume is detached');
     }
-    if (replication.proposal || replication.inFlight.count > 0 || !this.#leveller.isIdle) return;
-    if (!this.#released) {
-      this.#released = true;
-      this.#frontend.silence();
-      for (const peer of replication.peers.values()) if (peer.isUp) peer.send({ type: 'release' });
-    }
+    const isSettled = this.#isGivenUp || (replication.inFlight.count === 0 && this.#leveller.isIdle);
+    if (replication.proposal || !isSettled) return;
+    this.#release();
     this.#inSyncSet.propose({ ...replication.known, version: replication.known.version + 1, primary: null });
+  }
+
+  #beginClosing(reason: string): void {
+    this.#become('closing');
+    this.#frontend.close(reason);
+    if (this.#socketOpen) this.#options.events.socket(false);
+    this.#socketOpen = false;
+  }
+
+  /** From here on nobody is answered, so the leases are given back. */
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    this.#frontend.silence();
+    for (const peer of this.#replication.peers.values()) if (peer.isUp) peer.send({ type: 'release' });
   }
 
   #nothingLeft(): boolean {

@@ -73,6 +73,15 @@ export class Replication {
     return peer.member.node === this.#localNode;
   }
 
+  /** The in-sync set of the compare-and-set that is out; empty if none is. */
+  get proposedInSync(): readonly ReplicaId[] {
+    return this.proposal?.shards[this.shardIndex]?.inSync ?? [];
+  }
+
+  isProposed(peer: Peer): boolean {
+    return this.proposedInSync.includes(peer.member.replica);
+  }
+
   counts(peer: Peer): boolean {
     return this.counted.includes(peer);
   }
@@ -98,7 +107,7 @@ export class Replication {
 
   /** Whoever either value of the config holds, and who is about to join, counts. Call after any change of these or of somebody's need. */
   recount(): void {
-    const replicas = countedReplicas(this.shard.inSync, this.proposal?.shards[this.shardIndex]?.inSync ?? null);
+    const replicas = countedReplicas(this.shard.inSync, this.proposedInSync);
     if (this.joining) replicas.add(this.joining.member.replica);
     this.counted = [...this.peers.values()].filter((peer) => replicas.has(peer.member.replica));
     this.regate();

@@ -1,10 +1,26 @@
 /** What a primary says of itself, for people. Pure. */
 import { EXTENT_BYTES } from '../../core/extent.ts';
-import type { ReplicaProgress } from '../../core/machine.ts';
+import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 
-export function progressOf(replication: Replication, peer: Peer, nowMs: number): ReplicaProgress {
+export type PrimaryPhase = 'sealing' | 'waiting' | 'ready' | 'closing' | 'closed';
+export type PrimaryReport = { state: ServingState; reason?: string; replicas: ReplicaProgress[] };
+
+export function reportOf(replication: Replication, phase: PrimaryPhase, isSocketOpen: boolean, nowMs: number): PrimaryReport {
+  const reason = reasonOf(replication, phase);
+  const state = servingState(phase, isSocketOpen, reason);
+  const replicas = [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs));
+  return reason === null ? { state, replicas } : { state, reason, replicas };
+}
+
+function servingState(phase: PrimaryPhase, isSocketOpen: boolean, reason: string | null): ServingState {
+  if (phase === 'sealing' || phase === 'waiting') return phase;
+  if (!isSocketOpen) return 'background';
+  return reason === null ? 'serving' : 'stalled';
+}
+
+function progressOf(replication: Replication, peer: Peer, nowMs: number): ReplicaProgress {
   const { replica } = peer.member;
   if (replication.isInSync(peer)) return { replica, state: 'inSync', doneBytes: 0, totalBytes: 0, bytesPerSecond: 0 };
   if (peer.state !== 'open') return { replica, state: peer.isUp ? 'learner' : 'out', doneBytes: 0, totalBytes: 0, bytesPerSecond: 0 };
@@ -15,7 +31,7 @@ export function progressOf(replication: Replication, peer: Peer, nowMs: number):
 }
 
 /** Why I/O waits, or null if it does not have to. The nearest cause first. */
-export function reasonOf(replication: Replication, phase: string): string | null {
+function reasonOf(replication: Replication, phase: string): string | null {
   if (phase === 'closing') return 'letting go';
   if (phase === 'waiting') return 'waiting for the lease of the primary before';
   const missing = replication.counted.filter((peer) => peer.state !== 'open');

@@ -12,7 +12,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
-import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { IoError, ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
@@ -59,7 +59,7 @@ export class Replica {
   #cleanedAtMs = 0;
   #closed = false;
 
-  constructor(options: { store: ReplicaStore; clock: Clock; initialLeaseMs: number; events: ReplicaEvents }) {
+  constructor(options: { store: ReplicaStore; clock: Clock; events: ReplicaEvents }) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#events = options.events;
@@ -67,8 +67,8 @@ export class Replica {
     const { promisedEpoch, promisedInstance, failed } = options.store.meta;
     this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
     this.#failed = failed;
-    // The process before this one may have granted a lease a moment ago, unless nobody ever asked for one.
-    const untilMs = this.#clock.monotonicMs() + options.initialLeaseMs * LEASE_DRIFT;
+    // The process before this one may have granted a lease a moment ago.
+    const untilMs = this.#clock.monotonicMs() + options.store.meta.longestLeaseMs * LEASE_DRIFT;
     this.#leases = promisedEpoch === 0 ? [] : [{ holder: null, untilMs }];
   }
 
@@ -132,12 +132,27 @@ export class Replica {
     });
   }
 
-  /** Grants a lease to the open session's primary, from now. Those of earlier primaries run on. */
-  grantLease(session: Session, holder: Holder, leaseMs: number): void {
-    if (this.#session !== session) return;
-    const nowMs = this.#clock.monotonicMs();
-    const others = this.#leases.filter((lease) => lease.untilMs > nowMs && !isSame(lease.holder, holder));
-    this.#leases = [...others, { holder, untilMs: nowMs + leaseMs * LEASE_DRIFT }];
+  /**
+   * Grants a lease to the open session's primary, from now; never takes a longer one back. Those of earlier primaries run on. A lease longer than
+   * any before is noted durably first: a crash right after leaves a note that makes the next primary wait too long, never too short.
+   */
+  grantLease(session: Session, holder: Holder, leaseMs: number, granted: () => void): void {
+    const grant = () => {
+      if (this.#session !== session) return;
+      const nowMs = this.#clock.monotonicMs();
+      const before = this.#leases.find((lease) => isSame(lease.holder, holder))?.untilMs ?? 0;
+      const others = this.#leases.filter((lease) => lease.untilMs > nowMs && !isSame(lease.holder, holder));
+      this.#leases = [...others, { holder, untilMs: Math.max(before, nowMs + leaseMs * LEASE_DRIFT) }];
+      granted();
+    };
+    if (leaseMs <= this.#store.meta.longestLeaseMs) return grant();
+    this.#meta.change(
+      (meta) => ({ ...meta, longestLeaseMs: Math.max(meta.longestLeaseMs, leaseMs) }),
+      (error) => {
+        if (error) this.ioFailed(session, error);
+        else grant();
+      },
+    );
   }
 
   /** The primary has told that it answers nobody any more. */
@@ -154,6 +169,18 @@ export class Replica {
     if (this.#session !== session) return;
     this.#session = null;
     this.#events.sessionEnded(reason);
+  }
+
+  /**
+   * A full disk is not a broken one: the session ends, the extent stays in the log, and the next session is a new try. The primary goes on without
+   * this replica if it may; else writes wait, and nothing is lost. Anything else is for good.
+   */
+  ioFailed(session: Session, error: IoError): void {
+    if (error.code !== 'noSpace') return this.fail(error.message);
+    session.stop();
+    if (this.#session !== session) return;
+    session.tellFailed(error.message);
+    this.#endSession(error.message);
   }
 
   /** For good. Durable first, then told: a crash between leaves a replica that knows it and has not said so. */

@@ -14,7 +14,7 @@ import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
 import { digestBlocks } from './digest.ts';
 
 /** A primary never has more outstanding; one that does breaks the protocol. */
-export const QUEUED_MESSAGES_MAX = 16_384;
+export const QUEUED_MESSAGES_MAX = 65_536;
 export const QUEUED_BYTES_MAX = 256 * 1024 * 1024;
 /** How many queued messages are looked at to gather extents for one commit of the intent log. */
 const COMMIT_LOOKAHEAD_MAX = 1_024;
@@ -26,11 +26,12 @@ type Holder = { epoch: number; instance: InstanceId };
 
 /** What a session needs of its replica. */
 interface Owner {
-  grantLease(session: Session, holder: Holder, leaseMs: number): void;
+  /** Calls back when the lease is granted. */
+  grantLease(session: Session, holder: Holder, leaseMs: number, granted: () => void): void;
   voidLease(session: Session): void;
   holderOf(session: Session): Holder | null;
   sessionClosed(session: Session, reason: string): void;
-  fail(reason: string): void;
+  ioFailed(session: Session, error: IoError): void;
 }
 
 type Queued = Operation | Request;
@@ -167,8 +168,7 @@ export class Session implements ReplicaSession {
     if (!holder) return;
     this.#settled = Math.max(this.#settled, message.settled);
     this.#mayClean = message.mayClean;
-    this.#replica.grantLease(this, holder, message.leaseMs);
-    this.#link.send({ type: 'pong', id: message.id });
+    this.#replica.grantLease(this, holder, message.leaseMs, () => this.#link.send({ type: 'pong', id: message.id }));
   }
 
   #ruleBrokenBy(message: Queued): string | null {
@@ -219,7 +219,7 @@ export class Session implements ReplicaSession {
         this.#apply(message);
       } catch (error) {
         if (!(error instanceof IoError)) throw error;
-        return this.#replica.fail(error.message);
+        return this.#replica.ioFailed(this, error);
       }
     }
     if (this.#head === this.#queue.length || this.#head > COMMIT_LOOKAHEAD_MAX) {
@@ -246,17 +246,17 @@ export class Session implements ReplicaSession {
     }
     this.#committing = true;
     let synchronous = true;
-    let isDone = false;
+    let isLogged = false;
     this.#store.addIntents([...extents], (error) => {
       this.#committing = false;
-      isDone = true;
-      if (error) return this.#replica.fail(error.message);
+      if (error) return this.#replica.ioFailed(this, error);
+      isLogged = true;
       if (synchronous || this.#state !== 'open') return;
       this.#work();
       this.#tellApplied();
     });
     synchronous = false;
-    return !isDone;
+    return !isLogged;
   }
 
   #apply(message: Queued): void {
@@ -299,7 +299,7 @@ export class Session implements ReplicaSession {
 
   #flush(id: number): void {
     this.#store.flush((error) => {
-      if (error) return this.#replica.fail(error.message);
+      if (error) return this.#replica.ioFailed(this, error);
       if (this.#state === 'open') this.#link.send({ type: 'done', id });
     });
   }

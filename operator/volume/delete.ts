@@ -5,15 +5,11 @@
 import { createTaskId, deleteTaskId } from '../../core/keys.ts';
 import { hasEnded } from '../../core/task.ts';
 import { FINALIZER } from '../api.ts';
-import { releaseOf } from '../observe/memory.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { filedDelete, taskOf } from './create.ts';
 import { act, commit, type Decision, droppedPart, join, note, removedConfigPart, type Step, type World } from './decision.ts';
-import { fence, isAlive, setMode } from './primary.ts';
+import { fence, isAlive, isReleaseOverdue, RELEASE_PATIENCE_MS, setMode } from './primary.ts';
 import { dropHistoryStep, dropStep, refileStep, retryDeleteStep } from './tasks.ts';
-
-/** It may never get there, with too few replicas left to settle its last writes; and what they would have written is going anyway. */
-export const RELEASE_PATIENCE_MS = 60_000;
 
 type WithConfig = ObservedVolume & { config: NonNullable<ObservedVolume['config']> };
 
@@ -35,8 +31,7 @@ function withConfig(volume: WithConfig, world: World, traceId: string): Decision
   if (primary === null) return removeConfig(volume, world, traceId);
   if (!isAlive(primary, world)) return fence(volume, `the agent of ${primary.node} is gone, it may not write any more`, world, traceId);
   if (primary.mode === 'release') {
-    const sinceMs = world.memory.releasingSinceMs.get(releaseOf(volume.config.value)) ?? world.now.monotonicMs;
-    if (world.now.monotonicMs - sinceMs < RELEASE_PATIENCE_MS) return note('deleting', `${primary.node} is letting go`);
+    if (!isReleaseOverdue(volume.config.value, world)) return note('deleting', `${primary.node} is letting go`);
     return fence(volume, `${primary.node} did not let go in ${RELEASE_PATIENCE_MS / 1_000} s, it may not write any more`, world, traceId);
   }
   return setMode(volume, 'release', 'deleting', `${primary.node} lets go`, world, traceId);

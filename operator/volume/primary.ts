@@ -9,7 +9,7 @@
  */
 import { type Member, outOfSync, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
-import { waitMs } from '../observe/memory.ts';
+import { releaseOf, waitMs } from '../observe/memory.ts';
 import { createTaskOf } from './create.ts';
 import { type Action, act, commit, configPart, type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
 import { takeOverEvent } from './events.ts';
@@ -61,6 +61,17 @@ export function setMode(
   return act(state, reason, changed(volume, after, `set the primary on ${before.primary.node} to ${mode}`, world, traceId));
 }
 
+/**
+ * It may never get there, with too few replicas left to settle its last writes. Going on without its consent is safe: the next epoch fences it, and
+ * what it could not settle was never acknowledged.
+ */
+export const RELEASE_PATIENCE_MS = 60_000;
+
+export function isReleaseOverdue(config: VolumeConfig, world: World): boolean {
+  const sinceMs = world.memory.releasingSinceMs.get(releaseOf(config)) ?? world.now.monotonicMs;
+  return world.now.monotonicMs - sinceMs >= RELEASE_PATIENCE_MS;
+}
+
 const notHeardOf = (node: NodeName): string => `the agent of ${node} is not heard of`;
 
 const isFailed = (member: Member, world: World): boolean =>
@@ -104,7 +115,18 @@ function replaceGone(volume: PlacedVolume, gone: PrimaryRole, world: World, trac
 
 function keepAlive(volume: PlacedVolume, primary: PrimaryRole, world: World, traceId: string): Decision | null {
   const wanted = wantedNode(volume);
-  if (primary.mode === 'release') return note('releasing', `${primary.node} is letting go`);
+  if (primary.mode === 'release') {
+    if (wanted === null || !world.machines.has(wanted) || !isReleaseOverdue(volume.config.value, world))
+      return note('releasing', `${primary.node} is letting go`);
+    return promote(
+      volume,
+      wanted,
+      'serve',
+      `${primary.node} did not let go in ${RELEASE_PATIENCE_MS / 1_000} s: ${wanted} takes over`,
+      world,
+      traceId,
+    );
+  }
   if (wanted === null && primary.mode === 'serve')
     return setMode(volume, 'background', 'releasing', `${primary.node} closes its socket`, world, traceId);
   if (wanted === null) return note('settling', `${primary.node} finishes what is left to do`);

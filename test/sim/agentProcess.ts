@@ -160,7 +160,6 @@ export class AgentProcess implements Host, Watcher {
       new Replica({
         store,
         clock: this.#clock,
-        initialLeaseMs: this.#world.options.settings.leaseMs,
         events: {
           failed: (reason) => this.#world.replicaFailed(replica, reason),
           sessionOpened: (epoch, peer) => this.#world.schedule.trace(`${replica.slice(-2)} sealed by ${peer} for ${epoch}`),

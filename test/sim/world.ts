@@ -161,6 +161,7 @@ export class World {
       openBootId: null,
       suspect: false,
       failed: null,
+      longestLeaseMs: 0,
       config: null,
     });
     machine.platters.set(replica, platter);

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -38,6 +38,15 @@ async function freePorts(count: number): Promise<number[]> {
 }
 
 type Member = { name: string; client: number; peer: number; metrics: number };
+
+const STOP_MS_MAX = 5_000;
+
+/** One letter a thread, as in /proc. */
+const threadStates = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    return stat[stat.lastIndexOf(')') + 2] ?? '?';
+  });
 
 export class EtcdProcess {
   readonly url: string;
@@ -87,9 +96,15 @@ export class EtcdProcess {
     await once(child, 'exit');
   }
 
-  /** It answers nothing more, and its connections stay open. */
+  /** It answers nothing more, and its connections stay open. Returns when every thread of it has stopped: until then one may still answer. */
   stop(): void {
-    this.#child?.kill('SIGSTOP');
+    const child = this.#child;
+    if (child?.pid === undefined) return;
+    child.kill('SIGSTOP');
+    const endMs = performance.now() + STOP_MS_MAX;
+    while (!threadStates(child.pid).every((state) => state === 'T')) {
+      if (performance.now() > endMs) throw new Error(`etcd ${this.#member.name} did not stop within ${STOP_MS_MAX} ms`);
+    }
   }
 
   continue(): void {

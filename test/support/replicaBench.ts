@@ -82,6 +82,7 @@ export class ReplicaBench {
       openBootId: 'boot-1',
       suspect: false,
       failed: null,
+      longestLeaseMs: LEASE_MS,
       config: null,
     });
     this.replica = this.#start();
@@ -131,7 +132,6 @@ export class ReplicaBench {
     return new Replica({
       store,
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
-      initialLeaseMs: LEASE_MS,
       events: {
         failed: (reason) => this.events.push(`failed: ${reason}`),
         sessionOpened: (epoch) => this.events.push(`opened ${epoch}`),

@@ -34,6 +34,7 @@ export const newMeta = (replica: NewReplica): ReplicaMeta => ({
   openBootId: null,
   suspect: false,
   failed: null,
+  longestLeaseMs: 0,
   config: null,
 });
 
@@ -68,6 +69,7 @@ const RULES: readonly Rule[] = [
   { key: 'openBootId', rule: 'must be a text or null', holds: isTextOrNull },
   { key: 'suspect', rule: 'must be true or false', holds: (value) => typeof value === 'boolean' },
   { key: 'failed', rule: 'must be a text or null', holds: isTextOrNull },
+  { key: 'longestLeaseMs', rule: 'must be a count', holds: isCount },
   { key: 'config', rule: 'must be a volume config or null', holds: (value) => value === null || isConfig(value) },
 ];
 

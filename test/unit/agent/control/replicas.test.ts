@@ -66,7 +66,7 @@ function setUp(found: (pool: FakePool) => FoundReplica[] = () => []) {
       engines.push(engine);
       return engine;
     },
-    initialLeaseMs: 2_000,
+    expected: () => [],
     clock: new ManualClock(),
     log: silentLog,
     configOf: () => config,
@@ -109,7 +109,6 @@ describe('the replicas of a node', () => {
     expect(engines.map(({ seals }) => seals.length)).to.deep.equal([1, 0]);
     replicas.observe(configWith());
     expect(engines.map(({ observed }) => observed.length)).to.deep.equal([1, 0]);
-    expect(engines[0]?.options.initialLeaseMs, 'the process before may have granted one').to.equal(2_000);
   });
 
   it('a Seal for one that is not here is refused', () => {

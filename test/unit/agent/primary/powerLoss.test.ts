@@ -42,7 +42,7 @@ describe('A primary whose replicas lost power', () => {
     expect(bench.events).to.deep.equal(['socket opens']);
   });
 
-  it('ends, with nothing said, when all do under it', () => {
+  it('closes its socket with errors when all do under it, and lets go without waiting for what is in flight', () => {
     const bench = serving({ inSync: 'ab', minInSync: 2 });
     bench.write(0);
     for (const letter of 'ab') {
@@ -50,8 +50,12 @@ describe('A primary whose replicas lost power', () => {
       Object.assign(bench.replica(letter), { isReachable: true, suspect: true, log: [0] });
     }
     bench.pass(2_500);
-    expect(bench.events.at(-1)).to.equal('lost');
-    expect([bench.answers, bench.proposals]).to.deep.equal([[], []]);
+    expect(bench.events).to.deep.equal(['socket opens', 'socket closes']);
+    expect(bench.answers).to.deep.equal(['write 0: shutdown']);
+    expect(bench.proposals.map(({ primary }) => primary)).to.deep.equal([null]);
+    bench.lands();
+    bench.pass(100);
+    expect(bench.events.at(-1)).to.equal('released');
   });
 
   it('goes on when one does under it, and lets it be no source until it is levelled', () => {

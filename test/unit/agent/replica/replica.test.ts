@@ -156,6 +156,22 @@ describe('A replica', () => {
       expect(remaining(2, 2)).to.equal(LEASE_MS * LEASE_DRIFT);
     });
 
+    it('notes one that is longer than any before durably before it is granted, and waits it out after a restart', () => {
+      const session = bench.open(1, 1);
+      session.send({ type: 'ping', id: 9, settled: 0, leaseMs: 5 * LEASE_MS, mayClean: false });
+      expect(session.types()).to.not.include('pong');
+      bench.complete();
+      expect(session.types()).to.include('pong');
+      bench.restart();
+      expect(remaining(2, 2)).to.equal(5 * LEASE_MS * LEASE_DRIFT);
+    });
+
+    it('never takes a longer one back for a shorter one', () => {
+      const session = bench.open(1, 1);
+      session.send(ping(0, false), { type: 'ping', id: 9, settled: 0, leaseMs: 10, mayClean: false });
+      expect(remaining(2, 2)).to.equal(LEASE_MS * LEASE_DRIFT);
+    });
+
     it('grants none for whoever has not been sealed', () => {
       expect(remaining(1, 1)).to.equal(0);
     });
