@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -10,7 +10,7 @@ UNIT := 'test/unit/**/*.test.ts'
 INTEGRATION := 'test/integration/**/*.test.ts'
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  Start with: make up, or make demo. Parts of the local cluster are built once, the first time, from Go modules."
 
@@ -36,6 +36,15 @@ test-unit: setup ## what needs no outside parts, in seconds: make test-unit TEST
 
 test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clients)
 	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(INTEGRATION))
+
+test-e2e: setup ## whole local clusters: clients, failures, damage, placement
+	@$(MOCHA) $(if $(TESTS),'$(TESTS)','test/e2e/**/*.test.ts')
+
+sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
+	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts
+
+sim-mutants: setup ## break one rule of the protocol after another: the simulator must catch each
+	@$(RUN) node test/sim/mutants.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts

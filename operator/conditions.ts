@@ -25,3 +25,6 @@ export const toSeconds = (wallMs: number): string => new Date(wallMs).toISOStrin
 
 export const conditionOf = (conditions: readonly Condition[] | undefined, type: string): Condition | undefined =>
   conditions?.find((condition) => condition.type === type);
+
+export const isTrue = (conditions: readonly Condition[] | undefined, type: string): boolean =>
+  conditionOf(conditions, type)?.status === 'True';

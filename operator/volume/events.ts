@@ -4,9 +4,8 @@
  * with the transaction that made them (`told with a transaction`, below). Pure.
  */
 
-import { conditionOf } from '../conditions.ts';
+import { conditionOf, isTrue } from '../conditions.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
-import { isAttached } from './status.ts';
 
 export type EventType = 'Normal' | 'Warning';
 export type VolumeEvent = { type: EventType; reason: string; action: string; note: string };
@@ -71,7 +70,10 @@ export const VOLUME_EVENTS: readonly Rule[] = [
     reason: 'Detached',
     type: 'Normal',
     action: 'Release',
-    note: (change) => (isAttached(change.before) && reasonOf(change.after, 'Attached') === 'NotAsked' ? 'nobody serves it any more' : null),
+    note: (change) =>
+      isTrue(change.before?.conditions, 'Attached') && reasonOf(change.after, 'Attached') === 'NotAsked'
+        ? 'nobody serves it any more'
+        : null,
   },
   {
     reason: 'Unavailable',

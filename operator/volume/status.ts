@@ -3,7 +3,7 @@
  * a condition is so). Must never feed back into a decision.
  */
 import type { VolumeObject } from '../api.ts';
-import { conditionOf, conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
+import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { formatBytes, formatNeeded } from '../quantity.ts';
@@ -186,4 +186,3 @@ export function withoutProgress(status: VolumeStatus): VolumeStatus {
 }
 
 export const phaseOf = (status: VolumeStatus | undefined): Phase | null => status?.phase ?? null;
-export const isAttached = (status: VolumeStatus | undefined): boolean => conditionOf(status?.conditions, 'Attached')?.status === 'True';

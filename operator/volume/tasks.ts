@@ -37,8 +37,21 @@ function refiled(observed: ObservedTask, world: World): Part | null {
   return { ...part, conditions: [...part.conditions, claim] };
 }
 
+/**
+ * The replica that it should make has been in sync: it was made, whatever became of the task. Filed again it could, on a disk that was exchanged
+ * meanwhile, bring an empty replica to life under an id that counts as holding data.
+ */
+function isMoot(volume: ObservedVolume, { task }: ObservedTask): boolean {
+  const { spec } = task.value;
+  if (spec.kind !== 'create-replica') return false;
+  return (volume.config?.value.shards ?? []).some(({ members, inSync }) =>
+    members.some(({ replica, leftAt }) => replica === spec.replica && (leftAt !== undefined || inSync.includes(replica))),
+  );
+}
+
 export const refileStep: Step<ObservedVolume> = (volume, world, traceId) => {
-  const parts = volume.tasks.flatMap((task) => refiled(task, world) ?? []).slice(0, TASKS_PER_TRANSACTION_MAX);
+  const lost = volume.tasks.filter((task) => !isMoot(volume, task));
+  const parts = lost.flatMap((task) => refiled(task, world) ?? []).slice(0, TASKS_PER_TRANSACTION_MAX);
   if (parts.length === 0) return null;
   return act('settling', 'tasks whose agent is gone are filed again', commitTasks('file lost tasks again', parts, traceId));
 };
@@ -66,8 +79,9 @@ export const retryDeleteStep: Step<ObservedVolume> = (volume, world, traceId) =>
 };
 
 /** Ended, and nothing of what is still to be decided depends on it. A failed create task of a member is for the step that exchanges the member. */
-function isOver(volume: ObservedVolume, { task }: ObservedTask): boolean {
-  if (!hasEnded(task.value)) return false;
+function isOver(volume: ObservedVolume, observed: ObservedTask): boolean {
+  const { task } = observed;
+  if (!hasEnded(task.value)) return isMoot(volume, observed);
   if (task.value.state === 'done') return true;
   const members = volume.config?.value.shards.flatMap((shard) => shard.members) ?? [];
   return task.value.spec.kind === 'create-replica' && !members.some(({ replica }) => replica === task.value.spec.replica);
