@@ -38,6 +38,25 @@ describe('operator: deciding about tasks', () => {
     ]);
   });
 
+  for (const { what, change } of [
+    { what: 'is in sync', change: config({}, 'abcd', 'abcd') },
+    {
+      what: 'was in sync once',
+      change: config({
+        shards: [
+          { members: [...'abc'].map((letter) => member(letter)).concat(member('d', { leftAt: 3 })), inSync: [...'abc'].map(replica) },
+        ],
+      }),
+    },
+  ]) {
+    it(`puts a lost one away whose replica ${what}: filed again it could make an empty replica that counts as holding data`, () => {
+      const lost = observedTask('create', 'd', 'running');
+      const decision = decide(observedVolume({ object: volumeObject({ replicas: 4, minInSync: 2 }), config: change, tasks: [lost] }));
+      expect(filedTasks(decision)).to.deep.equal([]);
+      expect(deleted(decision)).to.include(lost.task.key);
+    });
+  }
+
   it('leaves one alone that is being done', () => {
     const volume = observedVolume({
       object: volumeObject({ replicas: 4, minInSync: 2 }),
@@ -65,6 +84,18 @@ describe('operator: deciding about tasks', () => {
     expect(filedTasks(decide(volume, since(5_000)))[0])
       .to.deep.include({ state: 'filed', attempt: 2 })
       .and.not.have.property('error');
+  });
+});
+
+describe('operator: deciding about a move', () => {
+  it('goes on without the consent of a primary that does not let go for a minute', () => {
+    const releasing = config({ primary: primary('a', 'release') });
+    const volume = observedVolume({ object: volumeObject({ attachTo: 'node-b' }), config: releasing });
+    const since = (ms: number) =>
+      world({ memory: { ...emptyMemory, releasingSinceMs: new Map([[releaseOf(releasing), 1_000_000 - ms]]) } });
+    expect(decide(volume, since(59_999)).actions).to.deep.equal([]);
+    const after = nextConfig(decide(volume, since(60_000)));
+    expect([after.epoch, after.primary]).to.deep.equal([releasing.epoch + 1, primary('b', 'serve')]);
   });
 });
 
