@@ -8,6 +8,7 @@ RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
 MOCHA := $(RUN) mocha
 UNIT := 'test/unit/**/*.test.ts'
 INTEGRATION := 'test/integration/**/*.test.ts'
+END_TO_END := 'test/e2e/**/*.test.ts'
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +29,7 @@ down: setup ## stop the local cluster and remove .local/
 demo: setup ## show a failover, from an empty machine to checked data
 	@$(RUN) node tools/demo/demo.ts
 
-test: setup ## everything: lint, types, generated files, unit and integration tests, the demo
+test: setup ## everything: lint, types, generated files, unit, integration and end-to-end tests, the demo
 	@$(RUN) node tools/test/run.ts
 
 test-unit: setup ## what needs no outside parts, in seconds: make test-unit TESTS=test/unit/core/**/*.test.ts
@@ -37,8 +38,8 @@ test-unit: setup ## what needs no outside parts, in seconds: make test-unit TEST
 test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clients)
 	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(INTEGRATION))
 
-test-e2e: setup ## whole local clusters: clients, failures, damage, placement
-	@$(MOCHA) $(if $(TESTS),'$(TESTS)','test/e2e/**/*.test.ts')
+test-e2e: setup ## whole local clusters as users know them, with everything that can die: make test-e2e TESTS=test/e2e/zombie.test.ts
+	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
 sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
 	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts

@@ -181,7 +181,7 @@ const cleanUp: (() => Promise<void>)[] = [async () => rmSync(directory, { recurs
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     process.stderr.write('\nInterrupted: stopping what was started...\n');
-    finish(cleanUp).finally(() => process.exit(130));
+    void finish(cleanUp).finally(() => process.exit(130));
   });
 }
 try {

@@ -17,6 +17,7 @@ const IMAGE_BYTES = 64 * 1024 * 1024;
 /** Blocks that the writer goes over before it begins again: more than it can write in the time. */
 const BLOCKS_MAX = 100_000;
 const ENDS_BOUND_MS = 15_000;
+const WORK_BOUND_MS = 60_000;
 /** Commands given to qemu-io ahead of its answers. */
 const AHEAD = 4;
 
@@ -69,6 +70,12 @@ export class ImageWork implements Work {
     });
     this.#writer = writer;
     give();
+  }
+
+  async untilAcknowledged(count: number): Promise<void> {
+    await waitFor(`${count} ${this.unit}`, WORK_BOUND_MS, async () =>
+      this.acknowledged.size >= count ? { value: true } : { reason: `${this.acknowledged.size} were acknowledged` },
+    );
   }
 
   async end(): Promise<void> {

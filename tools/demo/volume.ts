@@ -1,11 +1,11 @@
 /** A Volume as its user sees it: through kubectl, and nothing else. */
 
-import type { Volume } from '../../operator/generated/volume.ts';
+import type { Volume, VolumeSpec } from '../../operator/generated/volume.ts';
 import { LocalClusterError } from '../local/errors.ts';
 import type { Kubectl } from '../local/kubectl.ts';
 import { waitFor } from '../local/wait.ts';
 
-type Status = NonNullable<Volume['status']>;
+export type Status = NonNullable<Volume['status']>;
 
 export class DemoVolume {
   readonly name: string;
@@ -16,8 +16,9 @@ export class DemoVolume {
     this.name = name;
   }
 
-  async create(size: string, replicas: number): Promise<void> {
-    const volume = { apiVersion: 'holdfast.dev/v1alpha1', kind: 'Volume', metadata: { name: this.name }, spec: { size, replicas } };
+  async create(size: string, replicas: number, others: Partial<VolumeSpec> = {}): Promise<void> {
+    const spec = { size, replicas, ...others };
+    const volume = { apiVersion: 'holdfast.dev/v1alpha1', kind: 'Volume', metadata: { name: this.name }, spec };
     await this.#kubectl(['apply', '-f', '-'], JSON.stringify(volume));
   }
 

@@ -1,12 +1,11 @@
 /** Volumes on three real agents: served, moved, cut off, killed under, caught up. A stand-in promotes where the leader would. */
-import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
 import path from 'node:path';
 import { expect } from 'chai';
 import type { VolumeConfig } from '../../../core/config.ts';
 import { keysOf } from '../../../core/keys.ts';
 import { type AgentProcess, Agents, LeaderStandIn, replicaOn } from '../../support/agents.ts';
+import { HandNbdClient } from '../../support/nbdClient.ts';
 import { runWell } from '../../support/nbdServed.ts';
 import { until } from '../../support/until.ts';
 
@@ -102,14 +101,14 @@ describe('a volume on three agents', function () {
   it('a primary that was frozen and replaced answers nobody any more, and takes its socket away', async () => {
     const socket = await serve('node-a');
     await qemuIo(socket, 'pgdata', 'write -P 0x71 0 1M', 'flush');
-    const client = await openClient(socket, 'pgdata');
+    const client = await HandNbdClient.open(socket, 'pgdata');
     process('node-a').child.kill('SIGSTOP');
-    client.read(0, 4096);
+    const read = client.read(0, 4096);
     await until('its machine is gone', async () => (await agents.machine('node-a')) === null);
     const other = await serve('node-b');
     await qemuIo(other, 'pgdata', 'write -P 0x72 0 1M', 'flush');
     process('node-a').child.kill('SIGCONT');
-    await client.ended;
+    expect((await read).outcome).to.equal('closed');
     expect(client.receivedBytes, 'not even a part of the old bytes').to.equal(0);
     await until('the socket is gone', () => !existsSync(socket));
     expect((await leader.report(volume.uid))?.node).to.equal('node-b');
@@ -175,43 +174,3 @@ describe('a volume on three agents', function () {
     expect((await agents.store.list(keys.claims)).entries).to.deep.equal([]);
   });
 });
-
-/** A client that has shaken hands and asks for reads by hand, so that what arrives can be counted. */
-async function openClient(socketPath: string, name: string) {
-  const socket: Socket = connect(socketPath);
-  await once(socket, 'connect');
-  const greeting = await bytes(socket, 18);
-  expect(greeting.subarray(0, 8).toString()).to.equal('NBDMAGIC');
-  const flags = Buffer.alloc(4);
-  flags.writeUInt32BE(3);
-  const option = Buffer.alloc(16);
-  option.write('IHAVEOPT');
-  option.writeUInt32BE(1, 8);
-  option.writeUInt32BE(name.length, 12);
-  socket.write(Buffer.concat([flags, option, Buffer.from(name)]));
-  await bytes(socket, 10);
-  let receivedBytes = 0;
-  socket.on('data', (chunk: Buffer) => {
-    receivedBytes += chunk.length;
-  });
-  socket.on('error', () => undefined);
-  const ended = once(socket, 'close');
-  return {
-    ended,
-    get receivedBytes() {
-      return receivedBytes;
-    },
-    read(offsetBytes: number, lengthBytes: number): void {
-      const request = Buffer.alloc(28);
-      request.writeUInt32BE(0x25609513);
-      request.writeBigUInt64BE(1n, 8);
-      request.writeBigUInt64BE(BigInt(offsetBytes), 16);
-      request.writeUInt32BE(lengthBytes, 24);
-      socket.write(request);
-    },
-  };
-}
-
-async function bytes(socket: Socket, lengthBytes: number): Promise<Buffer> {
-  return until(`${lengthBytes} bytes`, () => socket.read(lengthBytes) as Buffer | null);
-}
