@@ -149,7 +149,7 @@ export class Agents {
         agent.httpAddress = machine?.addresses.http ?? '';
         return machine !== null && machine.instance !== before;
       },
-      15_000,
+      40_000,
     );
     return agent;
   }
@@ -218,7 +218,7 @@ export class LeaderStandIn {
     return this.#agents.read(keys.task(task.node, task.id));
   }
 
-  async ended(task: Task, boundMs = 15_000): Promise<Task> {
+  async ended(task: Task, boundMs = 40_000): Promise<Task> {
     return until(
       `task ${task.id} ends`,
       async () => {

@@ -6,7 +6,7 @@ const LOOK_EVERY_MS = 10;
 export async function until<Value>(
   what: string,
   look: () => Value | Promise<Value>,
-  boundMs = 10_000,
+  boundMs = 20_000,
 ): Promise<Exclude<Value, false | null | undefined>> {
   const endMs = performance.now() + boundMs;
   for (;;) {

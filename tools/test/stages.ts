@@ -20,7 +20,7 @@ const BIN = path.join(CHECKOUT, 'node_modules/.bin');
 const MOCHA = ['mocha', '--forbid-only', '--forbid-pending', '--reporter', path.join(CHECKOUT, 'tools/test/reporter.ts')];
 
 /** They mostly wait, for processes to start and leases to run out: several files at once, each with parts of its own. */
-const SIDE_BY_SIDE = ['--parallel', '--jobs', '4'];
+const SIDE_BY_SIDE = ['--parallel', '--jobs', '3'];
 
 export const STAGES: readonly Stage[] = [
   { name: 'style and mistakes', command: ['biome', 'check', '.'], timeoutMs: 2 * MINUTE_MS },

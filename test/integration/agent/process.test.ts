@@ -1,5 +1,5 @@
 /** One agent as a process: registers, does tasks, ends; whoever kills it, and whatever it was given. */
-import { existsSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect } from 'chai';
 import { newReplicaId, volumeUid } from '../../../core/ids.ts';
@@ -199,10 +199,23 @@ describe('an agent process', function () {
     expect(failed?.[0]?.reason).to.match(/intents: .*/);
     await leader.promote(other.uid, 'node-a');
     await leader.served(other.uid);
+    await agents.store.commit([], [{ delete: keys.volume(config.uid) }, { delete: keys.pointer('node-a', config.uid) }]);
     const removal = { kind: 'delete-replica', volume: config.uid, replica: replica as never, pool: 'default' } as const;
     expect((await leader.ended(await leader.file('node-a', removal))).state).to.equal('done');
     expect(agents.replicasOn('node-a')).to.deep.equal([otherReplica]);
     await until('no longer told', async () => (await agents.machine('node-a'))?.failedReplicas.length === 0);
+  });
+
+  it('a replica that a config says is here, and no pool has, is told as missing', async () => {
+    const agent = await agents.start('node-a');
+    const config = await leader.createVolume('one', ['node-a'], 16 * MIB);
+    const replica = config.shards[0]?.members[0]?.replica ?? '';
+    await agent.kill();
+    rmSync(path.join(agents.poolDirectory('node-a'), 'replicas', replica), { recursive: true });
+    await agents.start('node-a');
+    const failed = await until('told', async () => (await agents.machine('node-a'))?.failedReplicas[0]);
+    expect(failed).to.include({ replica, volume: config.uid });
+    expect(failed.reason).to.contain('missing');
   });
 
   it('removes the sockets that a killed process left, and nothing else', async () => {
