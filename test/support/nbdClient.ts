@@ -27,7 +27,11 @@ export class HandNbdClient {
   private constructor(socket: Socket) {
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    this.ended = once(socket, 'close').then(() => this.#becomeClosed());
+    // Not events.once: that would reject at the error that a killed server leaves, and nobody would hear of the close behind it.
+    this.ended = new Promise<void>((resolve) => {
+      if (socket.closed) resolve();
+      else socket.once('close', () => resolve());
+    }).then(() => this.#becomeClosed());
   }
 
   /** By NBD_OPT_EXPORT_NAME, without structured replies: an answer to a write or flush is 16 bytes, to a read that worked 16 and the data. */
