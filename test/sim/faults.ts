@@ -93,9 +93,16 @@ export class Faults {
     const node = this.#world.register.config.primary?.node;
     if (!node) return;
     this.#world.pause(node);
+    const members = this.#world.register.config.shards[0]?.members ?? [];
+    const other = pick(this.#random, members)?.node ?? node;
+    if (other !== node && this.#random.chance(0.5)) {
+      // One that restarts has forgotten what it granted.
+      this.#world.crash(other);
+      this.#world.start(other);
+    }
     this.#world.leader.promoteElsewhere();
     for (const client of this.#world.clientsOfVolume().slice(1)) client.disconnect();
-    this.#later(10, 1_200, 'resume', () => this.#world.resume(node));
+    this.#later(100, this.#random.chance(0.5) ? 400 : 1_200, 'resume', () => this.#world.resume(node));
   }
 
   #cut(): void {

@@ -91,6 +91,9 @@ export class SimulatedLeader {
     const done = shard?.members.filter((member) => member.leaving && !shard.inSync.includes(member.replica)) ?? [];
     if (done.length > 0 && this.#random.chance(0.3))
       return this.#withMembers((members) => members.filter((member) => !done.includes(member)));
+    // Nobody may leave before enough others are there.
+    const stayers = shard?.members.filter((member) => !member.leaving).length ?? 0;
+    if (stayers < config.minInSync && this.#random.chance(0.3)) return this.addMember();
     const failed = shard?.members.find((member) => !member.leaving && this.#world.failed.has(member.replica));
     if (failed && shard && shard.members.length <= this.#world.options.replicas) return this.addMember();
     if (failed) return this.markLeaving(failed);

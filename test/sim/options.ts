@@ -17,6 +17,9 @@ export type SimOptions = {
   depth: number;
   /** Between two requests of a client. */
   thinkMs: number;
+  /** All clients pause so long after so long: only then do logs become empty, and do stamps alone know what is missing. */
+  activeMs: number;
+  idleMs: number;
   /** Virtual time between two faults of a kind; 0: none of them. */
   faultEveryMs: {
     crash: number;
@@ -71,6 +74,8 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     clients: 1 + random.below(3),
     depth: 1 + random.below(2),
     thinkMs: either(0.5, 5, 40),
+    activeMs: either(0.5, 300, 1_500),
+    idleMs: often(0.5, 2_000, 6_000),
     faultEveryMs: {
       crash: often(0.6, 500, 6_000),
       powerLoss: powers ? between(random, 800, 6_000) : 0,
@@ -83,7 +88,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     },
     moveEveryMs: often(0.5, 1_000, 6_000),
     promoteEveryMs: often(0.5, 500, 5_000),
-    coupEveryMs: often(0.4, 400, 3_000),
+    coupEveryMs: often(0.5, 300, 2_000),
     memberEveryMs: often(0.5, 1_500, 6_000),
     failingFlush: powers ? 0 : either(0.15, 0.01, 0),
     completesAtOnce: either(0.3, 0.5, 0),

@@ -77,9 +77,15 @@ export class SimulatedClient {
 
   #next(): void {
     this.#world.schedule.after(between(this.#random, 0, this.#world.options.thinkMs * 2), this.#name, () => {
-      if (!this.#isStopped && this.#world.schedule.nowMs >= this.#notBeforeMs) this.#act();
+      if (!this.#isStopped && !this.#isIdle()) this.#act();
       this.#next();
     });
+  }
+
+  #isIdle(): boolean {
+    const { nowMs } = this.#world.schedule;
+    const { activeMs, idleMs } = this.#world.options;
+    return nowMs < this.#notBeforeMs || nowMs % (activeMs + idleMs) >= activeMs;
   }
 
   #act(): void {

@@ -28,20 +28,20 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'noLeaseWait',
     rule: 'a new primary waits until the leases of before have run out',
-    changes: [change(PRIMARY, 'this.#clock.monotonicMs() >= this.#earliestStartMs() &&', '')],
+    changes: [change(PRIMARY, 'this.#clock.monotonicMs() >= this.#mayStartAtMs && ', '')],
     seedsMax: 200,
   },
   {
     name: 'repliesWithoutLease',
     rule: 'a reply leaves only while everyone counted has granted a lease',
     changes: [change(FRONTEND, 'if (this.#replication.isLeased()) this.#finish(pending', 'if (this.#state) this.#finish(pending')],
-    seedsMax: 200,
+    seedsMax: 400,
   },
   {
     name: 'grantForgotten',
     rule: 'a replica that restarts counts a whole lease from its start',
-    changes: [change(REPLICA, 'this.#leases = promisedEpoch === 0 ?', 'this.#leases = promisedEpoch >= 0 ?')],
-    seedsMax: 300,
+    changes: [change(REPLICA, 'this.#leases = promisedEpoch === 0 ? [] :', 'this.#leases = promisedEpoch >= 0 ? [] :')],
+    seedsMax: 600,
   },
   {
     name: 'acknowledgedBeforeAll',
@@ -61,8 +61,8 @@ export const MUTANTS: readonly Mutant[] = [
     changes: [
       change(
         REPLICATION,
-        'const replicas = countedReplicas(this.shard.inSync, this.proposal?.shards[this.shardIndex]?.inSync ?? null);',
-        'const replicas = new Set(countedReplicas(this.proposal?.shards[this.shardIndex]?.inSync ?? this.shard.inSync, null));',
+        'countedReplicas(this.shard.inSync, this.proposedInSync)',
+        'countedReplicas(this.proposal ? this.proposedInSync : this.shard.inSync, [])',
       ),
     ],
     seedsMax: 200,
@@ -71,7 +71,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'joinsUncounted',
     rule: 'who joins counts from before the compare-and-set is out',
     changes: [
-      change(REPLICATION, 'this.proposal?.shards[this.shardIndex]?.inSync ?? null', 'null'),
+      change(REPLICATION, 'countedReplicas(this.shard.inSync, this.proposedInSync)', 'countedReplicas(this.shard.inSync, [])'),
       change(REPLICATION, 'if (this.joining) replicas.add(this.joining.member.replica);', ''),
     ],
     seedsMax: 100,
@@ -180,7 +180,7 @@ export const MUTANTS: readonly Mutant[] = [
     rule: 'a primary that has served does not go on over a loss',
     changes: [
       change(PRIMARY, 'if (!this.#hasServed) tellLoss(this.#replication);', 'tellLoss(this.#replication);'),
-      change(PRIMARY, 'else if (isAllSuspect(this.#replication)) this.#end(', "if (this.#phase === 'closed') this.#end("),
+      change(PRIMARY, 'else if (isAllSuspect(this.#replication)) this.#giveUp(', 'if (this.#isGivenUp) this.#giveUp('),
       change('agent/primary/inSyncSet.ts', '!stage.hasServed && known.lossAt', 'known.lossAt'),
     ],
     seedsMax: 200,
