@@ -200,7 +200,9 @@ export class Frontend implements BlockDevice {
     if (this.#state === 'closed') return this.#finish(pending, new IoError('shutdown', 'the volume is not served here'));
     const { offsetBytes, lengthBytes, isOperation } = pending;
     if (offsetBytes + lengthBytes > this.sizeBytes) return this.#finish(pending, new IoError('invalid', 'beyond the end of the volume'));
-    const mayGo = this.#replication.isAdmissible(offsetBytes, Math.max(1, lengthBytes)) && (!isOperation || this.#replication.hasRoom);
+    // A flush has no range: it waits for no extent.
+    const isAdmissible = lengthBytes === 0 ? this.#replication.isLoaded() : this.#replication.isAdmissible(offsetBytes, lengthBytes);
+    const mayGo = isAdmissible && (!isOperation || this.#replication.hasRoom);
     if (mayGo) pending.run();
     else if (this.#waiting.length < WAITING_MAX) this.#waiting.push(pending);
     else this.#finish(pending, new IoError('io', `more than ${WAITING_MAX} requests wait`));
