@@ -19,22 +19,21 @@ const RESULT_POLL_MS = 1_000;
 const BIN = path.join(CHECKOUT, 'node_modules/.bin');
 const MOCHA = ['mocha', '--forbid-only', '--forbid-pending', '--reporter', path.join(CHECKOUT, 'tools/test/reporter.ts')];
 
-/** They mostly wait, for processes to start and leases to run out: several files at once, each with parts of its own. */
-const SIDE_BY_SIDE = ['--parallel', '--jobs', '3'];
+/** Several files at once, each with parts of its own. What has real parts mostly waits, for processes to start and leases to run out. */
+const jobs = (count: number): string[] => ['--parallel', '--jobs', String(count)];
 
 export const STAGES: readonly Stage[] = [
   { name: 'style and mistakes', command: ['biome', 'check', '.'], timeoutMs: 2 * MINUTE_MS },
   { name: 'rooms', command: ['node', 'tools/lint/rooms.ts'], timeoutMs: MINUTE_MS },
   { name: 'types', command: ['tsc', '--noEmit'], timeoutMs: 3 * MINUTE_MS },
   { name: 'generated files', command: ['node', 'tools/generate/types.ts', '--check'], timeoutMs: MINUTE_MS },
-  { name: 'unit tests', command: [...MOCHA, 'test/unit/**/*.test.ts'], timeoutMs: 10 * MINUTE_MS, counting: true },
+  { name: 'unit tests', command: [...MOCHA, ...jobs(2), 'test/unit/**/*.test.ts'], timeoutMs: 10 * MINUTE_MS, counting: true },
   {
-    name: 'integration tests',
-    command: [...MOCHA, ...SIDE_BY_SIDE, 'test/integration/**/*.test.ts'],
+    name: 'with real parts',
+    command: [...MOCHA, ...jobs(4), 'test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'],
     timeoutMs: 45 * MINUTE_MS,
     counting: true,
   },
-  { name: 'end-to-end tests', command: [...MOCHA, ...SIDE_BY_SIDE, 'test/e2e/**/*.test.ts'], timeoutMs: 30 * MINUTE_MS, counting: true },
   { name: 'demo', command: ['node', 'tools/demo/demo.ts'], timeoutMs: 15 * MINUTE_MS },
 ];
 
