@@ -50,7 +50,9 @@ function judge(mutant: Mutant): Verdict {
       timeout: TIMEOUT_MS,
     });
     const first = run.stdout.split('\n').find((line) => line.startsWith('seed ')) ?? '';
-    return { mutant, isCaught: first !== '', told: first || `lives after ${mutant.seedsMax} seeds ${run.stderr.slice(0, 200)}` };
+    const isOver = run.stdout.includes(' runs from seed ');
+    const why = isOver ? `lives after ${mutant.seedsMax} seeds` : `broken off: ${run.signal ?? run.status} ${run.stderr.slice(0, 200)}`;
+    return { mutant, isCaught: first !== '', told: first || why };
   } finally {
     rmSync(directory, { recursive: true });
   }
