@@ -39,7 +39,7 @@ test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clie
 	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(INTEGRATION))
 
 test-e2e: setup ## whole local clusters as users know them, with everything that can die: make test-e2e TESTS=test/e2e/zombie.test.ts
-	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(END_TO_END))
+	@$(MOCHA) --parallel --jobs 4 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
 sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
 	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts

@@ -87,29 +87,20 @@ describe('end to end: damaged replicas', function () {
   showLogsOfFailures(() => world);
 
   const of = (damage: Damage): DemoVolume => volumes.get(damage) ?? world.newVolume();
-  /** It may be made anew before anybody looks: then the Event still tells. */
-  const reasonsTold = async (volume: DemoVolume): Promise<string> => {
-    const { replicas } = await volume.status();
-    const events = await world.cluster.kubectl([
-      'get',
-      'events',
-      '-A',
-      '--field-selector',
-      `involvedObject.name=${volume.name}`,
-      '-o',
-      'jsonpath={.items[*].message}',
-    ]);
-    return [...(replicas ?? []).map(({ reason }) => reason ?? ''), events].join('\n');
+  /** Of the status nobody might see it: the replica may be made anew before anybody looks. The Event is told with what is done about it. */
+  const eventsOf = (volume: DemoVolume): Promise<string> => {
+    const ofVolume = ['--field-selector', `involvedObject.name=${volume.name}`, '-o', 'jsonpath={.items[*].message}'];
+    return world.cluster.kubectl(['get', 'events', '-A', ...ofVolume]);
   };
 
   for (const damage of DAMAGES) {
     it(`${damage.what}: it says so, and the volume (${damage.attachTo === '' ? 'detached' : 'in use'}) is whole again, equal on every node`, async () => {
       const volume = of(damage);
-      await waitFor('the reason', TOLD_BOUND_MS, async () => {
-        const reasons = await reasonsTold(volume);
-        return reasons.includes(`the replica on ${DAMAGED_NODE}: ${damage.says}`)
+      await waitFor('the Event with the reason', TOLD_BOUND_MS, async () => {
+        const events = await eventsOf(volume);
+        return events.includes(`the replica on ${DAMAGED_NODE} (${damage.says}) is made anew on ${DAMAGED_NODE}`)
           ? { value: true }
-          : { reason: `it is told ${reasons}, the status is ${JSON.stringify(await volume.status())}` };
+          : { reason: `the Events are ${events}, the status is ${JSON.stringify(await volume.status())}` };
       });
       const old = damaged.get(damage) ?? '';
       await volume.until('made anew', RETURN_BOUND_MS, ({ phase, inSync, replicas }) => {

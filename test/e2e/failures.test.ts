@@ -35,6 +35,10 @@ describe('end to end: failures', function () {
   /** Before it the volume is on node-a, Healthy and written to; after it too, and everything acknowledged in any test so far is there. */
   const disaster = (title: string, happens: (epoch: number) => Promise<void>) =>
     it(title, async () => {
+      // As the test before leaves it, unless it failed.
+      for (const each of world.cluster.processes) each.start();
+      await volume.attachTo('node-a');
+      await volume.untilServedBy('node-a', LEADER_BOUND_MS);
       const { epoch = 0 } = await volume.status();
       writer.begin();
       try {
@@ -72,6 +76,9 @@ describe('end to end: failures', function () {
     const other = await volume.untilServedBy('node-b', FAILOVER_BOUND_MS);
     await qemuIo(other, 'read 0 4k', `write -P 0x44 ${WRITER_AREA_BYTES} 4k`, 'flush');
     expect(performance.now() - killedMs).to.be.lessThan(FAILOVER_BOUND_MS);
+    await writer.end();
+    expect(await writer.faults(other), 'acknowledged writes that are lost').to.deep.equal([]);
+    writer.begin();
     await goesOn();
     await isDegraded();
     process('agent/node-a').start();
