@@ -26,7 +26,8 @@ export type AllocationRun = { lengthBytes: number; hole: boolean };
 
 /**
  * A volume as one client connection sees it. Requests complete in any order, each exactly once, unless the client is closed first.
- * Buffers given to `write` belong to the device until it has completed; those returned by `read` belong to the caller.
+ * Buffers given to `write` are the device's for good: a slow learner may hold them long after it has completed. Those returned by `read` belong to
+ * the caller.
  */
 export interface BlockClient {
   read(offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void;

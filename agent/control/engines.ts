@@ -4,22 +4,17 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
-import type { InstanceId, NodeName } from '../../core/ids.ts';
-import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
-import type { Settings } from '../../core/settings.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 import type { BlockDevice, ReplicaStore } from '../ports.ts';
-import type { ConfigPort, Connect, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/primary.ts';
+import type { PrimaryReport } from '../primary/report.ts';
+import type { ReplicaEvents } from '../replica/replica.ts';
+import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
+
+export type { PrimaryEnd, PrimaryEvents, PrimaryOptions, PrimaryReport, ReplicaEvents };
 
 /** How often `tick` of everything is called. */
 export const TICK_MS = 50;
-
-export interface ReplicaEvents {
-  failed(reason: string): void;
-  sessionOpened(epoch: number, peer: string): void;
-  sessionEnded(reason: string): void;
-  protocolError(rule: string, peer: string): void;
-}
 
 export interface ReplicaEngine {
   readonly failed: string | null;
@@ -35,18 +30,6 @@ export interface ReplicaEngine {
 export type ReplicaOptions = { store: ReplicaStore; clock: Clock; events: ReplicaEvents };
 export type MakeReplica = (options: ReplicaOptions) => ReplicaEngine;
 
-/** released: all settled, `primary: null` is written. fenced: a later config names another. lost: it gave up, and says why. */
-export type PrimaryEnd = 'released' | 'fenced' | 'lost';
-export type PrimaryReport = { state: ServingState; reason?: string; replicas: ReplicaProgress[] };
-
-export interface PrimaryEvents {
-  /** True: serve `device` on the NBD socket now. False: close it, answering waiting requests with ESHUTDOWN. */
-  socket(open: boolean): void;
-  /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
-  closed(why: PrimaryEnd, reason: string): void;
-  reportChanged(): void;
-}
-
 /** One a volume and epoch. */
 export interface PrimaryEngine {
   readonly device: BlockDevice;
@@ -60,16 +43,6 @@ export interface PrimaryEngine {
   stop(): void;
 }
 
-export type PrimaryOptions = {
-  config: VolumeConfig;
-  node: NodeName;
-  instance: InstanceId;
-  settings: () => Settings;
-  connect: Connect;
-  configPort: ConfigPort;
-  clock: Clock;
-  events: PrimaryEvents;
-};
 export type MakePrimary = (options: PrimaryOptions) => PrimaryEngine;
 
 export type Engines = { makeReplica: MakeReplica; makePrimary: MakePrimary };

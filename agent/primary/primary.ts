@@ -28,10 +28,14 @@ const STANDSTILL_MS = 500;
 /** Rounds of one `#maintain`: each begins something new, so it ends long before; the rest is the next event's. */
 const ROUNDS_MAX = 100;
 
+/** released: `primary: null` is written. fenced: a later config names another. lost: the agent stopped it. */
+export type PrimaryEnd = 'released' | 'fenced' | 'lost';
+
 export interface PrimaryEvents {
+  /** True: serve `device` on the NBD socket now. False: close it, answering waiting requests with ESHUTDOWN. */
   socket(open: boolean): void;
-  /** Its last event. fenced, lost: connections are dropped without another word. */
-  closed(why: 'released' | 'fenced' | 'lost', reason: string): void;
+  /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
+  closed(why: PrimaryEnd, reason: string): void;
   reportChanged(): void;
 }
 
@@ -382,7 +386,7 @@ export class Primary {
     this.#options.events.reportChanged();
   }
 
-  #end(why: 'released' | 'fenced' | 'lost', reason: string): void {
+  #end(why: PrimaryEnd, reason: string): void {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#frontend.silence();

@@ -17,8 +17,6 @@ import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
 
-/** How often the owner calls `tick`. */
-export const TICK_MS = 50;
 /** The log is cleaned no more often than this: each time costs a flush. */
 export const CLEAN_INTERVAL_MS = 2_000;
 /** A replica keeps a lease this much longer than the primary believes in it: room for clocks that run apart. */
