@@ -1,6 +1,7 @@
 /**
  * `make demo`: the main job, once, for real. Every line that it prints is a fact that it has just checked; one that is untrue ends it with exit code 1
- * and the log that matters. It works in a temporary directory and leaves nothing: no process, mount, loop device or file.
+ * and the log that matters. It works in a temporary directory and leaves nothing: no process, mount, loop device or file, also when
+ * it is killed.
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +10,7 @@ import { type Cluster, startCluster } from '../local/cluster.ts';
 import { LocalClusterError } from '../local/errors.ts';
 import { formatDuration, printer, printFailure } from '../local/progress.ts';
 import { waitFor } from '../local/wait.ts';
+import { guardDirectory } from './guard.ts';
 import { ImageWork } from './imageWork.ts';
 import { whyNotMountable } from './mountedVolume.ts';
 import { run } from './run.ts';
@@ -38,9 +40,12 @@ function insist(holds: boolean, otherwise: string): void {
 }
 
 async function untilAcknowledged(work: Work, count: number): Promise<void> {
-  await waitFor(`${count} ${work.unit}`, WORK_BOUND_MS, async () =>
-    work.acknowledged.size >= count ? { value: true } : { reason: `${work.acknowledged.size} were acknowledged` },
-  );
+  await waitFor(`${count} ${work.unit}`, WORK_BOUND_MS, async () => {
+    if (work.acknowledged.size >= count) return { value: true };
+    const { trouble } = work;
+    if (trouble !== null) throw new LocalClusterError(`The writer of ${work.unit} has ended after ${work.acknowledged.size}: ${trouble}`);
+    return { reason: `${work.acknowledged.size} were acknowledged` };
+  });
 }
 
 async function checkAll(work: Work, socket: string): Promise<string> {
@@ -177,7 +182,13 @@ async function finish(cleanUp: (() => Promise<void>)[]): Promise<void> {
 }
 
 const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-demo-'));
-const cleanUp: (() => Promise<void>)[] = [async () => rmSync(directory, { recursive: true, force: true })];
+const guard = guardDirectory(directory);
+const cleanUp: (() => Promise<void>)[] = [
+  async () => {
+    rmSync(directory, { recursive: true, force: true });
+    guard.dismiss();
+  },
+];
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
     process.stderr.write('\nInterrupted: stopping what was started...\n');

@@ -10,14 +10,13 @@ import { LocalClusterError } from '../local/errors.ts';
 import { CHECKOUT } from '../local/layout.ts';
 import { waitFor } from '../local/wait.ts';
 import { run } from './run.ts';
-import { onLines, type Verdict, type Work } from './work.ts';
+import { onLines, troubleOf, type Verdict, type Work } from './work.ts';
 
 const BLOCK_BYTES = 4096;
 const IMAGE_BYTES = 64 * 1024 * 1024;
 /** Blocks that the writer goes over before it begins again: more than it can write in the time. */
 const BLOCKS_MAX = 100_000;
 const ENDS_BOUND_MS = 15_000;
-const WORK_BOUND_MS = 60_000;
 /** Commands given to qemu-io ahead of its answers. */
 const AHEAD = 4;
 
@@ -32,10 +31,15 @@ export class ImageWork implements Work {
   readonly #directory: string;
   #imageDigest = '';
   #writer: ChildProcess | null = null;
+  #trouble: () => string | null = () => null;
 
   constructor(directory: string, why: string) {
     this.#directory = directory;
     this.description = `ext4 image copied in, blocks written and flushed (nothing is mounted: ${why})`;
+  }
+
+  get trouble(): string | null {
+    return this.#trouble();
   }
 
   async prepare(socket: string): Promise<void> {
@@ -50,7 +54,7 @@ export class ImageWork implements Work {
 
   async begin(socket: string): Promise<void> {
     let given = this.acknowledged.size;
-    const writer = spawn('qemu-io', ['-f', 'raw', `nbd:unix:${socket}`], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const writer = spawn('qemu-io', ['-f', 'raw', `nbd:unix:${socket}`], { stdio: ['pipe', 'pipe', 'pipe'] });
     writer.stdin.on('error', () => undefined); // it ends when the volume does; what it acknowledged until then counts
     const give = () => {
       for (; given < this.acknowledged.size + AHEAD && given < BLOCKS_MAX; given++) {
@@ -69,13 +73,8 @@ export class ImageWork implements Work {
       give();
     });
     this.#writer = writer;
+    this.#trouble = troubleOf(writer);
     give();
-  }
-
-  async untilAcknowledged(count: number): Promise<void> {
-    await waitFor(`${count} ${this.unit}`, WORK_BOUND_MS, async () =>
-      this.acknowledged.size >= count ? { value: true } : { reason: `${this.acknowledged.size} were acknowledged` },
-    );
   }
 
   async end(): Promise<void> {

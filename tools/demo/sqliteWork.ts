@@ -5,7 +5,7 @@ import { LocalClusterError } from '../local/errors.ts';
 import { waitFor } from '../local/wait.ts';
 import { readLedger } from './commits.ts';
 import { MountedVolume } from './mountedVolume.ts';
-import { onLines, type Verdict, type Work } from './work.ts';
+import { onLines, troubleOf, type Verdict, type Work } from './work.ts';
 
 const COMMITS = path.join(import.meta.dirname, 'commits.ts');
 const ENDS_BOUND_MS = 15_000;
@@ -17,10 +17,15 @@ export class SqliteWork implements Work {
   readonly #directory: string;
   #volume: MountedVolume | null = null;
   #writer: ChildProcess | null = null;
+  #trouble: () => string | null = () => null;
   #mounts = 0;
 
   constructor(directory: string) {
     this.#directory = directory;
+  }
+
+  get trouble(): string | null {
+    return this.#trouble();
   }
 
   async prepare(socket: string): Promise<void> {
@@ -31,13 +36,14 @@ export class SqliteWork implements Work {
     this.#volume ??= await this.#mount(socket, false);
     const first = Math.max(0, ...this.acknowledged.keys()) + 1;
     const writer = spawn(process.execPath, ['--no-warnings', COMMITS, this.#database, String(first)], {
-      stdio: ['ignore', 'pipe', 'ignore'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
     onLines(writer.stdout, (line) => {
       const [number, digest] = line.split(' ');
       if (digest) this.acknowledged.set(Number(number), digest);
     });
     this.#writer = writer;
+    this.#trouble = troubleOf(writer);
   }
 
   async end(): Promise<void> {

@@ -1,4 +1,7 @@
 /** What the demo does with a volume, whichever way the machine allows. */
+import type { ChildProcess } from 'node:child_process';
+
+const SAID_CHARACTERS = 2_000;
 
 export type Verdict = {
   /** Acknowledged pieces of work that are not there as they were acknowledged. */
@@ -14,6 +17,8 @@ export interface Work {
   readonly description: string;
   /** Digest of each piece of work that was acknowledged, by its number. */
   readonly acknowledged: ReadonlyMap<number, string>;
+  /** What the writer said when it ended by itself; null while it works. */
+  readonly trouble: string | null;
   /** Prepares a new volume: a file system, data to begin with. */
   prepare(socket: string): Promise<void>;
   /** Works until stopped, or until it cannot go on. */
@@ -22,6 +27,15 @@ export interface Work {
   end(): Promise<void>;
   /** Reads everything acknowledged so far back through the socket. */
   check(socket: string): Promise<Verdict>;
+}
+
+/** What a process says on its standard error, once it has ended. */
+export function troubleOf(writer: ChildProcess): () => string | null {
+  let said = '';
+  writer.stderr?.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString()).slice(-SAID_CHARACTERS);
+  });
+  return () => (writer.exitCode === null && writer.signalCode === null ? null : said.trim() || 'it ended without a word');
 }
 
 /** Calls `line` for each whole line of a stream: a line cut short by a death acknowledges nothing. */
