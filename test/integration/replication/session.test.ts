@@ -7,6 +7,8 @@ import type { Certificates } from '../../../edge/tls.ts';
 import { until } from '../../support/until.ts';
 import { CertificateShelf, CuttingProxy, PrimaryEnd, ReplicaEnd, SEAL, SEALED } from './support.ts';
 
+/** Long enough for 24 MiB over TLS on a machine that runs other tests too. */
+const CLOSE_MS = 3_000;
 const MIB = 1024 * 1024;
 
 const digest = (chunks: readonly Buffer[]): string => {
@@ -57,7 +59,7 @@ for (const { name, isSecure } of MODES) {
     });
     after(() => shelf.remove());
     beforeEach(async () => {
-      replica = await ReplicaEnd.listen({ certificates: nodeB, limits: { closeTimeoutMs: 300 } });
+      replica = await ReplicaEnd.listen({ certificates: nodeB, limits: { closeTimeoutMs: CLOSE_MS } });
     });
     afterEach(async () => {
       for (const primary of primaries.splice(0)) primary.link.close();
@@ -66,7 +68,7 @@ for (const { name, isSecure } of MODES) {
     });
 
     function open(port = replica.port): PrimaryEnd {
-      const primary = new PrimaryEnd({ port, certificates: nodeA, limits: { closeTimeoutMs: 300 } });
+      const primary = new PrimaryEnd({ port, certificates: nodeA, limits: { closeTimeoutMs: CLOSE_MS } });
       primaries.push(primary);
       return primary;
     }
