@@ -10,7 +10,7 @@ import { findProcesses } from '../../tools/local/processes.ts';
 import { waitFor } from '../../tools/local/wait.ts';
 import { START_BOUND_MS } from './world.ts';
 
-const GONE_BOUND_MS = 60_000;
+const GONE_BOUND_MS = 120_000;
 
 describe('end to end: the demo', function () {
   this.timeout(START_BOUND_MS + GONE_BOUND_MS);

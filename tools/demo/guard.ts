@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process';
 
 /** What stays behind after this is for people to look at. */
-const CLUSTER_GONE_SECONDS = 60;
+const CLUSTER_GONE_SECONDS = 100;
 
 /**
  * It reads from a pipe that only we hold; the kernel closes it when we are gone, in whatever way. File systems first, then the loop devices below them,
