@@ -7,6 +7,8 @@ type Branded<Base, Name extends string> = Base & { readonly [brand]: Name };
 
 /** The Kubernetes object's uid. */
 export type VolumeUid = Branded<string, 'VolumeUid'>;
+/** The Snapshot object's uid. */
+export type SnapshotUid = Branded<string, 'SnapshotUid'>;
 /** Made when a replica is created and never used again: 16 hex digits. */
 export type ReplicaId = Branded<string, 'ReplicaId'>;
 /** Made at each start of an agent: 16 hex digits, a u64 on the wire. */
@@ -21,10 +23,16 @@ const UID = /^[0-9a-zA-Z][0-9a-zA-Z-]{0,62}$/;
 
 export const isHexId = (text: string): boolean => HEX_ID.test(text);
 export const isVolumeUid = (text: string): boolean => UID.test(text);
+export const isSnapshotUid = isVolumeUid;
 
 export function volumeUid(text: string): VolumeUid {
   assert(isVolumeUid(text), `not a volume uid: ${text}`);
   return text as VolumeUid;
+}
+
+export function snapshotUid(text: string): SnapshotUid {
+  assert(isSnapshotUid(text), `not a snapshot uid: ${text}`);
+  return text as SnapshotUid;
 }
 
 export function replicaId(text: string): ReplicaId {

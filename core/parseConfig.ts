@@ -3,7 +3,7 @@
  * has read, and what it did not understand may have been a fence. So a field is added only together with a program that everybody runs already.
  */
 import type { Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig } from './config.ts';
-import { type InstanceId, isHexId, isVolumeUid, type ReplicaId, type VolumeUid } from './ids.ts';
+import { type InstanceId, isHexId, isSnapshotUid, isVolumeUid, type ReplicaId, type SnapshotUid, type VolumeUid } from './ids.ts';
 import { demand, Fields, type Parsed, parsed, parsedJson } from './parse.ts';
 
 /** As long as Kubernetes lets a name be. */
@@ -22,6 +22,8 @@ export const readUid = (fields: Fields, key: string): VolumeUid =>
   fields.formed(key, isVolumeUid, 'a uid (letters, digits and dashes, at most 63)') as VolumeUid;
 export const readReplicaId = (fields: Fields, key: string): ReplicaId =>
   fields.formed(key, isHexId, 'a replica id (16 hex digits)') as ReplicaId;
+export const readSnapshotUid = (fields: Fields, key: string): SnapshotUid =>
+  fields.formed(key, isSnapshotUid, 'a uid (letters, digits and dashes, at most 63)') as SnapshotUid;
 const readInstanceId = (fields: Fields, key: string): InstanceId =>
   fields.formed(key, isHexId, 'an instance id (16 hex digits)') as InstanceId;
 

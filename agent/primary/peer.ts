@@ -187,4 +187,8 @@ const REPLY_TO: Record<Request['type'], Reply['type']> = {
   digest: 'digests',
   changed: 'changedSet',
   allocation: 'allocationMap',
+  resize: 'done',
+  progress: 'done',
+  summary: 'summaryDigest',
+  snapshot: 'done',
 };

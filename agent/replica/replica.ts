@@ -96,7 +96,7 @@ export class Replica {
       if (this.#session !== session) return;
       this.#events.sessionOpened(seal.epoch, link.peer);
       const { suspect, sizeBytes } = this.#store.meta;
-      session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal) });
+      session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal), resync: null });
     };
     this.#promise(seal.epoch, seal.instance, seal.config, open);
     return session;

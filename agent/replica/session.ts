@@ -292,6 +292,12 @@ export class Session implements ReplicaSession {
       }
       case 'allocation':
         return this.#link.send({ type: 'allocationMap', id: message.id, runs: this.#allocation(message.offsetBytes, message.lengthBytes) });
+      case 'resize':
+      case 'progress':
+      case 'summary':
+      case 'snapshot':
+        // Nobody asks for these yet.
+        return this.#violate(`${message.type} is not known here`);
       default:
         return unreachable(message);
     }

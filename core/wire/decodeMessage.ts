@@ -6,7 +6,7 @@ import type { FrameHeader } from './header.ts';
 import { instanceOf } from './instance.ts';
 import { FRAME_KINDS, type Message } from './layout.ts';
 import { Violation } from './rules.ts';
-import { readFailed, readRefused, readSeal, readSealed } from './texts.ts';
+import { readFailed, readRefused, readSeal, readSealed, readSnapshot } from './texts.ts';
 
 type Decode = (header: FrameHeader, chunks: Buffer[]) => Message | Violation;
 
@@ -55,6 +55,21 @@ const DECODE: Readonly<Record<Message['type'], Decode>> = {
     mayClean: header.flags !== 0,
   }),
   release: () => ({ type: 'release' }),
+  resize: (header) => ({ type: 'resize', id: header.number, sizeBytes: header.length }),
+  progress: (header) => ({
+    type: 'progress',
+    id: header.number,
+    since: header.length,
+    version: header.argument,
+    below: header.offset,
+  }),
+  summary: (header) => ({ type: 'summary', id: header.number, extent: header.offset, extents: header.length }),
+  snapshot: (header, chunks) => {
+    const { value, problem } = readSnapshot(chunks);
+    return problem === null
+      ? { type: 'snapshot', id: header.number, snapshot: value, attempt: header.argument }
+      : new Violation('body', problem);
+  },
   sealed: (_, chunks) => orViolation(readSealed(chunks)),
   refused: (_, chunks) => orViolation(readRefused(chunks)),
   applied: (header) => ({ type: 'applied', sequence: header.number }),
@@ -66,6 +81,7 @@ const DECODE: Readonly<Record<Message['type'], Decode>> = {
     stamp: header.argument,
     digests: header.flags === 0 ? joined(chunks) : null,
   }),
+  summaryDigest: (header, chunks) => ({ type: 'summaryDigest', id: header.number, digest: joined(chunks) }),
   changedSet: (header, chunks) => {
     const extents = readExtentSet(chunks, header.length);
     return extents instanceof Violation ? extents : { type: 'changedSet', id: header.number, extents };

@@ -11,7 +11,7 @@ import { bytesOf, checksumOf, type SharedChecksum } from './chunks.ts';
 import { type Halves, halvesOf } from './instance.ts';
 import { CODE_OF, EXTENTS_MAX, FLAG, HEADER, HEADER_BYTES, KIND_OF, MAGIC, type Message } from './layout.ts';
 import { type FromReplica, type Operation, PROTOCOL_VERSION, type Request } from './messages.ts';
-import { writeFailed, writeRefused, writeSeal, writeSealed } from './texts.ts';
+import { writeFailed, writeRefused, writeSeal, writeSealed, writeSnapshot } from './texts.ts';
 
 const HALF = 2 ** 32;
 const HEADERS_PER_SLAB = 64;
@@ -71,6 +71,10 @@ export class Encoder {
       case 'level':
       case 'changed':
       case 'allocation':
+      case 'resize':
+      case 'progress':
+      case 'summary':
+      case 'snapshot':
         return this.#fillRequest(message);
       case 'ping':
         this.#flags = message.mayClean ? FLAG.mayClean : 0;
@@ -122,6 +126,28 @@ export class Encoder {
         this.#argument = message.stamp;
         return writeLevelRuns(message.runs);
       default:
+        return this.#fillRareRequest(message);
+    }
+  }
+
+  #fillRareRequest(message: Extract<Request, { type: 'resize' | 'progress' | 'summary' | 'snapshot' }>): readonly Buffer[] {
+    switch (message.type) {
+      case 'resize':
+        this.#length = message.sizeBytes;
+        return NO_BODY;
+      case 'progress':
+        this.#offset = message.below;
+        this.#length = message.since;
+        this.#argument = message.version;
+        return NO_BODY;
+      case 'summary':
+        this.#offset = message.extent;
+        this.#length = message.extents;
+        return NO_BODY;
+      case 'snapshot':
+        this.#argument = message.attempt;
+        return [writeSnapshot(message)];
+      default:
         return unreachable(message);
     }
   }
@@ -144,6 +170,9 @@ export class Encoder {
         this.#argument = message.stamp;
         this.#flags = message.digests ? 0 : FLAG.allZero;
         return message.digests ? [message.digests] : NO_BODY;
+      case 'summaryDigest':
+        this.#number = message.id;
+        return [message.digest];
       case 'changedSet':
         this.#number = message.id;
         this.#length = message.extents.extents;

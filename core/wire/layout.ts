@@ -10,6 +10,7 @@ import {
   type FromReplica,
   READ_BYTES_MAX,
   RESTAMP_EXTENTS_MAX,
+  SUMMARY_EXTENTS_MAX,
   type ToReplica,
   WRITE_BYTES_MAX,
   ZERO_BYTES_MAX,
@@ -47,8 +48,8 @@ export type FieldName = keyof typeof FIELD;
 
 export const FLAG = { free: 1, mayClean: 1, allZero: 1 } as const;
 
-/** The body of Seal, Sealed, Refused and failed: JSON in UTF-8. A config of the longest names, all escaped, fits. */
-export const JSON_BODY_BYTES_MAX = 256 * 1024;
+/** The body of Seal, Sealed, Refused, failed and snapshot: JSON in UTF-8. A config of the longest names, all escaped, fits. */
+export const JSON_BODY_BYTES_MAX = 1024 * 1024;
 /** A sentence in Refused or failed is cut to this. */
 export const MESSAGE_CHARACTERS_MAX = 4096;
 /** Extents travel as u32. */
@@ -120,6 +121,10 @@ const TO_REPLICA: readonly Row[] = [
   { name: 'allocation', fields: { number: 'id', offset: 'offsetBytes', length: 'lengthBytes' } },
   { name: 'ping', fields: { number: 'id', argument: 'leaseMs', settled: 'settled' }, flag: 'mayClean' },
   { name: 'release', fields: {} },
+  { name: 'resize', fields: { number: 'id', length: 'sizeBytes' } },
+  { name: 'progress', fields: { number: 'id', offset: 'below', length: 'since', argument: 'version' } },
+  { name: 'summary', fields: { number: 'id', offset: 'extent', length: 'extents' }, lengthMax: SUMMARY_EXTENTS_MAX },
+  { name: 'snapshot', fields: { number: 'id', argument: 'attempt' }, body: 'json', bodyBytesMax: JSON_BODY_BYTES_MAX },
 ];
 
 const FROM_REPLICA: readonly Row[] = [
@@ -151,6 +156,7 @@ const FROM_REPLICA: readonly Row[] = [
   },
   { name: 'pong', fields: { number: 'id' } },
   { name: 'failed', fields: {}, body: 'json', bodyBytesMax: JSON_BODY_BYTES_MAX },
+  { name: 'summaryDigest', fields: { number: 'id' }, body: 'digests', bodyBytesMax: DIGEST_BYTES },
 ];
 
 const ROW_DEFAULTS = { flag: null, body: 'none', bodyBytesMax: 0, lengthMax: Number.MAX_SAFE_INTEGER } as const;

@@ -9,7 +9,7 @@
  */
 import type { VolumeConfig } from '../config.ts';
 import type { ExtentSet } from '../extent.ts';
-import type { InstanceId, ReplicaId, VolumeUid } from '../ids.ts';
+import type { InstanceId, ReplicaId, SnapshotUid, VolumeUid } from '../ids.ts';
 
 /** Each version says what changed. The layout of header, Seal and Refused never changes, so that any two versions can say that they differ. */
 export const ProtocolVersion = {
@@ -54,7 +54,21 @@ export type Request =
   /** Blocks of one extent, made as on the authority, and the stamp that goes with them (the later of it and the replica's own). */
   | { type: 'level'; id: number; extent: number; stamp: number; runs: readonly LevelRun[] }
   | { type: 'changed'; id: number; since: number }
-  | { type: 'allocation'; id: number; offsetBytes: number; lengthBytes: number };
+  | { type: 'allocation'; id: number; offsetBytes: number; lengthBytes: number }
+  /** The replica's own size, which grows durably to at least this and never shrinks. */
+  | { type: 'resize'; id: number; sizeBytes: number }
+  /** How far catching up is: see ResyncProgress. What was copied so far is made durable first. */
+  | ({ type: 'progress'; id: number } & ResyncProgress)
+  /** One digest over those of `extents` extents from `extent` on: equal ones cost next to nothing on the wire. At most SUMMARY_EXTENTS_MAX. */
+  | { type: 'summary'; id: number; extent: number; extents: number }
+  /** Keeps the replica as it is at this point of the order, durably, as what that attempt made. */
+  | { type: 'snapshot'; id: number; snapshot: SnapshotUid; attempt: number };
+
+/**
+ * How far a replica has caught up, kept by itself so that the next session, or the next primary, goes on there. It catches up from `since` (the version at
+ * which it left, 0 for one that never was in sync); every extent below `below` was compared or copied in a session that began under `version`.
+ */
+export type ResyncProgress = { since: number; version: number; below: number };
 
 /** Consecutive blocks of an extent; `data` null: they become zeroes, freed where possible. */
 export type LevelRun = { block: number; blocks: number; data: readonly Buffer[] | null };
@@ -74,14 +88,16 @@ export type ToReplica =
 export type RefusalCode = 'fenced' | 'newerConfig' | 'failed' | 'unknownReplica' | 'protocol';
 
 export type FromReplica =
-  | { type: 'sealed'; suspect: boolean; sizeBytes: number; leaseRemainingMs: number }
+  | { type: 'sealed'; suspect: boolean; sizeBytes: number; leaseRemainingMs: number; resync: ResyncProgress | null }
   | { type: 'refused'; code: RefusalCode; message: string; promisedEpoch: number; seenVersion: number }
   | { type: 'applied'; sequence: number }
   | { type: 'data'; id: number; chunks: readonly Buffer[]; lengthBytes: number }
-  /** Answers flush and level. */
+  /** Answers flush, level, resize, progress and snapshot. */
   | { type: 'done'; id: number }
   /** DIGEST_BYTES a block, in order; null: the whole extent is zeroes. */
   | { type: 'digests'; id: number; stamp: number; digests: Buffer | null }
+  /** DIGEST_BYTES. */
+  | { type: 'summaryDigest'; id: number; digest: Buffer }
   | { type: 'changedSet'; id: number; extents: ExtentSet }
   | { type: 'allocationMap'; id: number; runs: readonly { lengthBytes: number; hole: boolean }[] }
   /** The lease asked for by that ping is granted, from now. */
@@ -93,6 +109,7 @@ export type FromReplica =
 export const READ_BYTES_MAX = 32 * 1024 * 1024;
 export const WRITE_BYTES_MAX = 32 * 1024 * 1024;
 export const ZERO_BYTES_MAX = 1024 * 1024 * 1024;
+export const SUMMARY_EXTENTS_MAX = 64;
 export const RESTAMP_EXTENTS_MAX = 65_536;
 export const FRAME_BODY_BYTES_MAX = WRITE_BYTES_MAX + 64 * 1024;
 export const ALLOCATION_RUNS_MAX = 65_536;

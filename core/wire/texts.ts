@@ -1,13 +1,14 @@
 /**
- * The bodies that are JSON: Seal, Sealed, Refused, failed. Rare and read by people in a packet dump; two versions must be able to refuse each other, so the
+ * The bodies that are JSON: Seal, Sealed, Refused, failed, snapshot. Rare and read by people in a packet dump; two versions must be able to refuse each other, so the
  * fields of Seal (but for those of its config) and Refused never change.
  */
 import { assert } from '../assert.ts';
+import type { SnapshotUid } from '../ids.ts';
 import { Fields, type Parsed, parsedJson } from '../parse.ts';
-import { readReplicaId, readUid, readVolumeConfig } from '../parseConfig.ts';
+import { readReplicaId, readSnapshotUid, readUid, readVolumeConfig } from '../parseConfig.ts';
 import { joined } from './chunks.ts';
-import { JSON_BODY_BYTES_MAX, MESSAGE_CHARACTERS_MAX } from './layout.ts';
-import type { FromReplica, RefusalCode, Seal } from './messages.ts';
+import { EXTENTS_MAX, JSON_BODY_BYTES_MAX, MESSAGE_CHARACTERS_MAX } from './layout.ts';
+import type { FromReplica, RefusalCode, Request, ResyncProgress, Seal } from './messages.ts';
 
 type Of<Type extends FromReplica['type']> = Extract<FromReplica, { type: Type }>;
 
@@ -22,10 +23,11 @@ function toBody(value: object): Buffer {
 }
 
 export const writeSeal = ({ volume, replica, config }: Seal): Buffer => toBody({ volume, replica, config });
-export const writeSealed = ({ suspect, sizeBytes, leaseRemainingMs }: Of<'sealed'>): Buffer =>
-  toBody({ suspect, sizeBytes, leaseRemainingMs });
+export const writeSealed = ({ suspect, sizeBytes, leaseRemainingMs, resync }: Of<'sealed'>): Buffer =>
+  toBody({ suspect, sizeBytes, leaseRemainingMs, resync });
 export const writeRefused = ({ code, message, promisedEpoch, seenVersion }: Of<'refused'>): Buffer =>
   toBody({ code, message: cut(message), promisedEpoch, seenVersion });
+export const writeSnapshot = ({ snapshot }: Extract<Request, { type: 'snapshot' }>): Buffer => toBody({ snapshot });
 export const writeFailed = ({ message }: Of<'failed'>): Buffer => toBody({ message: cut(message) });
 
 // Without `fatal`, broken UTF-8 would be mended in silence and accepted.
@@ -55,14 +57,20 @@ export const readSeal = (chunks: readonly Buffer[]): Parsed<Pick<Seal, 'volume' 
 
 export const readSealed = (chunks: readonly Buffer[]): Parsed<Of<'sealed'>> =>
   read(chunks, 'sealed', (input) => {
-    const fields = new Fields(input, 'sealed', ['suspect', 'sizeBytes', 'leaseRemainingMs']);
+    const fields = new Fields(input, 'sealed', ['suspect', 'sizeBytes', 'leaseRemainingMs', 'resync']);
     return {
       type: 'sealed',
       suspect: fields.flag('suspect'),
       sizeBytes: fields.whole('sizeBytes', 0),
       leaseRemainingMs: fields.whole('leaseRemainingMs', 0),
+      resync: fields.get('resync') === null ? null : readResync(fields.get('resync'), fields.place('resync')),
     };
   });
+
+export function readResync(input: unknown, where: string): ResyncProgress {
+  const fields = new Fields(input, where, ['since', 'version', 'below']);
+  return { since: fields.whole('since', 0), version: fields.whole('version', 0), below: fields.whole('below', 0, EXTENTS_MAX) };
+}
 
 export const readRefused = (chunks: readonly Buffer[]): Parsed<Of<'refused'>> =>
   read(chunks, 'refused', (input) => {
@@ -81,3 +89,6 @@ export const readFailed = (chunks: readonly Buffer[]): Parsed<Of<'failed'>> =>
     type: 'failed',
     message: new Fields(input, 'failed', ['message']).text('message', MESSAGE_CHARACTERS_MAX),
   }));
+
+export const readSnapshot = (chunks: readonly Buffer[]): Parsed<SnapshotUid> =>
+  read(chunks, 'snapshot', (input) => readSnapshotUid(new Fields(input, 'snapshot', ['snapshot']), 'snapshot'));

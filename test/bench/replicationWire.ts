@@ -42,7 +42,7 @@ async function serve(files: TlsFiles | null): Promise<void> {
       let applied = 0;
       let told = 0;
       startCpuMs = cpuMs();
-      link.send({ type: 'sealed', suspect: false, sizeBytes: 1, leaseRemainingMs: 0 });
+      link.send({ type: 'sealed', suspect: false, sizeBytes: 1, leaseRemainingMs: 0, resync: null });
       return {
         message: (message) => {
           if (message.type === 'write') applied = message.sequence;

@@ -96,7 +96,7 @@ export class FakeReplica {
     };
     switch (message.type) {
       case 'seal':
-        return [{ type: 'sealed', suspect: this.suspect, sizeBytes: SIZE_BYTES, leaseRemainingMs: this.leaseRemainingMs }];
+        return [{ type: 'sealed', suspect: this.suspect, sizeBytes: SIZE_BYTES, leaseRemainingMs: this.leaseRemainingMs, resync: null }];
       case 'write':
       case 'zero':
       case 'restamp':

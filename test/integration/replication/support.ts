@@ -17,7 +17,7 @@ import { configWith, INSTANCE, member, UID } from '../../support/configs.ts';
 export const HOST = '127.0.0.1';
 /** node-a is the primary, the replica is on node-b. */
 export const SEAL: Seal = { type: 'seal', volume: UID, replica: member(1).replica, epoch: 1, instance: INSTANCE, config: configWith() };
-export const SEALED: FromReplica = { type: 'sealed', suspect: false, sizeBytes: 16 * 1024 * 1024, leaseRemainingMs: 0 };
+export const SEALED: FromReplica = { type: 'sealed', suspect: false, sizeBytes: 16 * 1024 * 1024, leaseRemainingMs: 0, resync: null };
 
 /** Certificates by name and authority, made when first asked for. */
 export class CertificateShelf {

@@ -6,7 +6,7 @@ import type { FromReplica, ToReplica } from '../../../../core/wire/messages.ts';
 import { configWith, INSTANCE, member, UID } from '../../../support/configs.ts';
 
 const SEAL = { type: 'seal' as const, volume: UID, replica: member(0).replica, epoch: 1, instance: INSTANCE, config: configWith() };
-const SEALED: FromReplica = { type: 'sealed', suspect: false, sizeBytes: 1, leaseRemainingMs: 0 };
+const SEALED: FromReplica = { type: 'sealed', suspect: false, sizeBytes: 1, leaseRemainingMs: 0, resync: null };
 const flush = (id: number): ToReplica => ({ type: 'flush', id });
 const write = (sequence: number, lengthBytes: number): ToReplica => ({
   type: 'write',

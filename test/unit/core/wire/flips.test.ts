@@ -86,6 +86,11 @@ const FIELDS_USED: Record<string, number[]> = {
   changedSet: [40, 56],
   allocationMap: [40, 56],
   pong: [40],
+  resize: [40, 56],
+  progress: [40, 48, 56, 64],
+  summary: [40, 48, 56],
+  snapshot: [40, 64],
+  summaryDigest: [40],
 };
 
 function range(from: number, to: number): number[] {

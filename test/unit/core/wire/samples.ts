@@ -1,7 +1,7 @@
 /** One message of each kind (some in more than one form) beside the frame that PROTOCOL.md makes of it. */
 import type { VolumeConfig } from '../../../../core/config.ts';
 import { ExtentSet } from '../../../../core/extent.ts';
-import { instanceId, replicaId, volumeUid } from '../../../../core/ids.ts';
+import { instanceId, replicaId, snapshotUid, volumeUid } from '../../../../core/ids.ts';
 import { type FromReplica, LOG_ONLY, type Seal, type ToReplica } from '../../../../core/wire/messages.ts';
 import { allocationEntry, buildFrame, levelEntry, u32s } from './builder.ts';
 
@@ -128,6 +128,22 @@ export const TO_REPLICA: readonly Sample<ToReplica>[] = [
     frame: buildFrame({ type: 11, number: 10n, settled: 45n, argument: 2000n }),
   },
   { message: { type: 'release' }, frame: buildFrame({ type: 12 }) },
+  {
+    message: { type: 'resize', id: 11, sizeBytes: 2 ** 40 },
+    frame: buildFrame({ type: 13, number: 11n, length: 2n ** 40n }),
+  },
+  {
+    message: { type: 'progress', id: 12, since: 12, version: 17, below: 2 ** 31 },
+    frame: buildFrame({ type: 14, number: 12n, length: 12n, argument: 17n, offset: 2n ** 31n }),
+  },
+  {
+    message: { type: 'summary', id: 13, extent: 128, extents: 64 },
+    frame: buildFrame({ type: 15, number: 13n, offset: 128n, length: 64n }),
+  },
+  {
+    message: { type: 'snapshot', id: 14, snapshot: snapshotUid('9d0c-e1'), attempt: 2 },
+    frame: buildFrame({ type: 16, number: 14n, argument: 2n, body: Buffer.from('{"snapshot":"9d0c-e1"}') }),
+  },
 ];
 
 const extentSet = (extents: number, ...members: number[]): ExtentSet => {
@@ -137,8 +153,17 @@ const extentSet = (extents: number, ...members: number[]): ExtentSet => {
 };
 
 export const SEALED: Sample<FromReplica> = {
-  message: { type: 'sealed', suspect: true, sizeBytes: 10 * 1024 ** 3, leaseRemainingMs: 1999 },
-  frame: buildFrame({ type: 65, body: Buffer.from('{"suspect":true,"sizeBytes":10737418240,"leaseRemainingMs":1999}') }),
+  message: {
+    type: 'sealed',
+    suspect: true,
+    sizeBytes: 10 * 1024 ** 3,
+    leaseRemainingMs: 1999,
+    resync: { since: 12, version: 17, below: 9 },
+  },
+  frame: buildFrame({
+    type: 65,
+    body: Buffer.from('{"suspect":true,"sizeBytes":10737418240,"leaseRemainingMs":1999,"resync":{"since":12,"version":17,"below":9}}'),
+  }),
 };
 
 /** Each of them behind a Sealed. */
@@ -179,6 +204,10 @@ export const FROM_REPLICA: readonly Sample<FromReplica>[] = [
     }),
   },
   { message: { type: 'pong', id: 10 }, frame: buildFrame({ type: 73, number: 10n }) },
+  {
+    message: { type: 'summaryDigest', id: 11, digest: pattern(16) },
+    frame: buildFrame({ type: 75, number: 11n, body: pattern(16) }),
+  },
 ];
 
 /** The last message of a session. */
