@@ -1,5 +1,6 @@
 /** Every key in etcd, in one place. */
-import type { NodeName, ReplicaId, VolumeUid } from './ids.ts';
+import type { NodeName, ReplicaId, SnapshotUid, VolumeUid } from './ids.ts';
+import type { TaskSpec } from './task.ts';
 
 export type Keys = ReturnType<typeof keysOf>;
 
@@ -19,6 +20,11 @@ export function keysOf(cluster: string) {
     pointers: `${root}/nodes/`,
     serving: `${root}/serving/`,
     servingOf: (uid: VolumeUid) => `${root}/serving/${uid}`,
+    /** A snapshot exists from the write of this key on. */
+    snapshots: `${root}/snapshots/`,
+    snapshot: (uid: VolumeUid, snapshot: SnapshotUid) => `${root}/snapshots/${uid}/${snapshot}`,
+    scrubs: `${root}/scrubs/`,
+    scrub: (uid: VolumeUid) => `${root}/scrubs/${uid}`,
     tasks: `${root}/tasks/`,
     tasksOf: (node: NodeName) => `${root}/tasks/${node}/`,
     task: (node: NodeName, task: string) => `${root}/tasks/${node}/${task}`,
@@ -29,5 +35,23 @@ export function keysOf(cluster: string) {
   };
 }
 
+/** Filing the same twice is filing it once. */
+export function taskIdOf(node: NodeName, spec: TaskSpec): string {
+  switch (spec.kind) {
+    case 'create-replica':
+      return createTaskId(spec.replica);
+    case 'delete-replica':
+      return deleteTaskId(spec.replica);
+    case 'snapshot':
+      return snapshotTaskId(spec.snapshot);
+    case 'delete-snapshot':
+      return deleteSnapshotTaskId(spec.snapshot, node, spec.pool);
+  }
+}
+
 export const createTaskId = (replica: ReplicaId): string => `create-${replica}`;
 export const deleteTaskId = (replica: ReplicaId): string => `delete-${replica}`;
+export const snapshotTaskId = (snapshot: SnapshotUid): string => `snapshot-${snapshot}`;
+/** A claim's key is made of the task's id alone, so the id says where, too. */
+export const deleteSnapshotTaskId = (snapshot: SnapshotUid, node: NodeName, pool: string): string =>
+  `delete-snapshot-${snapshot}-${node}-${pool}`;

@@ -57,5 +57,7 @@ export type ServingReport = {
   /** Absolute path of the NBD socket on that node, while it is open. */
   socket: string | null;
   sinceMs: number;
+  /** How large it is to its clients. Behind `VolumeConfig.sizeBytes` until every replica in sync has grown. */
+  sizeBytes?: number;
   replicas: ReplicaProgress[];
 };

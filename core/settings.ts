@@ -6,6 +6,8 @@ export type Settings = {
   replicaTimeoutMs: number;
   ioTimeoutMs: number;
   resyncBytesPerSecond: number;
+  scrubIntervalSeconds: number;
+  scrubBytesPerSecond: number;
 };
 
 export type VersionedSettings = { version: number; values: Settings };
@@ -46,6 +48,22 @@ export const SETTINGS_TABLE: readonly Row[] = [
     min: 1024 * 1024,
     max: 100 * 1024 ** 3,
     reason: 'what catching up may take of a primary',
+  },
+  {
+    key: 'scrubIntervalSeconds',
+    unit: 's',
+    fallback: 7 * 86_400,
+    min: 0,
+    max: 365 * 86_400,
+    reason: 'how often all replicas of a volume in use are compared; 0: never',
+  },
+  {
+    key: 'scrubBytesPerSecond',
+    unit: 'B/s',
+    fallback: 64 * 1024 * 1024,
+    min: 1024 * 1024,
+    max: 100 * 1024 ** 3,
+    reason: 'what of a volume a scrub reads on each replica',
   },
 ];
 

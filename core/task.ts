@@ -9,11 +9,31 @@
  * if the claim of that very attempt still stands, so a late loser changes nothing.
  */
 import { assert } from './assert.ts';
-import type { InstanceId, NodeName, ReplicaId, VolumeUid } from './ids.ts';
+import type { InstanceId, NodeName, ReplicaId, SnapshotUid, VolumeUid } from './ids.ts';
+
+/** What a clone's replica starts from: what this replica of a snapshot holds, in the same pool. */
+export type CloneSource = { snapshot: SnapshotUid; attempt: number; replica: ReplicaId };
 
 export type TaskSpec =
-  | { kind: 'create-replica'; volume: VolumeUid; replica: ReplicaId; pool: string; sizeBytes: number; volumeName: string }
-  | { kind: 'delete-replica'; volume: VolumeUid; replica: ReplicaId; pool: string };
+  | {
+      kind: 'create-replica';
+      volume: VolumeUid;
+      replica: ReplicaId;
+      pool: string;
+      /** Of the replica: its shard's size. */
+      sizeBytes: number;
+      volumeName: string;
+      source?: CloneSource;
+    }
+  | { kind: 'delete-replica'; volume: VolumeUid; replica: ReplicaId; pool: string }
+  /** Filed at the primary's node. The attempt of the snapshot is the task's. */
+  | { kind: 'snapshot'; volume: VolumeUid; snapshot: SnapshotUid }
+  /** All that a pool has of a snapshot, of whatever attempt. */
+  | { kind: 'delete-snapshot'; volume: VolumeUid; snapshot: SnapshotUid; pool: string };
+
+export type CreateSpec = Extract<TaskSpec, { kind: 'create-replica' }>;
+/** About one replica. */
+export type ReplicaSpec = Extract<TaskSpec, { replica: ReplicaId }>;
 
 export type TaskState = 'filed' | 'running' | 'done' | 'failed';
 

@@ -4,13 +4,20 @@
  */
 import { isHexId } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
-import { demand, Fields, type Parsed, parsedJson } from '../../core/parse.ts';
-import { NAME_CHARACTERS_MAX, readReplicaId, readUid } from '../../core/parseConfig.ts';
-import type { Claim, Task, TaskSpec, TaskState } from '../../core/task.ts';
+import { Fields, type Parsed, parsedJson } from '../../core/parse.ts';
+import { NAME_CHARACTERS_MAX, readReplicaId, readSnapshotUid, readUid } from '../../core/parseConfig.ts';
+import type { Claim, CloneSource, Task, TaskSpec, TaskState } from '../../core/task.ts';
 
 const TASK_STATES: readonly TaskState[] = ['filed', 'running', 'done', 'failed'];
 const TASK_FIELDS = ['id', 'node', 'spec', 'attempt', 'filedBy', 'traceId', 'state', 'progress', 'error'];
-const SPEC_FIELDS = ['kind', 'volume', 'replica', 'pool', 'sizeBytes', 'volumeName'];
+/** By kind: a field of another kind is refused. */
+const SPEC_FIELDS = {
+  'create-replica': ['kind', 'volume', 'replica', 'pool', 'sizeBytes', 'volumeName', 'source'],
+  'delete-replica': ['kind', 'volume', 'replica', 'pool'],
+  snapshot: ['kind', 'volume', 'snapshot'],
+  'delete-snapshot': ['kind', 'volume', 'snapshot', 'pool'],
+} as const satisfies Record<TaskSpec['kind'], readonly string[]>;
+const SPEC_FIELDS_OF_ANY = [...new Set(Object.values(SPEC_FIELDS).flat())];
 const ID_CHARACTERS_MAX = 253;
 const TEXT_CHARACTERS_MAX = 16_384;
 
@@ -32,18 +39,32 @@ function readTask(input: unknown): Task {
 }
 
 function readSpec(input: unknown, where: string): TaskSpec {
-  const fields = new Fields(input, where, SPEC_FIELDS);
-  const kind = fields.oneOf('kind', ['create-replica', 'delete-replica'] as const);
-  const common = {
-    volume: readUid(fields, 'volume'),
-    replica: readReplicaId(fields, 'replica'),
-    pool: fields.text('pool', NAME_CHARACTERS_MAX),
+  const kind = new Fields(input, where, SPEC_FIELDS_OF_ANY).oneOf('kind', Object.keys(SPEC_FIELDS) as TaskSpec['kind'][]);
+  const fields = new Fields(input, where, SPEC_FIELDS[kind]);
+  const volume = readUid(fields, 'volume');
+  if (kind === 'snapshot') return { kind, volume, snapshot: readSnapshotUid(fields, 'snapshot') };
+  const pool = fields.text('pool', NAME_CHARACTERS_MAX);
+  if (kind === 'delete-snapshot') return { kind, volume, snapshot: readSnapshotUid(fields, 'snapshot'), pool };
+  const replica = readReplicaId(fields, 'replica');
+  if (kind === 'delete-replica') return { kind, volume, replica, pool };
+  return {
+    kind,
+    volume,
+    replica,
+    pool,
+    sizeBytes: fields.whole('sizeBytes', 1),
+    volumeName: fields.text('volumeName', NAME_CHARACTERS_MAX),
+    ...(fields.has('source') ? { source: readSource(fields.get('source'), fields.place('source')) } : {}),
   };
-  if (kind === 'create-replica') {
-    return { kind, ...common, sizeBytes: fields.whole('sizeBytes', 1), volumeName: fields.text('volumeName', NAME_CHARACTERS_MAX) };
-  }
-  demand(!fields.has('sizeBytes') && !fields.has('volumeName'), where, 'must have neither sizeBytes nor volumeName to delete a replica');
-  return { kind, ...common };
+}
+
+function readSource(input: unknown, where: string): CloneSource {
+  const fields = new Fields(input, where, ['snapshot', 'attempt', 'replica']);
+  return {
+    snapshot: readSnapshotUid(fields, 'snapshot'),
+    attempt: fields.whole('attempt', 1),
+    replica: readReplicaId(fields, 'replica'),
+  };
 }
 
 function readProgress(input: unknown, where: string): { doneBytes: number; totalBytes: number } {

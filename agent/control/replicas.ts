@@ -116,6 +116,8 @@ export class Replicas {
 
   /** Does what a task says; null, or what went wrong in words. Idempotent. */
   async perform(spec: TaskSpec): Promise<string | null> {
+    if (spec.kind === 'snapshot' || spec.kind === 'delete-snapshot') return 'snapshots are not supported by this agent yet';
+    if (spec.kind === 'create-replica' && spec.source) return 'clones are not supported by this agent yet';
     const pool = this.#options.pools.get(spec.pool);
     if (pool === undefined) {
       return `pool ${spec.pool} is not one of this agent's (${[...this.#options.pools.keys()].join(', ')})`;
@@ -135,7 +137,7 @@ export class Replicas {
     return null;
   }
 
-  #isAsAsked(held: Held, spec: TaskSpec): boolean {
+  #isAsAsked(held: Held, spec: Extract<TaskSpec, { pool: string }>): boolean {
     return held.pool.name === spec.pool && held.volume === spec.volume;
   }
 

@@ -3,10 +3,10 @@
  * its key promises becomes a sentence, and its volume is left alone. Must never throw on anything that can stand in a key.
  */
 import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
-import { isHexId, isVolumeUid } from '../../core/ids.ts';
+import { isHexId, isSnapshotUid, isVolumeUid } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import type { Entry } from '../../core/store.ts';
-import type { Claim, Task } from '../../core/task.ts';
+import type { Claim, Task, TaskSpec } from '../../core/task.ts';
 
 export type Decoded<Value> = { value: Value; problem: null } | { value: null; problem: string };
 type Fields = { readonly [field: string]: unknown };
@@ -86,6 +86,15 @@ const CONFIG_RULES = [
   shardsRule,
   primaryRule,
 ];
+const snapshotUid = must('snapshot', (value) => isText(value) && isSnapshotUid(value), 'a snapshot uid');
+/** What a task is about, by its kind. */
+const SUBJECT_RULES: Record<TaskSpec['kind'], readonly Rule[]> = {
+  'create-replica': [hexId('replica')],
+  'delete-replica': [hexId('replica')],
+  snapshot: [snapshotUid],
+  'delete-snapshot': [snapshotUid, textField('pool')],
+};
+const kindRule = oneOf('kind', ...Object.keys(SUBJECT_RULES));
 const TASK_RULES: readonly Rule[] = [
   textField('id'),
   textField('node'),
@@ -93,7 +102,7 @@ const TASK_RULES: readonly Rule[] = [
   oneOf('state', 'filed', 'running', 'done', 'failed'),
   ({ spec }) =>
     isFields(spec)
-      ? firstBroken(spec, [oneOf('kind', 'create-replica', 'delete-replica'), uid('volume'), hexId('replica')])
+      ? (firstBroken(spec, [kindRule, uid('volume')]) ?? firstBroken(spec, SUBJECT_RULES[spec.kind as TaskSpec['kind']]))
       : 'spec must be a map',
 ];
 const MACHINE_RULES = [

@@ -84,7 +84,8 @@ function isOver(volume: ObservedVolume, observed: ObservedTask): boolean {
   if (!hasEnded(task.value)) return isMoot(volume, observed);
   if (task.value.state === 'done') return true;
   const members = volume.config?.value.shards.flatMap((shard) => shard.members) ?? [];
-  return task.value.spec.kind === 'create-replica' && !members.some(({ replica }) => replica === task.value.spec.replica);
+  const { spec } = task.value;
+  return spec.kind === 'create-replica' && !members.some(({ replica }) => replica === spec.replica);
 }
 
 const over = (volume: ObservedVolume): ObservedTask[] =>

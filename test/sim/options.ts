@@ -70,6 +70,8 @@ export function drawOptions(seed: number, steps: number): SimOptions {
       replicaTimeoutMs: either(0.5, 500, 1_000),
       ioTimeoutMs: either(0.5, 0, 3_000),
       resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),
+      scrubIntervalSeconds: 0,
+      scrubBytesPerSecond: 64 * EXTENT_BYTES,
     },
     clients: 1 + random.below(3),
     depth: 1 + random.below(2),

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { nodesOf, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
 import { newReplicaId, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
-import { createTaskId, deleteTaskId, keysOf } from '../../core/keys.ts';
+import { keysOf, taskIdOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import { systemRandom } from '../../core/random.ts';
@@ -208,7 +208,7 @@ export class LeaderStandIn {
   }
 
   async file(node: string, spec: TaskSpec): Promise<Task> {
-    const id = spec.kind === 'create-replica' ? createTaskId(spec.replica) : deleteTaskId(spec.replica);
+    const id = taskIdOf(node, spec);
     const task = fileTask(id, node, spec, 1, '0af7651916cd43dd8448eb211c80319c');
     await this.#agents.put(keys.task(node, id), task);
     return task;

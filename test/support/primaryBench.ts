@@ -22,6 +22,8 @@ export const SETTINGS: Settings = {
   replicaTimeoutMs: 2_000,
   ioTimeoutMs: 5_000,
   resyncBytesPerSecond: 1024 ** 3,
+  scrubIntervalSeconds: 0,
+  scrubBytesPerSecond: 1024 ** 3,
 };
 
 export const idOf = (letter: string): ReplicaId => replicaId(`000000000000000${letter}`);

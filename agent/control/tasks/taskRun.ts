@@ -31,6 +31,8 @@ export type RunEnvironment = {
   ended: (spec: TaskSpec, error: string | null, durationMs: number) => void;
 };
 
+export const subjectOf = (spec: TaskSpec): string => ('replica' in spec ? spec.replica : spec.snapshot);
+
 type State = 'claiming' | 'checking' | 'doing' | 'ending' | 'rechecking' | 'over';
 
 export class TaskRun {
@@ -54,8 +56,9 @@ export class TaskRun {
     this.#revision = revision;
     this.#state = task.state === 'filed' ? 'claiming' : 'checking';
     this.#claim = JSON.stringify({ node, instance, attempt: task.attempt } satisfies Claim);
-    const { volume: uid, replica, kind } = task.spec;
-    this.#log = log.child({ uid, replica, operation: kind, task: task.id, attempt: task.attempt, traceId: task.traceId });
+    const { kind, volume: uid } = task.spec;
+    const subject = 'replica' in task.spec ? { replica: task.spec.replica } : { snapshot: task.spec.snapshot };
+    this.#log = log.child({ uid, ...subject, operation: kind, task: task.id, attempt: task.attempt, traceId: task.traceId });
     this.#step();
   }
 
@@ -63,8 +66,9 @@ export class TaskRun {
     return this.#state === 'over';
   }
 
-  get replica(): string {
-    return this.#task.spec.replica;
+  /** What it is about: a replica or a snapshot. */
+  get subject(): string {
+    return subjectOf(this.#task.spec);
   }
 
   tick(): void {

@@ -1,11 +1,11 @@
 /**
  * The tasks of this node: claims those that are filed, has them done, ends them. Level-based over `tasks/<me>/`. Must never do more than TASKS_MAX at
- * a time, nor two for one replica, nor take over what a former instance of this agent has claimed: the leader files that again.
+ * a time, nor two for one replica or snapshot, nor take over what a former instance of this agent has claimed: the leader files that again.
  */
 import type { Entry, StoreLease, View } from '../../../core/store.ts';
 import { hasEnded, type Task } from '../../../core/task.ts';
 import { parseTask } from '../parse.ts';
-import { type RunEnvironment, TaskRun } from './taskRun.ts';
+import { type RunEnvironment, subjectOf, TaskRun } from './taskRun.ts';
 
 /** Making and removing replicas is short, and the disks have other work. */
 export const TASKS_MAX = 4;
@@ -91,7 +91,7 @@ export class TaskRunner {
   #startIfFree(task: Task, revision: string, nowMs: number): void {
     if (hasEnded(task) || this.#runs.has(task.id) || this.#runs.size >= TASKS_MAX) return;
     if (nowMs < (this.#notBeforeMs.get(task.id) ?? 0)) return;
-    if ([...this.#runs.values()].some((run) => run.replica === task.spec.replica)) return;
+    if ([...this.#runs.values()].some((run) => run.subject === subjectOf(task.spec))) return;
     this.#runs.set(task.id, new TaskRun(task, revision, this.#options));
   }
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { newReplicaId, volumeUid } from '../../../core/ids.ts';
 import { systemRandom } from '../../../core/random.ts';
-import type { Task, TaskSpec } from '../../../core/task.ts';
+import type { CreateSpec, Task, TaskSpec } from '../../../core/task.ts';
 import { Agents, keys, LeaderStandIn } from '../../support/agents.ts';
 import { until } from '../../support/until.ts';
 
@@ -13,7 +13,7 @@ const LEASE_MS = 3_000;
 /** For etcd to notice that a lease has run out. */
 const EXPIRY_MARGIN_MS = 2_500;
 
-const createSpec = (): TaskSpec => ({
+const createSpec = (): CreateSpec => ({
   kind: 'create-replica',
   volume: volumeUid('uid-1'),
   replica: newReplicaId(systemRandom),
@@ -21,7 +21,7 @@ const createSpec = (): TaskSpec => ({
   sizeBytes: 16 * MIB,
   volumeName: 'one',
 });
-const deletionOf = ({ volume, replica, pool }: TaskSpec): TaskSpec => ({ kind: 'delete-replica', volume, replica, pool });
+const deletionOf = ({ volume, replica, pool }: CreateSpec): TaskSpec => ({ kind: 'delete-replica', volume, replica, pool });
 
 describe('an agent process', function () {
   this.timeout(60_000);
@@ -128,7 +128,7 @@ describe('an agent process', function () {
     await until('the view shows it', () => ends.size === tasks.length);
     view.close();
     expect([...ends.values()].every((count) => count === 1)).to.equal(true);
-    expect(agents.replicasOn('node-a').sort()).to.deep.equal(tasks.map(({ spec }) => spec.replica).sort());
+    expect(agents.replicasOn('node-a').sort()).to.deep.equal(tasks.map(({ spec }) => (spec as CreateSpec).replica).sort());
     expect((await agents.store.list(keys.claims)).entries).to.deep.equal([]);
   });
 

@@ -142,6 +142,7 @@ export class FakeAgent {
       if (index >= 0) this.failed.splice(index, 1);
       return null;
     }
+    if (spec.kind !== 'create-replica') return 'it makes no snapshots';
     if (this.failCreatesWith !== null) return this.failCreatesWith;
     if (this.#options.disks.tombstones.has(spec.replica)) return 'it was deleted';
     replicas.add(spec.replica);

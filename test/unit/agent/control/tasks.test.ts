@@ -5,7 +5,7 @@ import { TASKS_MAX, TaskRunner } from '../../../../agent/control/tasks/taskRunne
 import { type InstanceId, replicaId } from '../../../../core/ids.ts';
 import { createTaskId, keysOf } from '../../../../core/keys.ts';
 import { silentLog } from '../../../../core/log.ts';
-import { type Claim, fileTask, refileIfLost, type Task, type TaskSpec } from '../../../../core/task.ts';
+import { type Claim, type CreateSpec, fileTask, refileIfLost, type Task, type TaskSpec } from '../../../../core/task.ts';
 import { INSTANCE, OTHER_INSTANCE, UID } from '../../../support/configs.ts';
 import { ManualClock } from '../../../support/manualClock.ts';
 import { atRest, type Fault, ScriptedLease, ScriptedStore } from '../../../support/scriptedStore.ts';
@@ -215,7 +215,7 @@ describe('a task', () => {
 
   it('waits for the one before of its replica', async () => {
     const worker = new Worker();
-    const { volume, replica, pool } = taskOf().spec;
+    const { volume, replica, pool } = taskOf().spec as CreateSpec;
     const removal: Task = { ...taskOf(), id: 'delete-it', spec: { kind: 'delete-replica', volume, replica, pool } };
     worker.isManual = true;
     worker.file(taskOf());
@@ -272,6 +272,11 @@ describe('a task', () => {
     { name: 'a negative size', value: { ...taskOf(), spec: { ...taskOf().spec, sizeBytes: -1 } } },
     { name: 'an id that is not its key', value: { ...taskOf(), id: 'another' } },
     { name: 'another node', value: { ...taskOf(), node: 'node-b' } },
+    { name: 'a snapshot of nothing', value: { ...taskOf(), spec: { kind: 'snapshot', volume: UID } } },
+    {
+      name: 'a source that is not known whole',
+      value: { ...taskOf(), spec: { ...taskOf().spec, source: { snapshot: 'uid-s', attempt: 1 } } },
+    },
     { name: 'a size for a deletion', value: { ...taskOf(), spec: { ...taskOf().spec, kind: 'delete-replica' } } },
   ];
   for (const { name, value } of BAD) {

@@ -40,7 +40,7 @@ describe('operator: what stands in etcd', () => {
       'a task of an unknown kind',
       decodeTask,
       { ...task, spec: { ...task.spec, kind: 'x' } },
-      '/key: kind must be one of create-replica, delete-replica',
+      '/key: kind must be one of create-replica, delete-replica, snapshot, delete-snapshot',
     ],
     ['a task without a volume', decodeTask, { ...task, spec: { kind: 'create-replica' } }, '/key: volume must be a volume uid'],
     ['a machine without pools', decodeMachine, { ...machine('a'), pools: null }, '/key: pools must be a list'],
