@@ -2,7 +2,8 @@
  * A volume's config as it stands in etcd, and the arithmetic of its in-sync set. Pure.
  *
  * Glossary (one meaning each, everywhere):
- *   volume       the block device that people ask for           replica      one full copy of it on one node
+ *   volume       the block device that people ask for           shard        a set of its extents, replicated for itself
+ *   replica      one full copy of a shard on one node; of the whole volume where that has one shard, as most have
  *   primary      the agent that serves the volume's NBD socket, with or without a replica of its own
  *   leader       the operator that holds the Lease; never used for a replica
  *   epoch        fencing number of a volume: rises with every promotion, kept in etcd, checked by every replica
@@ -36,9 +37,13 @@ export type Shard = { members: Member[]; inSync: ReplicaId[] };
 export type PrimaryMode = 'serve' | 'background' | 'release';
 export type PrimaryRole = { node: NodeName; instance: InstanceId; mode: PrimaryMode };
 
+/** 0: no limit. */
+export type VolumeLimits = { iops: number; bytesPerSecond: number };
+
 export type VolumeConfig = {
   uid: VolumeUid;
   name: string;
+  /** How large it shall be: raised by the leader, never lowered. What is offered follows when every in-sync replica has it. */
   sizeBytes: number;
   minInSync: number;
   /** 0: never promoted; its replicas are empty. */
@@ -47,7 +52,9 @@ export type VolumeConfig = {
   /** The epoch that began over replicas which had all lost power: unflushed writes of before may be gone. */
   lossAt?: number;
   primary: PrimaryRole | null;
-  /** Exactly one, until volumes are striped. `inSync` is empty until the first replicas are made. */
+  /** What its clients may do in a second, all together; left out: as much as they can. */
+  limits?: VolumeLimits;
+  /** At least one, and as many for ever; see core/extent.ts for what lies in which. `inSync` is empty until the first replicas are made. */
   shards: Shard[];
 };
 
@@ -56,11 +63,16 @@ export function countedReplicas(known: readonly ReplicaId[], proposed: readonly 
   return new Set([...known, ...proposed]);
 }
 
-/** The in-sync set without `gone`, with `joining`; members that left carry the version of the config that this makes. */
-export function withInSync(config: VolumeConfig, shardIndex: number, inSync: readonly ReplicaId[]): VolumeConfig {
+/** A shard with another in-sync set; members that left carry the version of the config that this makes. */
+export const withInSync = (config: VolumeConfig, shardIndex: number, inSync: readonly ReplicaId[]): VolumeConfig =>
+  withInSyncSets(config, new Map([[shardIndex, inSync]]));
+
+/** The same for several shards in one change. Shards that are not named stay as they are. */
+export function withInSyncSets(config: VolumeConfig, wanted: ReadonlyMap<number, readonly ReplicaId[]>): VolumeConfig {
   const version = config.version + 1;
   const shards = config.shards.map((shard, index) => {
-    if (index !== shardIndex) return shard;
+    const inSync = wanted.get(index);
+    if (!inSync) return shard;
     const members = shard.members.map((member): Member => {
       const { leftAt, ...rest } = member;
       if (inSync.includes(member.replica)) return rest;

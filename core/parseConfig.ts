@@ -2,16 +2,18 @@
  * A VolumeConfig out of JSON, from etcd or from a peer's Seal. Pure. A field that is not known is refused, not dropped: the primary writes back what it
  * has read, and what it did not understand may have been a fence. So a field is added only together with a program that everybody runs already.
  */
-import type { Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig } from './config.ts';
+import type { Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig, VolumeLimits } from './config.ts';
 import { type InstanceId, isHexId, isSnapshotUid, isVolumeUid, type ReplicaId, type SnapshotUid, type VolumeUid } from './ids.ts';
 import { demand, Fields, type Parsed, parsed, parsedJson } from './parse.ts';
 
 /** As long as Kubernetes lets a name be. */
 export const NAME_CHARACTERS_MAX = 253;
-/** Until volumes are striped. */
-export const SHARDS_MAX = 1;
-/** Also keeps a Seal below its length. */
+/** A volume over more than that would not gain anything: a node's rebuild is spread over as many already. */
+export const SHARDS_MAX = 64;
+/** Of one shard. */
 export const MEMBERS_MAX = 64;
+/** Of all shards together: keeps a Seal, which carries the whole config, below its length. */
+export const MEMBERS_IN_ALL_MAX = 512;
 export const MODES: readonly PrimaryMode[] = ['serve', 'background', 'release'];
 
 export const parseVolumeConfig = (input: unknown): Parsed<VolumeConfig> => parsed(() => readVolumeConfig(input, 'config'));
@@ -29,9 +31,12 @@ const readInstanceId = (fields: Fields, key: string): InstanceId =>
 
 /** Throws what `parsed` catches. */
 export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
-  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'primary', 'shards'];
+  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'primary', 'limits', 'shards'];
   const fields = new Fields(input, where, keys);
   const epoch = fields.whole('epoch', 0);
+  const shards = fields.list('shards', 1, SHARDS_MAX, readShard);
+  const members = shards.reduce((sum, shard) => sum + shard.members.length, 0);
+  demand(members <= MEMBERS_IN_ALL_MAX, fields.place('shards'), `must not have more than ${MEMBERS_IN_ALL_MAX} members in all`);
   return {
     uid: readUid(fields, 'uid'),
     name: fields.text('name', NAME_CHARACTERS_MAX),
@@ -41,7 +46,8 @@ export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
     version: fields.whole('version', 0),
     ...(fields.has('lossAt') ? { lossAt: fields.whole('lossAt', 0, epoch) } : {}),
     primary: readPrimary(fields),
-    shards: fields.list('shards', 1, SHARDS_MAX, readShard),
+    ...(fields.has('limits') ? { limits: readLimits(fields) } : {}),
+    shards,
   };
 }
 
@@ -53,6 +59,11 @@ function readPrimary(config: Fields): PrimaryRole | null {
     instance: readInstanceId(fields, 'instance'),
     mode: fields.oneOf('mode', MODES),
   };
+}
+
+function readLimits(config: Fields): VolumeLimits {
+  const fields = new Fields(config.get('limits'), config.place('limits'), ['iops', 'bytesPerSecond']);
+  return { iops: fields.whole('iops', 0), bytesPerSecond: fields.whole('bytesPerSecond', 0) };
 }
 
 function readShard(input: unknown, where: string): Shard {

@@ -1,12 +1,24 @@
 /** A config is read whole or refused with a sentence; what breaks which rule is told in test/unit/core/wire/refusals.test.ts, by Seals. */
 import { expect } from 'chai';
+import type { Shard } from '../../../core/config.ts';
+import { replicaId } from '../../../core/ids.ts';
 import { parseVolumeConfig, parseVolumeConfigText } from '../../../core/parseConfig.ts';
 import { configWith, member, REPLICAS } from '../../support/configs.ts';
+
+const shardOf = (members: number): Shard => ({
+  members: Array.from({ length: members }, (_, index) => ({
+    ...member(0),
+    replica: replicaId((index + 1).toString(16).padStart(16, '0')),
+  })),
+  inSync: [],
+});
 
 describe('a config out of JSON', () => {
   const whole = [
     ['as it is while it serves', configWith()],
     ['never promoted', configWith({ epoch: 0, primary: null, shards: [{ members: [member(0)], inSync: [] }] })],
+    ['with limits', configWith({ limits: { iops: 500, bytesPerSecond: 0 } })],
+    ['striped', configWith({ shards: [0, 1, 2].map((index) => ({ members: [member(index)], inSync: [] })) })],
     ['after a loss', configWith({ lossAt: 1 })],
     [
       'with one that leaves and one that left',
@@ -38,6 +50,17 @@ describe('a config out of JSON', () => {
       'too many members',
       JSON.stringify(configWith({ shards: [{ members: new Array(65).fill(member(0)), inSync: [] }] })),
       'config.shards[0].members must be a list of 0 to 64',
+    ],
+    [
+      'too many members in all',
+      JSON.stringify(configWith({ shards: Array.from({ length: 9 }, () => shardOf(57)) })),
+      'config.shards must not have more than 512 members in all',
+    ],
+    ['too many shards', JSON.stringify(configWith({ shards: new Array(65).fill(shardOf(1)) })), 'config.shards must be a list of 1 to 64'],
+    [
+      'a limit below nothing',
+      JSON.stringify(configWith({ limits: { iops: -1, bytesPerSecond: 0 } })),
+      'config.limits.iops must be a whole number from 0 to 9007199254740991, not -1',
     ],
     [
       'two in sync that are one',

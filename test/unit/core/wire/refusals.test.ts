@@ -87,7 +87,7 @@ const INSTEAD_OF_A_SEAL: Case[] = [
     'body',
     'seal.config.primary.mode must be one of serve, background, release, not "idle"',
   ],
-  ['no shards', withConfig({ shards: [] }), 'body', 'seal.config.shards must be a list of 1 to 1'],
+  ['no shards', withConfig({ shards: [] }), 'body', 'seal.config.shards must be a list of 1 to 64'],
   ['a member twice', withMember({ replica: '00000000000000bb' }), 'body', 'seal.config.shards[0].members must not name a replica twice'],
   [
     'an in-sync stranger',
