@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -46,6 +46,9 @@ sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 
 
 sim-mutants: setup ## break one rule of the protocol after another: the simulator must catch each
 	@$(RUN) node test/sim/mutants.ts
+
+spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
+	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts
