@@ -41,6 +41,9 @@ test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clie
 test-e2e: setup ## whole local clusters as users know them, with everything that can die: make test-e2e TESTS=test/e2e/zombie.test.ts
 	@$(MOCHA) --parallel --jobs 4 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
+test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=notLevelled
+	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" NODES="$(NODES)" node test/history/run.ts
+
 sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
 	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts
 

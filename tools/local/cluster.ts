@@ -32,6 +32,8 @@ export type ClusterOptions = {
   operators: number;
   nodeOptions?: (node: string) => NodeOptions;
   operatorEnvironment?: Record<string, string>;
+  /** Where the sources of operators and agents are; left out: in this checkout. */
+  sources?: string;
   onProgress?: OnProgress;
   /** Once aborted, nothing more is started. */
   signal?: AbortSignal;
@@ -238,7 +240,8 @@ export class Cluster {
 
   async #programParts(process: layout.ProcessName) {
     const credentials = await this.#identities.program(process);
-    return { process, httpPort: await this.#port(process, 'http'), etcdEndpoint: this.#etcdEndpoint(), credentials };
+    const { sources } = this.#options;
+    return { process, httpPort: await this.#port(process, 'http'), etcdEndpoint: this.#etcdEndpoint(), credentials, sources };
   }
 
   #start(name: layout.ProcessName, launch: Launch): LocalProcess {

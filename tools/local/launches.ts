@@ -89,6 +89,8 @@ export type ProgramParts = {
   etcdEndpoint: string;
   credentials: TlsFiles;
   environment?: Record<string, string> | undefined;
+  /** Where the program's sources are; left out: in this checkout. */
+  sources?: string | undefined;
 };
 
 export function operatorLaunch(parts: ProgramParts & { kubeconfig: string }): Launch {
@@ -114,6 +116,7 @@ function ourProgram(main: string, parts: ProgramParts, own: Record<string, strin
   return {
     file: path.join(CHECKOUT, 'node_modules/.bin/node'),
     arguments: [main],
+    ...(parts.sources === undefined ? {} : { directory: parts.sources }),
     environment: {
       HOLDFAST_CLUSTER: CLUSTER_NAME,
       ETCD_ENDPOINTS: parts.etcdEndpoint,

@@ -13,7 +13,8 @@ import { readIfThere, writeWhole } from './files.ts';
 import { CHECKOUT, type ProcessName } from './layout.ts';
 import { waitFor } from './wait.ts';
 
-export type Launch = { file: string; arguments: string[]; environment: Record<string, string> };
+/** Started in `directory`, or else in this checkout. */
+export type Launch = { file: string; arguments: string[]; environment: Record<string, string>; directory?: string };
 
 const MARK = 'HOLDFAST_PROCESS';
 const TERMINATE_BOUND_MS = 10_000;
@@ -46,12 +47,12 @@ export class LocalProcess {
     if (this.pid !== undefined) {
       return false;
     }
-    const { file, arguments: words, environment } = this.#launch;
+    const { file, arguments: words, environment, directory = CHECKOUT } = this.#launch;
     mkdirSync(this.directory, { recursive: true });
     const log = openSync(this.logFile, 'a');
     try {
       const child = spawn(file, words, {
-        cwd: CHECKOUT,
+        cwd: directory,
         detached: true,
         stdio: ['ignore', log, log],
         env: { PATH: process.env.PATH, HOME: process.env.HOME, ...environment, [MARK]: this.directory },

@@ -15,7 +15,15 @@ import { type OnProgress, step } from './progress.ts';
 export type Programs = { etcd: string; apiServer: string; kubectl: string; versions: { etcd: string; kubernetes: string } };
 
 /** What is built: a package of the Go module in `tools/<module>`. */
-export type Pin = { program: string; module: string; goPackage: string; versionOf: string; firstBuild: string };
+export type Pin = {
+  program: string;
+  module: string;
+  goPackage: string;
+  versionOf: string;
+  firstBuild: string;
+  /** Files of the module that are our own, beside what it pins. */
+  sources?: string[];
+};
 
 const ETCD_MODULE = 'go.etcd.io/etcd/server/v3';
 const KUBERNETES_MODULE = 'k8s.io/kubernetes';
@@ -36,6 +44,18 @@ const PINS: Record<'etcd' | 'kube-apiserver' | 'kubectl', Pin> = {
     firstBuild: 'about a minute',
   },
 };
+
+const HISTORY: Pin = {
+  program: 'history',
+  module: 'history',
+  goPackage: '.',
+  versionOf: 'github.com/anishathalye/porcupine',
+  firstBuild: 'in seconds',
+  sources: ['main.go'],
+};
+
+/** The program that says whether a history is linearizable (tools/history). */
+export const findHistoryChecker = (onProgress: OnProgress): Promise<string> => build(HISTORY, onProgress);
 
 export async function findPrograms(onProgress: OnProgress): Promise<Programs> {
   const assets = process.env.KUBEBUILDER_ASSETS || undefined;
@@ -99,7 +119,7 @@ async function build(pin: Pin, onProgress: OnProgress): Promise<string> {
 /** All that decides what the program will be: another pin or another way to build is another program. */
 function buildKey(pin: Pin, linkerFlags: string): string {
   const hash = createHash('sha256').update(`${process.platform} ${process.arch} ${pin.goPackage} ${linkerFlags}\n`);
-  for (const file of ['go.mod', 'go.sum']) {
+  for (const file of ['go.mod', 'go.sum', ...(pin.sources ?? [])]) {
     hash.update(readFileSync(path.join(moduleDirectory(pin), file)));
   }
   return hash.digest('hex').slice(0, 12);

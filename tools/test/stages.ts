@@ -34,6 +34,7 @@ export const STAGES: readonly Stage[] = [
     timeoutMs: 45 * MINUTE_MS,
     counting: true,
   },
+  { name: 'history under faults', command: ['node', 'test/history/run.ts'], timeoutMs: 15 * MINUTE_MS },
   { name: 'demo', command: ['node', 'tools/demo/demo.ts'], timeoutMs: 15 * MINUTE_MS },
 ];
 

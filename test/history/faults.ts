@@ -1,0 +1,91 @@
+/**
+ * Which faults a run has, and when: a list made of the seed alone, so that it can be printed, repeated and read beside a violation. Does nothing itself.
+ */
+import type { SeededRandom } from '../support/seededRandom.ts';
+
+/** Where: a node, or whichever serves the volume when it comes to it. */
+export type Victim = number | 'primary';
+
+export type Fault =
+  | { kind: 'kill' | 'stop'; victim: Victim; ms: number }
+  | { kind: 'cut' | 'cutBoth'; victim: Victim; other: number; ms: number }
+  | { kind: 'deaf' | 'mute' | 'noEtcd'; victim: Victim; ms: number }
+  | { kind: 'move' | 'zombie' | 'coup'; volume: number; to: number; ms: number }
+  | { kind: 'etcdKill' | 'etcdStop' | 'operatorKill'; ms: number };
+
+/** Faults that begin together, at random distances; then peace. */
+export type Episode = { faults: { afterMs: number; fault: Fault }[]; peaceMs: number };
+
+type Kind = Fault['kind'];
+
+/** How often each comes. A zombie is what most rules of the protocol are there for. */
+const WEIGHTS: Record<Kind, number> = {
+  zombie: 6,
+  kill: 5,
+  coup: 4,
+  stop: 3,
+  cut: 3,
+  move: 3,
+  deaf: 2,
+  mute: 2,
+  cutBoth: 2,
+  noEtcd: 2,
+  etcdKill: 1,
+  etcdStop: 1,
+  operatorKill: 1,
+};
+
+const FAULTS_MAX = 2;
+const TOGETHER_WITHIN_MS = 1_500;
+const PEACE_MS = { min: 500, spread: 2_500 };
+const LASTS_MS = { min: 200, spread: 4_800 };
+
+export function episodes(random: SeededRandom, durationMs: number, sizes: { nodes: number; volumes: number }): Episode[] {
+  const made: Episode[] = [];
+  for (let sumMs = 0; sumMs < durationMs; ) {
+    const faults = Array.from({ length: 1 + random.below(FAULTS_MAX) }, () => ({
+      afterMs: random.below(TOGETHER_WITHIN_MS),
+      fault: faultOf(random, kindOf(random), sizes),
+    }));
+    const peaceMs = PEACE_MS.min + random.below(PEACE_MS.spread);
+    made.push({ faults, peaceMs });
+    sumMs += peaceMs + Math.max(...faults.map(({ afterMs, fault }) => afterMs + fault.ms));
+  }
+  return made;
+}
+
+export function describeFault(fault: Fault): string {
+  const { kind, ms, ...rest } = fault;
+  const where = Object.entries(rest).map(([name, value]) => `${name}=${value}`);
+  return [kind, ...where, `${ms}ms`].join(' ');
+}
+
+function kindOf(random: SeededRandom): Kind {
+  // Each kind as often as it weighs.
+  const all = (Object.entries(WEIGHTS) as [Kind, number][]).flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
+  return all[random.below(all.length)] ?? 'kill';
+}
+
+function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: { nodes: number; volumes: number }): Fault {
+  const ms = LASTS_MS.min + random.below(LASTS_MS.spread);
+  const victim: Victim = random.chance(0.5) ? 'primary' : random.below(nodes);
+  switch (kind) {
+    case 'kill':
+    case 'stop':
+    case 'deaf':
+    case 'mute':
+    case 'noEtcd':
+      return { kind, victim, ms };
+    case 'cut':
+    case 'cutBoth':
+      return { kind, victim, other: random.below(nodes), ms };
+    case 'move':
+    case 'zombie':
+    case 'coup':
+      return { kind, volume: random.below(volumes), to: random.below(nodes), ms };
+    case 'etcdKill':
+    case 'etcdStop':
+    case 'operatorKill':
+      return { kind, ms };
+  }
+}

@@ -1,0 +1,227 @@
+/**
+ * Does the faults to a cluster, each of them undone after its time, and all of them at the end. Notes what it did for the history. An agent that ends
+ * without having been killed is told as a crash, and started again.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import { agentProcess, ETCD, operatorProcess, type ProcessName } from '../../tools/local/layout.ts';
+import { waitFor } from '../../tools/local/wait.ts';
+import { describeFault, type Episode, type Fault, type Victim } from './faults.ts';
+import type { Recorder } from './recorder.ts';
+import type { HistoryVolume, HistoryWorld } from './world.ts';
+
+const SERVED_BOUND_MS = 12_000;
+const ATTACH_BOUND_MS = 20_000;
+const ATTACH_AGAIN_MS = 300;
+const LOOK_MS = 200;
+const AGENT_READY_BOUND_MS = 30_000;
+
+export class Nemesis {
+  readonly #world: HistoryWorld;
+  readonly #volumes: readonly HistoryVolume[];
+  readonly #recorder: Recorder;
+  readonly #say: (line: string) => void;
+  readonly #attachedTo: string[];
+  /** Who is down because we killed it, and how often: two faults may meet. */
+  readonly #killed = new Map<ProcessName, number>();
+  readonly #isOver = new AbortController();
+  readonly #looking: NodeJS.Timeout;
+  #turn = 0;
+  readonly crashes: string[] = [];
+  failovers = 0;
+
+  constructor(
+    world: HistoryWorld,
+    volumes: readonly HistoryVolume[],
+    attachedTo: string[],
+    recorder: Recorder,
+    say: (line: string) => void,
+  ) {
+    this.#world = world;
+    this.#volumes = volumes;
+    this.#attachedTo = attachedTo;
+    this.#recorder = recorder;
+    this.#say = say;
+    this.#looking = setInterval(() => this.#lookForCrashes(), LOOK_MS);
+  }
+
+  /** Until the list is at its end, or `end` is called. */
+  async run(episodes: readonly Episode[]): Promise<void> {
+    for (const { faults, peaceMs } of episodes) {
+      if (this.#isOver.signal.aborted) break;
+      await Promise.all(faults.map(({ afterMs, fault }) => this.#do(afterMs, fault)));
+      await this.#pause(peaceMs);
+    }
+  }
+
+  end(): void {
+    this.#isOver.abort();
+  }
+
+  /** Everybody lives and hears everybody. */
+  async heal(): Promise<void> {
+    clearInterval(this.#looking);
+    for (const process of this.#world.cluster.processes) {
+      await process.kill('SIGCONT');
+      process.start();
+    }
+    for (const { name } of this.#world.cluster.processes) {
+      if (name.startsWith('agent/')) await this.#world.cluster.waitUntilReady(name, AGENT_READY_BOUND_MS);
+    }
+  }
+
+  async attach(volume: number, node: string): Promise<void> {
+    const { resource } = this.#volume(volume);
+    this.#attachedTo[volume] = node;
+    await waitFor(
+      `${resource.name} to be attached to ${node}`,
+      ATTACH_BOUND_MS,
+      async () => {
+        // Without etcd the API server has nothing to say; the patch is the same each time.
+        const problem = await resource.attachTo(node).then(
+          () => null,
+          (error: unknown) => String(error),
+        );
+        return problem === null ? { value: undefined } : { reason: problem };
+      },
+      ATTACH_AGAIN_MS,
+    );
+  }
+
+  async #do(afterMs: number, fault: Fault): Promise<void> {
+    await this.#pause(afterMs);
+    if (this.#isOver.signal.aborted) return;
+    const ended = this.#recorder.beginFault(describeFault(fault));
+    this.#say(describeFault(fault));
+    try {
+      await this.#perform(fault);
+    } catch (error) {
+      this.#say(`${describeFault(fault)}: ${String(error).slice(0, 300)}`); // as when two faults meet: what matters is what clients saw
+    }
+    ended();
+  }
+
+  #perform(fault: Fault): Promise<unknown> {
+    const { ms } = fault;
+    switch (fault.kind) {
+      case 'kill':
+        return this.#killFor(agentProcess(this.#victim(fault.victim)), ms);
+      case 'stop':
+        return this.#stopFor(agentProcess(this.#victim(fault.victim)), () => this.#pause(ms));
+      case 'cut':
+        return this.#cutFor([[this.#victim(fault.victim), this.#node(fault.other)]], ms);
+      case 'cutBoth':
+        return this.#cutFor(bothWays(this.#victim(fault.victim), this.#node(fault.other)), ms);
+      case 'deaf':
+        return this.#cutFor(
+          this.#others(this.#victim(fault.victim)).map((other) => [other, this.#victim(fault.victim)]),
+          ms,
+        );
+      case 'mute':
+        return this.#cutFor(
+          this.#others(this.#victim(fault.victim)).map((other) => [this.#victim(fault.victim), other]),
+          ms,
+        );
+      case 'noEtcd':
+        return this.#cutFor(bothWays(this.#victim(fault.victim), 'etcd'), ms);
+      case 'move':
+        return this.#move(fault.volume, fault.to, ms);
+      case 'zombie':
+        return this.#stopFor(agentProcess(this.#attachedNode(fault.volume)), () => this.#move(fault.volume, fault.to, ms));
+      case 'coup':
+        return this.#coup(fault.volume, fault.to, ms);
+      case 'etcdKill':
+        return this.#killFor(ETCD, ms);
+      case 'etcdStop':
+        return this.#stopFor(ETCD, () => this.#pause(ms));
+      case 'operatorKill':
+        return this.#killFor(operatorProcess(this.#world.cluster.operators[this.#turn++ % this.#world.cluster.operators.length] ?? ''), ms);
+    }
+  }
+
+  async #killFor(name: ProcessName, ms: number): Promise<void> {
+    const process = this.#world.cluster.process(name);
+    this.#killed.set(name, (this.#killed.get(name) ?? 0) + 1);
+    await process.kill('SIGKILL');
+    await this.#pause(ms);
+    process.start();
+    this.#killed.set(name, (this.#killed.get(name) ?? 0) - 1);
+  }
+
+  async #stopFor(name: ProcessName, meanwhile: () => Promise<unknown>): Promise<void> {
+    const process = this.#world.cluster.process(name);
+    await process.kill('SIGSTOP');
+    try {
+      await meanwhile();
+    } finally {
+      await process.kill('SIGCONT');
+    }
+  }
+
+  async #cutFor(flows: [string, string][], ms: number): Promise<void> {
+    const mend = flows.map(([from, to]) => this.#world.relays.cut(from, to));
+    await this.#pause(ms);
+    for (const one of mend) one();
+  }
+
+  /** Elsewhere, and a while of service there: what the successor writes is what a zombie must not be able to hide. */
+  async #move(volume: number, to: number, ms: number): Promise<void> {
+    const before = this.#attachedNode(volume);
+    const node = this.#node(to) === before ? this.#node(to + 1) : this.#node(to);
+    await this.attach(volume, node);
+    await this.#world.untilServedBy(this.#volume(volume), node, SERVED_BOUND_MS);
+    this.failovers++;
+    await this.#pause(ms);
+  }
+
+  /** The primary lives, serves and reaches its replicas, but not etcd: it hears of its successor from nobody but them. */
+  async #coup(volume: number, to: number, ms: number): Promise<void> {
+    const mend = bothWays(this.#attachedNode(volume), 'etcd').map(([from, other]) => this.#world.relays.cut(from, other));
+    try {
+      await this.#move(volume, to, ms);
+    } finally {
+      for (const one of mend) one();
+    }
+  }
+
+  #lookForCrashes(): void {
+    for (const process of this.#world.cluster.processes) {
+      if ((this.#killed.get(process.name) ?? 0) > 0 || process.pid !== undefined) continue;
+      this.crashes.push(`${process.name} ended by itself; ${process.logTail()}`);
+      this.#say(`CRASH of ${process.name}`);
+      process.start();
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    await delay(ms, null, { signal: this.#isOver.signal }).catch(() => null); // the run is over: sooner
+  }
+
+  #volume(index: number): HistoryVolume {
+    const volume = this.#volumes[index % this.#volumes.length];
+    if (volume === undefined) throw new Error('there are no volumes');
+    return volume;
+  }
+
+  #node(index: number): string {
+    const { nodes } = this.#world.cluster;
+    return nodes[index % nodes.length] ?? '';
+  }
+
+  #attachedNode(volume: number): string {
+    return this.#attachedTo[volume % this.#attachedTo.length] ?? '';
+  }
+
+  /** `primary`: of one volume after the other. */
+  #victim(victim: Victim): string {
+    return victim === 'primary' ? this.#attachedNode(this.#turn++) : this.#node(victim);
+  }
+
+  #others(node: string): string[] {
+    return this.#world.cluster.nodes.filter((other) => other !== node);
+  }
+}
+
+const bothWays = (one: string, other: string): [string, string][] => [
+  [one, other],
+  [other, one],
+];
