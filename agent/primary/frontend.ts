@@ -1,22 +1,27 @@
 /**
- * The clients' side of a primary: requests wait here until they may go out, and replies until they may leave.
+ * The clients' side of a primary: requests wait here until they may go out, and replies until they may leave. It alone knows that a volume is
+ * striped: a request over several shards becomes one part for each, and is answered when all of them are.
  *
- * It must never let a reply to a read, write or flush leave while anybody who counts may already be answering somebody newer, nor anything
- * at all after `silence`.
+ * It must never let a reply to a read, write or flush leave while anybody who counts in any shard may already be answering somebody newer, nor
+ * anything at all after `silence`.
  */
 import type { Clock } from '../../core/clock.ts';
-import { firstExtent, lastExtent } from '../../core/extent.ts';
+import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '../../core/extent.ts';
 import type { AllocationRun, BlockClient, BlockDevice, Done } from '../ports.ts';
 import { IoError } from '../ports.ts';
-import type { Peer } from './peer.ts';
-import type { Replication } from './replication.ts';
+import { Flushes } from './flushes.ts';
+import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
+import { joinChunks, joinRuns, splitChunks } from './striping.ts';
 
 /** Requests that wait for their turn; clients are bounded themselves, this bounds their number. */
 export const WAITING_MAX = 16_384;
 
-/** A client's request from its beginning to its reply. `finish` is called once; null afterwards. */
+/** A client's request, or its part in one shard, from its beginning to its reply. `finish` is called once; null afterwards. */
 type Pending = {
   client: Client;
+  /** Its shard; null: all of them. */
+  replication: Replication | null;
+  /** In the shard. */
   offsetBytes: number;
   lengthBytes: number;
   /** Whether it takes a place in the order of writes, which is bounded. */
@@ -28,8 +33,8 @@ type Pending = {
   startedAtMs: number;
 };
 
-/** `asked`: by which session; a flush that was lost with its session is asked for again. */
-type Flush = { pending: Pending; missing: Set<Peer>; asked: Map<Peer, object>; then: () => void };
+type ReadDone = (error: IoError | null, chunks: Buffer[]) => void;
+type AllocationDone = (error: IoError | null, runs: AllocationRun[]) => void;
 
 class Client implements BlockClient {
   readonly #frontend: Frontend;
@@ -39,7 +44,7 @@ class Client implements BlockClient {
     this.#frontend = frontend;
   }
 
-  read(offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void {
+  read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
     this.#frontend.read(this, offsetBytes, lengthBytes, done);
   }
 
@@ -55,7 +60,7 @@ class Client implements BlockClient {
     this.#frontend.flush(this, done);
   }
 
-  allocation(offsetBytes: number, lengthBytes: number, done: (error: IoError | null, runs: AllocationRun[]) => void): void {
+  allocation(offsetBytes: number, lengthBytes: number, done: AllocationDone): void {
     this.#frontend.allocation(this, offsetBytes, lengthBytes, done);
   }
 
@@ -71,26 +76,28 @@ type OperationRequest =
 
 export class Frontend implements BlockDevice {
   readonly name: string;
-  readonly #replication: Replication;
+  readonly #replications: readonly Replication[];
   readonly #clock: Clock;
+  readonly #flushes: Flushes;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
   /** Replies that wait for leases. Gone when the request is: by its time-out, or with its client. */
   readonly #held = new Map<Pending, { error: IoError | null; value: unknown }>();
-  readonly #flushes = new Set<Flush>();
   /** Everything begun and not replied, in the order of beginning: for time-outs and for the end. */
   readonly #pending = new Set<Pending>();
 
-  constructor(replication: Replication, clock: Clock) {
-    this.name = replication.known.name;
-    this.#replication = replication;
-    this.#clock = clock;
+  constructor(options: { name: string; replications: readonly Replication[]; clock: Clock }) {
+    this.name = options.name;
+    this.#replications = options.replications;
+    this.#clock = options.clock;
+    this.#flushes = new Flushes(options.clock);
   }
 
   get sizeBytes(): number {
-    return this.#replication.known.sizeBytes;
+    return this.#replications[0]?.known.sizeBytes ?? 0;
   }
 
+  /** Requests that wait for their turn; one over several shards counts once for each. */
   get waitingCount(): number {
     return this.#waiting.length;
   }
@@ -120,10 +127,17 @@ export class Frontend implements BlockDevice {
     this.#flushes.clear();
   }
 
-  /** Extents that requests wait for. */
-  *wantedExtents(): Iterable<number> {
+  /** Everyone who counts, in every shard, has promised not to answer anybody newer yet. */
+  isLeased(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    for (const replication of this.#replications) if (nowMs >= replication.leaseUntilMs) return false;
+    return true;
+  }
+
+  /** Extents of a shard that requests wait for. */
+  *wantedExtents(replication: Replication): Iterable<number> {
     for (const pending of this.#waiting) {
-      if (pending.lengthBytes === 0) continue;
+      if (pending.replication !== replication || pending.lengthBytes === 0) continue;
       const last = lastExtent(pending.offsetBytes, pending.lengthBytes);
       for (let extent = firstExtent(pending.offsetBytes); extent <= last; extent++) yield extent;
     }
@@ -131,10 +145,10 @@ export class Frontend implements BlockDevice {
 
   /** Lets go out what may by now, and leave what may. */
   step(): void {
-    if (this.#held.size > 0 && this.#replication.isLeased()) {
+    if (this.#held.size > 0 && this.isLeased()) {
       for (const [pending, { error, value }] of [...this.#held]) this.#finish(pending, error, value);
     }
-    this.#stepFlushes();
+    this.#flushes.step();
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -159,38 +173,137 @@ export class Frontend implements BlockDevice {
     this.#waiting = this.#waiting.filter((pending) => pending.client !== client);
   }
 
-  read(client: Client, offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void {
-    const pending = this.#begin(client, offsetBytes, lengthBytes, false, (error, chunks) => done(error, (chunks as Buffer[]) ?? []));
-    pending.run = () => this.#read(pending);
-    this.#dispatch(pending);
+  read(client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    if (this.#isBeyondEnd(offsetBytes, lengthBytes)) return done(beyondEnd(), []);
+    const only = this.#onlyShard(offsetBytes, lengthBytes);
+    if (only) return this.#readIn(only, client, this.#offsetIn(offsetBytes), lengthBytes, done);
+    const parts = this.#replications.map((): Buffer[] => []);
+    const joined: Done = (error) => done(error, error ? [] : joinChunks(offsetBytes, lengthBytes, parts));
+    this.#eachPart(offsetBytes, lengthBytes, joined, (replication, offset, length, arrived) => {
+      this.#readIn(replication, client, offset, length, (error, chunks) => {
+        parts[replication.shardIndex] = chunks;
+        arrived(error);
+      });
+    });
   }
 
   operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: Done): void {
-    const pending = this.#begin(client, request.offsetBytes, request.lengthBytes, true, done);
+    const { offsetBytes, lengthBytes } = request;
+    if (this.#isBeyondEnd(offsetBytes, lengthBytes)) return done(beyondEnd());
+    const only = this.#onlyShard(offsetBytes, lengthBytes);
+    if (only) {
+      request.offsetBytes = this.#offsetIn(offsetBytes);
+      return this.#operateIn(only, client, request, forceUnitAccess, done);
+    }
+    const parts = request.type === 'write' ? splitChunks(offsetBytes, lengthBytes, request.chunks, this.#replications.length) : [];
+    this.#eachPart(offsetBytes, lengthBytes, done, (replication, offset, length, arrived) => {
+      const part = { ...request, offsetBytes: offset, lengthBytes: length };
+      if (part.type === 'write') part.chunks = parts[replication.shardIndex] ?? [];
+      this.#operateIn(replication, client, part, forceUnitAccess, arrived);
+    });
+  }
+
+  /** All shards: what had completed before it may be in any. */
+  flush(client: Client, done: Done): void {
+    const pending = this.#begin(client, null, 0, 0, false, done);
+    pending.run = () => this.#flushThen(this.#replications, pending, () => this.#reply(pending, null));
+    this.#dispatch(pending);
+  }
+
+  allocation(client: Client, offsetBytes: number, lengthBytes: number, done: AllocationDone): void {
+    if (this.#isBeyondEnd(offsetBytes, lengthBytes)) return done(beyondEnd(), []);
+    const only = this.#onlyShard(offsetBytes, lengthBytes);
+    if (only) return this.#allocationIn(only, client, this.#offsetIn(offsetBytes), lengthBytes, done);
+    const parts = this.#replications.map((): AllocationRun[] => []);
+    const joined: Done = (error) => done(error, error ? [] : joinRuns(offsetBytes, lengthBytes, parts));
+    this.#eachPart(offsetBytes, lengthBytes, joined, (replication, offset, length, arrived) => {
+      this.#allocationIn(replication, client, offset, length, (error, runs) => {
+        parts[replication.shardIndex] = runs;
+        arrived(error);
+      });
+    });
+  }
+
+  // Where it lies.
+
+  /** The clients know the size of when they came; nobody is told anything after `silence`. */
+  #isBeyondEnd(offsetBytes: number, lengthBytes: number): boolean {
+    return this.#state === 'open' && offsetBytes + lengthBytes > this.sizeBytes;
+  }
+
+  /** The shard that has all of the range, as it is with most requests; null: it touches several. */
+  #onlyShard(offsetBytes: number, lengthBytes: number): Replication | null {
+    const { length } = this.#replications;
+    if (length === 1) return this.#replications[0] ?? null;
+    const extent = firstExtent(offsetBytes);
+    if (lengthBytes > 0 && lastExtent(offsetBytes, lengthBytes) !== extent) return null;
+    return this.#replications[shardOf(extent, length)] ?? null;
+  }
+
+  #offsetIn(offsetBytes: number): number {
+    const { length } = this.#replications;
+    return length === 1 ? offsetBytes : offsetInShard(offsetBytes, length);
+  }
+
+  /** Begins a part in each shard that the range touches. `done` is told once, when all have arrived: the first error, if there is one. */
+  #eachPart(
+    offsetBytes: number,
+    lengthBytes: number,
+    done: Done,
+    begin: (replication: Replication, offsetBytes: number, lengthBytes: number, arrived: Done) => void,
+  ): void {
+    const ranges = shardRanges(offsetBytes, lengthBytes, this.#replications.length);
+    let missing = ranges.length;
+    let first: IoError | null = null;
+    const arrived: Done = (error) => {
+      first ??= error;
+      missing--;
+      if (missing === 0) done(first);
+    };
+    for (const range of ranges) {
+      const replication = this.#replications[range.shard];
+      if (replication) begin(replication, range.offsetBytes, range.lengthBytes, arrived);
+    }
+  }
+
+  // In one shard.
+
+  #readIn(replication: Replication, client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void {
+    const finish: Pending['finish'] = (error, chunks) => done(error, (chunks as Buffer[]) ?? []);
+    const pending = this.#begin(client, replication, offsetBytes, lengthBytes, false, finish);
+    pending.run = () => this.#read(replication, pending);
+    this.#dispatch(pending);
+  }
+
+  #operateIn(replication: Replication, client: Client, request: OperationRequest, forceUnitAccess: boolean, done: Done): void {
+    const pending = this.#begin(client, replication, request.offsetBytes, request.lengthBytes, true, done);
     pending.run = () => {
-      this.#replication.submit(request, (error) => {
+      replication.submit(request, (error) => {
         if (error || !forceUnitAccess) this.#reply(pending, error);
-        else this.#flushThen(pending, () => this.#reply(pending, null));
+        else this.#flushThen([replication], pending, () => this.#reply(pending, null));
       });
     };
     this.#dispatch(pending);
   }
 
-  flush(client: Client, done: Done): void {
-    const pending = this.#begin(client, 0, 0, false, done);
-    pending.run = () => this.#flushThen(pending, () => this.#reply(pending, null));
+  #allocationIn(replication: Replication, client: Client, offsetBytes: number, lengthBytes: number, done: AllocationDone): void {
+    const finish: Pending['finish'] = (error, runs) => done(error, (runs as AllocationRun[]) ?? []);
+    const pending = this.#begin(client, replication, offsetBytes, lengthBytes, false, finish);
+    pending.run = () => this.#ask(replication, pending, 'allocation');
     this.#dispatch(pending);
   }
 
-  allocation(client: Client, offsetBytes: number, lengthBytes: number, done: (error: IoError | null, runs: AllocationRun[]) => void): void {
-    const pending = this.#begin(client, offsetBytes, lengthBytes, false, (error, runs) => done(error, (runs as AllocationRun[]) ?? []));
-    pending.run = () => this.#ask(pending, 'allocation');
-    this.#dispatch(pending);
-  }
-
-  #begin(client: Client, offsetBytes: number, lengthBytes: number, isOperation: boolean, finish: Pending['finish']): Pending {
+  #begin(
+    client: Client,
+    replication: Replication | null,
+    offsetBytes: number,
+    lengthBytes: number,
+    isOperation: boolean,
+    finish: Pending['finish'],
+  ): Pending {
     const startedAtMs = this.#clock.monotonicMs();
-    const pending: Pending = { client, offsetBytes, lengthBytes, isOperation, run: () => undefined, finish, leave: null, startedAtMs };
+    const run = () => undefined;
+    const pending: Pending = { client, replication, offsetBytes, lengthBytes, isOperation, run, finish, leave: null, startedAtMs };
     this.#pending.add(pending);
     return pending;
   }
@@ -198,20 +311,29 @@ export class Frontend implements BlockDevice {
   #dispatch(pending: Pending): void {
     if (this.#state === 'silent' || !pending.finish) return;
     if (this.#state === 'closed') return this.#finish(pending, new IoError('shutdown', 'the volume is not served here'));
-    const { offsetBytes, lengthBytes, isOperation } = pending;
-    if (offsetBytes + lengthBytes > this.sizeBytes) return this.#finish(pending, new IoError('invalid', 'beyond the end of the volume'));
-    // A flush has no range: it waits for no extent.
-    const isAdmissible = lengthBytes === 0 ? this.#replication.isLoaded() : this.#replication.isAdmissible(offsetBytes, lengthBytes);
-    const mayGo = isAdmissible && (!isOperation || this.#replication.hasRoom);
-    if (mayGo) pending.run();
+    if (this.#mayGo(pending)) pending.run();
     else if (this.#waiting.length < WAITING_MAX) this.#waiting.push(pending);
     else this.#finish(pending, new IoError('io', `more than ${WAITING_MAX} requests wait`));
   }
 
+  #mayGo({ replication, offsetBytes, lengthBytes, isOperation }: Pending): boolean {
+    if (replication === null) return this.#replications.every((each) => each.isLoaded());
+    if (isOperation && !(replication.hasRoom && this.#hasRoom())) return false;
+    // What has no range waits for no extent.
+    return lengthBytes === 0 ? replication.isLoaded() : replication.isAdmissible(offsetBytes, lengthBytes);
+  }
+
+  /** For the data of one more operation. */
+  #hasRoom(): boolean {
+    let bytes = 0;
+    for (const { inFlight } of this.#replications) bytes += inFlight.bytes;
+    return bytes < BYTES_IN_FLIGHT_MAX;
+  }
+
   /** Behind every write in flight that it overlaps: else a value could be seen and then be lost with the primary. */
-  #read(pending: Pending): void {
-    const overlapping = this.#replication.inFlight.lastOverlapping(pending.offsetBytes, pending.lengthBytes);
-    if (!overlapping) return this.#ask(pending, 'read');
+  #read(replication: Replication, pending: Pending): void {
+    const overlapping = replication.inFlight.lastOverlapping(pending.offsetBytes, pending.lengthBytes);
+    if (!overlapping) return this.#ask(replication, pending, 'read');
     overlapping.waiters ??= new Set();
     const { waiters } = overlapping;
     const waiter = () => this.#dispatch(pending);
@@ -219,8 +341,8 @@ export class Frontend implements BlockDevice {
     pending.leave = () => waiters.delete(waiter);
   }
 
-  #ask(pending: Pending, type: 'read' | 'allocation'): void {
-    const source = this.#replication.readSource();
+  #ask(replication: Replication, pending: Pending, type: 'read' | 'allocation'): void {
+    const source = replication.readSource();
     if (!source) {
       this.#waiting.push(pending);
       return;
@@ -236,47 +358,14 @@ export class Frontend implements BlockDevice {
     );
   }
 
-  #flushThen(pending: Pending, then: () => void): void {
-    const flush: Flush = { pending, missing: new Set(this.#replication.counted), asked: new Map(), then };
-    this.#flushes.add(flush);
-    this.#stepFlush(flush);
-  }
-
-  #stepFlushes(): void {
-    for (const flush of [...this.#flushes]) {
-      if (flush.pending.finish) this.#stepFlush(flush);
-      else this.#flushes.delete(flush);
-    }
-  }
-
-  /** Asks whoever has not been asked and may be; whoever counts no more is not waited for. */
-  #stepFlush(flush: Flush): void {
-    for (const peer of [...flush.missing]) {
-      if (!this.#replication.counts(peer)) this.#flushed(flush, peer);
-      else if (peer.link && peer.mayFlush && flush.asked.get(peer) !== peer.link) this.#askFlush(flush, peer, peer.link);
-    }
-  }
-
-  /** Behind all that was sent there. An answer that is lost with its session is asked for again when there is another. */
-  #askFlush(flush: Flush, peer: Peer, link: object): void {
-    flush.asked.set(peer, link);
-    peer.ask(
-      { type: 'flush' },
-      this.#clock.monotonicMs(),
-      () => this.#flushed(flush, peer),
-      () => undefined,
-    );
-  }
-
-  #flushed(flush: Flush, peer: Peer): void {
-    if (!flush.missing.delete(peer) || flush.missing.size > 0 || !this.#flushes.delete(flush)) return;
-    flush.then();
+  #flushThen(replications: readonly Replication[], pending: Pending, then: () => void): void {
+    this.#flushes.begin(replications, () => pending.finish !== null, then);
   }
 
   /** Now if everyone who counts has leased, else when they have. */
   #reply(pending: Pending, error: IoError | null, value?: unknown): void {
     if (!pending.finish) return;
-    if (this.#replication.isLeased()) this.#finish(pending, error, value);
+    if (this.isLeased()) this.#finish(pending, error, value);
     else this.#held.set(pending, { error, value });
   }
 
@@ -294,3 +383,5 @@ export class Frontend implements BlockDevice {
     this.#held.delete(pending);
   }
 }
+
+const beyondEnd = (): IoError => new IoError('invalid', 'beyond the end of the volume');

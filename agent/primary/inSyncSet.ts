@@ -1,11 +1,14 @@
 /**
- * Keeps the in-sync set as it should be: drops who does not answer, takes in who caught up. One compare-and-set at a time.
+ * Keeps the in-sync sets as they should be: drops who does not answer, takes in who caught up (see Joining). One compare-and-set at a time for
+ * the whole volume; what several shards want goes together, so that a node that died leaves all of them at once. Counting stays each shard's own:
+ * in one that the proposal leaves as it is, nobody counts more than before.
  *
- * A learner joins in this order: the primary counts it; it flushes, behind everything sent so far, and grants leases; it is proposed. If its
- * session breaks before the proposal is out, it is a learner again; after that it counts until the outcome is known.
+ * A replica that joins counts from before it is proposed until the outcome is known.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
+import type { Joining } from './joining.ts';
+import type { Knowledge } from './knowledge.ts';
 import { type Membership, nextConfig, type PeerView } from './membership.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -17,55 +20,58 @@ const PROMOTION_PATIENCE_MS = 1_000;
 /** How far the primary is: the in-sync replicas are still being sealed; it has been ready. */
 export type Stage = { isPromoting: boolean; hasServed: boolean };
 
+type JoiningShard = { readonly replication: Replication; readonly joining: Joining };
+
 export class InSyncSet {
-  readonly #replication: Replication;
+  readonly #knowledge: Knowledge;
+  readonly #shards: readonly JoiningShard[];
   readonly #clock: Clock;
   readonly #propose: (known: VolumeConfig, next: VolumeConfig) => void;
-  readonly #changed: () => void;
-  #joinIsReady = false;
-  #countings = 0;
 
   constructor(options: {
-    replication: Replication;
+    knowledge: Knowledge;
+    shards: readonly JoiningShard[];
     clock: Clock;
     propose: (known: VolumeConfig, next: VolumeConfig) => void;
-    changed: () => void;
   }) {
-    this.#replication = options.replication;
+    this.#knowledge = options.knowledge;
+    this.#shards = options.shards;
     this.#clock = options.clock;
     this.#propose = options.propose;
-    this.#changed = options.changed;
   }
 
   step(stage: Stage): void {
-    const replication = this.#replication;
-    if (replication.proposal) return;
-    if (!replication.joining) this.#beginJoining();
-    const next = nextConfig(this.#membership(stage));
+    const { known, proposal } = this.#knowledge;
+    if (proposal) return;
+    for (const { joining } of this.#shards) joining.step();
+    const memberships = this.#shards.filter(({ replication }) => !isWhole(replication)).map((shard) => this.#membership(shard, stage));
+    const next = nextConfig({ known, memberships, mustTellLoss: this.#mustTellLoss(stage) });
     if (next) this.propose(next);
   }
 
   propose(next: VolumeConfig): void {
-    const { known } = this.#replication;
-    this.#replication.proposal = next;
-    this.#replication.recount();
+    const { known } = this.#knowledge;
+    this.#knowledge.proposal = next;
+    for (const { replication } of this.#shards) replication.recount();
     this.#propose(known, next);
   }
 
-  #membership(stage: Stage): Membership {
-    const replication = this.#replication;
+  #mustTellLoss(stage: Stage): boolean {
+    const { lossAt, epoch } = this.#knowledge.known;
+    return !stage.hasServed && lossAt !== epoch && this.#shards.some(({ replication }) => isAllSuspect(replication));
+  }
+
+  #membership({ replication, joining }: JoiningShard, stage: Stage): Membership {
     const nowMs = this.#clock.monotonicMs();
     const peers = [...replication.peers.values()].map(
       (peer): PeerView => ({
         member: peer.member,
         state: peer.state === 'open' ? 'open' : this.#isGone(peer, nowMs, stage.isPromoting) ? 'gone' : 'opening',
         isTrusted: peer.isTrusted,
-        isCaughtUp: peer === replication.joining && this.#joinIsReady && peer.leaseUntilMs > nowMs,
+        isCaughtUp: joining.isReady(peer, nowMs),
       }),
     );
-    const { known, shardIndex, gate } = replication;
-    const mustTellLoss = !stage.hasServed && known.lossAt !== known.epoch && isAllSuspect(replication);
-    return { known, shardIndex, peers, nothingInDoubt: gate.size === 0, mustTellLoss };
+    return { shardIndex: replication.shardIndex, peers, nothingInDoubt: replication.gate.size === 0 };
   }
 
   /** A broken session is reason enough; at the promotion, when all come up together, not being there yet is none. */
@@ -74,27 +80,12 @@ export class InSyncSet {
     if (!isPromoting || peer.trouble?.code === 'failed') return true;
     return peer.state === 'down' && nowMs - peer.downSinceMs > PROMOTION_PATIENCE_MS;
   }
+}
 
-  #beginJoining(): void {
-    const replication = this.#replication;
-    if (replication.authority?.state !== 'open') return;
-    const isReady = (peer: Peer) => peer.state === 'open' && !peer.member.leaving && !replication.isInSync(peer) && peer.need.size === 0;
-    const peer = [...replication.peers.values()].find(isReady);
-    if (!peer?.link) return;
-    const { link } = peer;
-    replication.joining = peer;
-    this.#joinIsReady = false;
-    replication.recount();
-    // Behind everything sent so far, restamps too; the answer comes when all of it is applied and durable. One that was asked for when the same
-    // peer was counted before says nothing of what was sent since.
-    const counting = ++this.#countings;
-    const flushed = () => {
-      if (this.#countings !== counting || replication.joining !== peer || peer.link !== link) return;
-      this.#joinIsReady = true;
-      // It has caught up: what a power loss took from it is there again, durably.
-      peer.suspect = false;
-      this.#changed();
-    };
-    peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);
+/** Everybody is there, in sync and to stay: nothing to be wanted. The usual case, asked of every shard at every event. */
+function isWhole(replication: Replication): boolean {
+  for (const peer of replication.peers.values()) {
+    if (peer.state !== 'open' || peer.member.leaving || !replication.isInSync(peer)) return false;
   }
+  return true;
 }

@@ -181,7 +181,7 @@ export class Leveller {
   }
 
   #lengthOf(level: Level): number {
-    return extentLength(level.extent, this.#replication.known.sizeBytes);
+    return extentLength(level.extent, this.#replication.sizeBytes);
   }
 
   #end(level: Level): void {

@@ -1,7 +1,7 @@
 /**
- * One volume's primary, for one epoch.
+ * One volume's primary, for one epoch: what holds for all of its shards together.
  *
- *   sealing --every in-sync replica answered or was dropped--> waiting --a lease of before ran out--> ready
+ *   sealing --every in-sync replica of every shard answered or was dropped--> waiting --in each, a lease of before ran out--> ready
  *   any --told to let go, or nothing left to do--> closing --all settled, leases void, primary: null written--> closed
  *   any --a config of another epoch or instance--> closed, without another word
  *
@@ -9,18 +9,17 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { PrimaryMode, VolumeConfig } from '../../core/config.ts';
-import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
+import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
-import type { FromReplica } from '../../core/wire/messages.ts';
 import type { BlockDevice } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { Frontend } from './frontend.ts';
-import { InSyncSet, type Stage } from './inSyncSet.ts';
-import { Leveller } from './leveller.ts';
-import { Loader } from './loading.ts';
-import type { Peer, Trouble } from './peer.ts';
-import { Replication } from './replication.ts';
+import { InSyncSet } from './inSyncSet.ts';
+import { Knowledge } from './knowledge.ts';
+import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
+import type { SessionsOptions } from './sessions.ts';
+import { PrimaryShard } from './shard.ts';
 import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 
 /** Between two ticks further apart than this the process stood still: nobody's silence counts. */
@@ -54,15 +53,10 @@ export class Primary {
   readonly #options: PrimaryOptions;
   readonly #clock: Clock;
   readonly #epoch: number;
-  readonly #replication: Replication;
+  readonly #knowledge: Knowledge;
+  readonly #shards: readonly PrimaryShard[];
   readonly #frontend: Frontend;
-  readonly #loader: Loader;
-  readonly #leveller: Leveller;
   readonly #inSyncSet: InSyncSet;
-  /** The in-sync set that this epoch began with: one of its leases is waited for. */
-  readonly #promotedWith: readonly ReplicaId[];
-  /** When the leases that one sealed replica of that set had granted have run out: an earlier primary needed all of them. */
-  #mayStartAtMs = Number.POSITIVE_INFINITY;
   #phase: PrimaryPhase = 'sealing';
   #socketOpen = false;
   #lettingGo = false;
@@ -75,26 +69,19 @@ export class Primary {
   #tickAtMs: number;
   /** Until then nobody's silence counts: the primary itself stood still for as long. A broken connection always does. */
   #patientUntilMs = 0;
+  /** How many shards share what copying may take. */
+  #resyncing = 1;
 
   constructor(options: PrimaryOptions) {
     this.#options = options;
     this.#clock = options.clock;
     this.#epoch = options.config.epoch;
     this.#tickAtMs = this.#clock.monotonicMs();
-    this.#replication = new Replication({
-      config: options.config,
-      shardIndex: 0,
-      clock: options.clock,
-      localNode: options.node,
-      dropSession: (peer, reason) => this.#dropSession(peer, reason),
-    });
-    this.#promotedWith = [...this.#replication.shard.inSync];
-    this.#frontend = new Frontend(this.#replication, options.clock);
-    const changed = () => this.#maintain();
-    this.#loader = new Loader(this.#replication, options.clock, changed);
-    this.#leveller = new Leveller(this.#replication, options.clock, () => options.settings().resyncBytesPerSecond, changed);
+    this.#knowledge = new Knowledge(options.config);
+    this.#shards = options.config.shards.map((_, index) => this.#makeShard(index));
+    this.#frontend = new Frontend({ name: options.config.name, replications: this.#replications, clock: options.clock });
     const propose: ConfigPort['propose'] = (known, next) => options.configPort.propose(known, next);
-    this.#inSyncSet = new InSyncSet({ replication: this.#replication, clock: options.clock, propose, changed });
+    this.#inSyncSet = new InSyncSet({ knowledge: this.#knowledge, shards: this.#shards, clock: options.clock, propose });
     this.#maintain();
   }
 
@@ -106,18 +93,17 @@ export class Primary {
     return this.#phase;
   }
 
-  get #stage(): Stage {
-    return { isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed };
+  get #replications(): Replication[] {
+    return this.#shards.map((shard) => shard.replication);
   }
 
   get #mode(): PrimaryMode {
-    return this.#lettingGo ? 'release' : (this.#replication.known.primary?.mode ?? 'release');
+    return this.#lettingGo ? 'release' : (this.#knowledge.known.primary?.mode ?? 'release');
   }
 
   /** A later config of this volume; of which it does not matter who made it. */
   observe(config: VolumeConfig): void {
-    const { known } = this.#replication;
-    if (this.#phase === 'closed' || config.version <= known.version) return;
+    if (this.#phase === 'closed' || config.version <= this.#knowledge.known.version) return;
     const { node, instance } = this.#options;
     const isMine = config.epoch === this.#epoch && config.primary?.node === node && config.primary.instance === instance;
     if (!isMine) {
@@ -127,7 +113,10 @@ export class Primary {
         : `epoch ${config.epoch}, version ${config.version}: the primary is another`;
       return this.#end(hasLetGo ? 'released' : 'fenced', reason);
     }
-    // Nothing may be settled or sent between the parts of the change: first all of it, then what follows from it.
+    // Where each byte lies follows from their number: a volume keeps it for ever.
+    if (config.shards.length !== this.#shards.length)
+      return this.#end('lost', `${config.shards.length} shards, not ${this.#shards.length}`);
+    // Nothing may be settled or sent between the parts of the change: first all of it, in every shard, then what follows from it.
     this.#maintaining = true;
     this.#adopt(config);
     this.#maintaining = false;
@@ -137,23 +126,25 @@ export class Primary {
   tick(): void {
     if (this.#phase === 'closed') return;
     const nowMs = this.#clock.monotonicMs();
-    const { replicaTimeoutMs, ioTimeoutMs, heartbeatMs, leaseMs } = this.#options.settings();
+    const settings = this.#options.settings();
     const stoodStillMs = nowMs - this.#tickAtMs;
-    if (stoodStillMs > STANDSTILL_MS) this.#patientUntilMs = nowMs + Math.min(stoodStillMs, replicaTimeoutMs);
+    if (stoodStillMs > STANDSTILL_MS) this.#patientUntilMs = nowMs + Math.min(stoodStillMs, settings.replicaTimeoutMs);
     this.#tickAtMs = nowMs;
-    const { settled } = this.#replication.inFlight;
-    for (const peer of this.#replication.peers.values()) {
-      if (nowMs >= this.#patientUntilMs && peer.silentForMs(nowMs) > replicaTimeoutMs)
-        this.#dropSession(peer, `silent for ${replicaTimeoutMs} ms`);
-      // A ping asks for a lease: once the leases were given back, none is asked for.
-      if (peer.isUp && !this.#released) peer.ping(nowMs, heartbeatMs, settled, leaseMs, this.#mayClean(peer));
+    for (const shard of this.#shards) {
+      shard.sessions.tick(nowMs, settings, nowMs < this.#patientUntilMs, (peer) => this.#phase === 'ready' && shard.mayClean(peer));
     }
-    this.#frontend.expire(ioTimeoutMs);
+    this.#frontend.expire(settings.ioTimeoutMs);
     this.#maintain();
   }
 
   report(): PrimaryReport {
-    return reportOf(this.#replication, this.#phase, this.#socketOpen, this.#clock.monotonicMs());
+    return reportOf({
+      replications: this.#replications,
+      phase: this.#phase,
+      isSocketOpen: this.#socketOpen,
+      isLeased: this.#frontend.isLeased(),
+      nowMs: this.#clock.monotonicMs(),
+    });
   }
 
   letGo(): void {
@@ -165,42 +156,36 @@ export class Primary {
     this.#end('lost', 'the agent stopped it');
   }
 
-  #mayClean(peer: Peer): boolean {
-    const levelled = this.#phase === 'ready' && this.#replication.gate.size === 0;
-    return levelled && peer.state === 'open' && peer.need.size === 0;
+  #makeShard(index: number): PrimaryShard {
+    const { clock, node, instance, connect, configPort, settings, events } = this.#options;
+    const sessions: SessionsOptions = {
+      epoch: this.#epoch,
+      instance,
+      clock,
+      connect,
+      recheck: () => configPort.recheck(),
+      isReleased: () => this.#released,
+      changed: () => this.#maintain(),
+      burstEnd: (replication) => this.#burstEnd(replication),
+      reportChanged: () => events.reportChanged(),
+    };
+    const resyncBytesPerSecond = () => settings().resyncBytesPerSecond / this.#resyncing;
+    return new PrimaryShard({ knowledge: this.#knowledge, index, clock, localNode: node, resyncBytesPerSecond, sessions });
   }
 
   #adopt(config: VolumeConfig): void {
-    const replication = this.#replication;
-    const before = [...replication.shard.inSync, ...replication.proposedInSync];
-    replication.known = config;
-    replication.proposal = null;
-    replication.joining = null;
-    for (const removed of replication.syncMembers()) {
-      removed.down(this.#clock.monotonicMs());
-    }
-    const after = replication.shard.inSync;
-    const gone = before.filter((replica) => !after.includes(replica));
-    for (const replica of gone) {
-      const peer = replication.peers.get(replica);
-      // It comes back as a learner, by a session of its own: what it was sent in this one is not known to have arrived.
-      if (peer) {
-        peer.wasLoaded = false;
-        this.#dropSession(peer, 'left the in-sync set');
-      }
-    }
-    for (const peer of replication.peers.values()) {
-      if (peer.member.leaving && !replication.isInSync(peer)) this.#dropSession(peer, 'leaves the volume');
-    }
-    replication.recount();
-    if (gone.length > 0) replication.restampInFlight();
+    const before = this.#shards.map((shard) => shard.possiblyInSync);
+    this.#knowledge.adopt(config);
+    this.#shards.forEach((shard, index) => {
+      shard.adopted(before[index] ?? []);
+    });
     this.#options.events.reportChanged();
   }
 
   /** The common burst, acknowledgements and data, settles and answers; whatever else happened in it has asked for more by itself. */
-  #burstEnd(): void {
+  #burstEnd(replication: Replication): void {
     if (this.#phase !== 'ready' || this.#maintaining) return this.#maintain();
-    this.#settle();
+    settle(replication);
     this.#frontend.step();
   }
 
@@ -211,28 +196,36 @@ export class Primary {
     this.#maintaining = true;
     for (let rounds = 0; this.#again && this.#phase !== 'closed' && rounds < ROUNDS_MAX; rounds++) {
       this.#again = false;
-      this.#connectDown();
-      this.#loader.step();
-      if (this.#endsByLoss()) {
-        this.#close();
-        break;
-      }
-      this.#replication.chooseAuthority();
-      this.#advance();
-      this.#settle();
-      this.#frontend.step();
-      this.#leveller.step(this.#frontend.wantedExtents());
-      if (this.#phase === 'ready') clearSuspicion(this.#replication);
-      if (!this.#released) this.#inSyncSet.step(this.#stage);
-      this.#close();
+      this.#round();
     }
     this.#maintaining = false;
   }
 
+  /** The same in the same order, for all shards: none is ahead of the others. */
+  #round(): void {
+    for (const shard of this.#shards) shard.connectAndLoad();
+    if (this.#endsByLoss()) return this.#close();
+    for (const { replication } of this.#shards) replication.chooseAuthority();
+    this.#advance();
+    for (const { replication } of this.#shards) settle(replication);
+    this.#frontend.step();
+    this.#level();
+    if (this.#phase === 'ready') for (const { replication } of this.#shards) clearSuspicion(replication);
+    if (!this.#released) this.#inSyncSet.step({ isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed });
+    this.#close();
+  }
+
+  #level(): void {
+    this.#resyncing = Math.max(1, this.#shards.filter((shard) => shard.isResyncing).length);
+    for (const shard of this.#shards) shard.level(this.#frontend.wantedExtents(shard.replication));
+  }
+
   /** A loss that may still be told is; one under a primary that has served ends it: the clients of the next epoch attach knowing. */
   #endsByLoss(): boolean {
-    if (!this.#hasServed) tellLoss(this.#replication);
-    else if (isAllSuspect(this.#replication)) this.#giveUp('every in-sync replica lost power: what was not flushed may be gone');
+    if (!this.#hasServed) for (const { replication } of this.#shards) tellLoss(replication);
+    else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {
+      this.#giveUp('every in-sync replica lost power: what was not flushed may be gone');
+    }
     return this.#isGivenUp;
   }
 
@@ -243,89 +236,13 @@ export class Primary {
     this.#beginClosing(reason);
   }
 
-  #connectDown(): void {
-    const nowMs = this.#clock.monotonicMs();
-    for (const peer of this.#replication.peers.values()) {
-      if (peer.state !== 'down' || nowMs < peer.retryAtMs || this.#released) continue;
-      // Leaving, and out: it is not wanted back.
-      if (peer.member.leaving && !this.#replication.counts(peer)) continue;
-      this.#connect(peer, nowMs);
-    }
-  }
-
-  #connect(peer: Peer, nowMs: number): void {
-    const { known } = this.#replication;
-    const { instance, connect } = this.#options;
-    const isCurrent = () => peer.link === link;
-    const link = connect(
-      peer.member,
-      { type: 'seal', volume: known.uid, replica: peer.member.replica, epoch: this.#epoch, instance, config: known },
-      {
-        message: (message) => {
-          if (isCurrent()) this.#message(peer, message);
-        },
-        burstEnd: () => {
-          if (isCurrent()) this.#burstEnd();
-        },
-        closed: (reason) => {
-          if (isCurrent()) this.#dropSession(peer, reason);
-          this.#maintain();
-        },
-      },
-    );
-    peer.connecting(link, nowMs);
-  }
-
-  #message(peer: Peer, message: FromReplica): void {
-    const nowMs = this.#clock.monotonicMs();
-    switch (message.type) {
-      case 'sealed':
-        return this.#sealed(peer, message.suspect, message.leaseRemainingMs, nowMs);
-      case 'refused':
-        if (message.code === 'fenced' || message.code === 'newerConfig') this.#options.configPort.recheck();
-        return this.#dropSession(peer, message.message, message.code);
-      case 'failed':
-        return this.#dropSession(peer, message.message, 'failed');
-      case 'applied':
-        return peer.hasApplied(message.sequence, this.#replication.inFlight.last, nowMs);
-      case 'pong':
-        peer.pong(message.id);
-        return this.#replication.refreshLease();
-      default:
-        if (!peer.reply(message)) this.#dropSession(peer, `an answer to nothing that was asked: ${message.type} ${message.id}`);
-    }
-  }
-
-  #sealed(peer: Peer, suspect: boolean, leaseRemainingMs: number, nowMs: number): void {
-    if (peer.state !== 'sealing') return this.#dropSession(peer, 'sealed twice');
-    const { inFlight } = this.#replication;
-    const counts = this.#replication.counts(peer);
-    peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
-    if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
-    if (counts) this.#replication.resend(peer);
-    this.#maintain();
-  }
-
-  #dropSession(peer: Peer, reason: string, code: Trouble['code'] = 'broken'): void {
-    if (peer.state === 'down') return;
-    peer.trouble = { code, message: reason };
-    peer.down(this.#clock.monotonicMs());
-    // Counted before its joining was proposed: it is a learner again, whatever else is proposed. Once that is out, it counts until the outcome is known.
-    if (this.#replication.joining === peer && !this.#replication.isProposed(peer)) this.#replication.joining = null;
-    this.#replication.recount();
-    this.#options.events.reportChanged();
-    this.#maintain();
-  }
-
   #advance(): void {
-    const replication = this.#replication;
     if (this.#phase === 'sealing') {
-      const inSync = replication.shard.inSync.map((replica) => replication.peers.get(replica));
-      const isSealed = !replication.proposal && inSync.every((peer) => peer?.state === 'open') && replication.authority !== null;
-      if (!isSealed) return;
+      if (this.#knowledge.proposal || !this.#shards.every((shard) => shard.isSealed)) return;
       this.#become('waiting');
     }
-    const mayStart = this.#clock.monotonicMs() >= this.#mayStartAtMs && replication.isLeased();
+    const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
+    const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.isLeased();
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
     const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve';
     if (wantsSocket === this.#socketOpen) return;
@@ -336,25 +253,18 @@ export class Primary {
     this.#options.events.reportChanged();
   }
 
-  #settle(): void {
-    for (const entry of this.#replication.settle()) {
-      entry.done?.(null);
-      if (entry.waiters) for (const waiter of entry.waiters) waiter();
-    }
-  }
-
   /** Lets go when told to, or in the background when nothing is left to do. */
   #close(): void {
-    const replication = this.#replication;
+    const { known, proposal } = this.#knowledge;
     if (this.#phase !== 'closing') {
-      const isIdle = this.#phase === 'ready' && this.#mode === 'background' && this.#nothingLeft();
+      const isIdle = this.#phase === 'ready' && this.#mode === 'background' && this.#shards.every((shard) => shard.isWhole);
       if (this.#mode !== 'release' && !isIdle) return;
       this.#beginClosing('the volume is detached');
     }
-    const isSettled = this.#isGivenUp || (replication.inFlight.count === 0 && this.#leveller.isIdle);
-    if (replication.proposal || !isSettled) return;
+    const isSettled = this.#isGivenUp || this.#shards.every((shard) => shard.isSettled);
+    if (proposal || !isSettled) return;
     this.#release();
-    this.#inSyncSet.propose({ ...replication.known, version: replication.known.version + 1, primary: null });
+    this.#inSyncSet.propose({ ...known, version: known.version + 1, primary: null });
   }
 
   #beginClosing(reason: string): void {
@@ -369,15 +279,7 @@ export class Primary {
     if (this.#released) return;
     this.#released = true;
     this.#frontend.silence();
-    for (const peer of this.#replication.peers.values()) if (peer.isUp) peer.send({ type: 'release' });
-  }
-
-  #nothingLeft(): boolean {
-    const { peers, gate } = this.#replication;
-    if (gate.size > 0) return false;
-    return [...peers.values()].every((peer) =>
-      peer.member.leaving ? !this.#replication.isInSync(peer) : this.#replication.isInSync(peer),
-    );
+    for (const { sessions } of this.#shards) sessions.release();
   }
 
   #become(phase: PrimaryPhase): void {
@@ -390,7 +292,14 @@ export class Primary {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#frontend.silence();
-    for (const peer of this.#replication.peers.values()) peer.down(this.#clock.monotonicMs());
+    for (const { sessions } of this.#shards) sessions.end();
     this.#options.events.closed(why, reason);
+  }
+}
+
+function settle(replication: Replication): void {
+  for (const entry of replication.settle()) {
+    entry.done?.(null);
+    if (entry.waiters) for (const waiter of entry.waiters) waiter();
   }
 }

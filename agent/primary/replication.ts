@@ -1,22 +1,26 @@
 /**
- * The replication of one shard: who counts, what is in flight to them, and which extents are still to be levelled. Synchronous; owns its state alone.
+ * The replication of one shard, in the shard's own offsets: who counts, what is in flight to them, and which extents are still to be levelled. Synchronous; owns its state alone.
  *
  * It must never settle an operation that somebody who counts has not applied, nor let an extent in need be read or written.
  */
 import type { Clock } from '../../core/clock.ts';
 import { countedReplicas, type Member, type Shard, type VolumeConfig } from '../../core/config.ts';
-import { ExtentSet, extentCount, firstExtent, lastExtent } from '../../core/extent.ts';
+import { ExtentSet, extentCount, firstExtent, lastExtent, shardBytes } from '../../core/extent.ts';
 import type { ReplicaId } from '../../core/ids.ts';
 import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
 import type { Done } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 import { InFlight, type InFlightOperation } from './inFlight.ts';
+import type { Knowledge } from './knowledge.ts';
 import { Peer } from './peer.ts';
 
+/** Of one shard. */
 export const OPERATIONS_IN_FLIGHT_MAX = 4_096;
+/** Of the volume, all shards together. */
 export const BYTES_IN_FLIGHT_MAX = 128 * 1024 * 1024;
-/** A learner that lags further behind loses its session; it comes back by comparing. */
+/** A learner that lags further behind loses its session; it comes back by comparing. Of a volume of one shard; several share it, down to a minimum. */
 export const LEARNER_BACKLOG_BYTES_MAX = 256 * 1024 * 1024;
+const LEARNER_BACKLOG_BYTES_MIN = 16 * 1024 * 1024;
 
 type OperationBody = Operation extends infer Each
   ? Each extends Operation
@@ -35,30 +39,40 @@ export class Replication {
   /** The in-sync replica whose content is the truth wherever the gate is up. */
   authority: Peer | null = null;
   counted: Peer[] = [];
-  known: VolumeConfig;
-  /** The compare-and-set that is out, or of which nobody knows what became. */
-  proposal: VolumeConfig | null = null;
   /** The learner that counts already, its joining not proposed yet. */
   joining: Peer | null = null;
+  readonly #knowledge: Knowledge;
   readonly #clock: Clock;
   readonly #localNode: string;
   readonly #dropSession: (peer: Peer, reason: string) => void;
+  readonly #backlogBytesMax: number;
   #leaseUntilMs = 0;
 
   constructor(options: {
-    config: VolumeConfig;
+    knowledge: Knowledge;
     shardIndex: number;
     clock: Clock;
     localNode: string;
     dropSession: (peer: Peer, reason: string) => void;
   }) {
-    this.known = options.config;
+    this.#knowledge = options.knowledge;
     this.shardIndex = options.shardIndex;
     this.#clock = options.clock;
     this.#localNode = options.localNode;
     this.#dropSession = options.dropSession;
-    this.gate = new ExtentSet(extentCount(options.config.sizeBytes));
+    this.#backlogBytesMax = Math.max(LEARNER_BACKLOG_BYTES_MIN, LEARNER_BACKLOG_BYTES_MAX / this.known.shards.length);
+    this.gate = new ExtentSet(extentCount(this.sizeBytes));
     this.syncMembers();
+  }
+
+  /** The volume's config, the same for every shard. */
+  get known(): VolumeConfig {
+    return this.#knowledge.known;
+  }
+
+  /** Of this shard's replicas. */
+  get sizeBytes(): number {
+    return shardBytes(this.known.sizeBytes, this.known.shards.length, this.shardIndex);
   }
 
   get shard(): Shard {
@@ -75,7 +89,7 @@ export class Replication {
 
   /** The in-sync set of the compare-and-set that is out; empty if none is. */
   get proposedInSync(): readonly ReplicaId[] {
-    return this.proposal?.shards[this.shardIndex]?.inSync ?? [];
+    return this.#knowledge.proposal?.shards[this.shardIndex]?.inSync ?? [];
   }
 
   isProposed(peer: Peer): boolean {
@@ -124,9 +138,9 @@ export class Replication {
     if (this.counted.length === 0) this.#leaseUntilMs = 0;
   }
 
-  /** Everyone who counts has promised not to answer anybody newer yet. */
-  isLeased(): boolean {
-    return this.#clock.monotonicMs() < this.#leaseUntilMs;
+  /** Until then everyone who counts has promised not to answer anybody newer. */
+  get leaseUntilMs(): number {
+    return this.#leaseUntilMs;
   }
 
   /** Every replica that counts is there, and what it needs is known. */
@@ -143,8 +157,9 @@ export class Replication {
     return true;
   }
 
+  /** For one more operation; what the bytes of all shards come to is the frontend's to know. */
   get hasRoom(): boolean {
-    return this.inFlight.count < OPERATIONS_IN_FLIGHT_MAX && this.inFlight.bytes < BYTES_IN_FLIGHT_MAX;
+    return this.inFlight.count < OPERATIONS_IN_FLIGHT_MAX;
   }
 
   /** Gives an operation its place in the order and sends it to everybody who is there, counted or not. */
@@ -169,9 +184,10 @@ export class Replication {
 
   /** Only when everybody has been sent the operation: what follows from a lost session may send the next. */
   #dropBacklogged(): void {
+    if (this.counted.length === this.peers.size) return;
     for (const peer of [...this.peers.values()]) {
-      if (this.counts(peer) || (peer.link?.bufferedBytes ?? 0) <= LEARNER_BACKLOG_BYTES_MAX) continue;
-      this.#dropSession(peer, `the learner is more than ${LEARNER_BACKLOG_BYTES_MAX} bytes behind`);
+      if (this.counts(peer) || (peer.link?.bufferedBytes ?? 0) <= this.#backlogBytesMax) continue;
+      this.#dropSession(peer, `the learner is more than ${this.#backlogBytesMax} bytes behind`);
     }
   }
 

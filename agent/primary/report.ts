@@ -7,10 +7,21 @@ import type { Replication } from './replication.ts';
 export type PrimaryPhase = 'sealing' | 'waiting' | 'ready' | 'closing' | 'closed';
 export type PrimaryReport = { state: ServingState; reason?: string; replicas: ReplicaProgress[] };
 
-export function reportOf(replication: Replication, phase: PrimaryPhase, isSocketOpen: boolean, nowMs: number): PrimaryReport {
-  const reason = reasonOf(replication, phase);
+/** A volume: its shards, and how far its primary is. */
+export type Reported = {
+  replications: readonly Replication[];
+  phase: PrimaryPhase;
+  isSocketOpen: boolean;
+  isLeased: boolean;
+  nowMs: number;
+};
+
+export function reportOf({ replications, phase, isSocketOpen, isLeased, nowMs }: Reported): PrimaryReport {
+  const reason = reasonOf(replications, phase, isLeased);
   const state = servingState(phase, isSocketOpen, reason);
-  const replicas = [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs));
+  const replicas = replications.flatMap((replication) =>
+    [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs)),
+  );
   return reason === null ? { state, replicas } : { state, reason, replicas };
 }
 
@@ -31,18 +42,25 @@ function progressOf(replication: Replication, peer: Peer, nowMs: number): Replic
 }
 
 /** Why I/O waits, or null if it does not have to. The nearest cause first. */
-function reasonOf(replication: Replication, phase: string): string | null {
+function reasonOf(replications: readonly Replication[], phase: PrimaryPhase, isLeased: boolean): string | null {
   if (phase === 'closing') return 'letting go';
   if (phase === 'waiting') return 'waiting for the lease of the primary before';
-  const missing = replication.counted.filter((peer) => peer.state !== 'open');
-  if (missing.length > 0) {
-    const words = missing.map((peer) => `${peer.member.node}${peer.trouble ? ` (${peer.trouble.message})` : ''}`);
-    const stuck =
-      replication.shard.inSync.length <= replication.known.minInSync
-        ? `, and minInSync ${replication.known.minInSync} forbids to go on without`
-        : '';
-    return `no answer from ${words.join(', ')}${stuck}`;
+  const missing = missingOf(replications);
+  if (missing !== null) return missing;
+  if (replications.some(({ authority }) => authority === null)) return 'no in-sync replica that kept its power answers';
+  return isLeased || phase === 'sealing' ? null : 'waiting for leases';
+}
+
+/** Who counts and is not there; a node that is missing in several shards is named once. */
+function missingOf(replications: readonly Replication[]): string | null {
+  const words = new Set<string>();
+  let minInSync = 0;
+  for (const { counted, shard, known } of replications) {
+    const missing = counted.filter((peer) => peer.state !== 'open');
+    for (const { member, trouble } of missing) words.add(`${member.node}${trouble ? ` (${trouble.message})` : ''}`);
+    if (missing.length > 0 && shard.inSync.length <= known.minInSync) minInSync = known.minInSync;
   }
-  if (replication.authority === null) return 'no in-sync replica that kept its power answers';
-  return replication.isLeased() || phase === 'sealing' ? null : 'waiting for leases';
+  if (words.size === 0) return null;
+  const stuck = minInSync > 0 ? `, and minInSync ${minInSync} forbids to go on without` : '';
+  return `no answer from ${[...words].join(', ')}${stuck}`;
 }

@@ -4,7 +4,12 @@
  *   suspect --all of the set are, and the epoch was written as lossAt before anybody was served--> suspect, but trusted: what it holds is the truth now
  *   suspect --levelled, or caught up as a learner--> not suspect
  *
- * A primary that has served must never go on over such a loss: its clients would not know.
+ * A primary that has served must never go on over such a loss, in whichever shard: its clients would not know.
+ *
+ * Several shards, one `lossAt`. It says: whatever was not flushed before this epoch may be gone, anywhere in the volume. Nothing was acknowledged in
+ * this epoch before it is ready, and so nobody has seen anything of it: as long as that is so, a shard that turns out to be all suspects after the
+ * epoch was written is covered by what stands there already; another version would say the same again. That holds for a second loss of the same shard,
+ * too. What must not happen is that the primary becomes ready between the loss and the writing: it is told as long as it was not ready, and ends it after.
  */
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';

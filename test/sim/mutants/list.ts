@@ -11,6 +11,7 @@ const change = (file: string, find: string, replace: string) => ({ file, find, r
 const REPLICATION = 'agent/primary/replication.ts';
 const PRIMARY = 'agent/primary/primary.ts';
 const FRONTEND = 'agent/primary/frontend.ts';
+const SESSIONS = 'agent/primary/sessions.ts';
 const LOADING = 'agent/primary/loading.ts';
 const REPLICA = 'agent/replica/replica.ts';
 const SESSION = 'agent/replica/session.ts';
@@ -28,13 +29,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'noLeaseWait',
     rule: 'a new primary waits until the leases of before have run out',
-    changes: [change(PRIMARY, 'this.#clock.monotonicMs() >= this.#mayStartAtMs && ', '')],
+    changes: [change(PRIMARY, 'this.#clock.monotonicMs() >= mayStartAtMs && ', '')],
     seedsMax: 200,
   },
   {
     name: 'repliesWithoutLease',
     rule: 'a reply leaves only while everyone counted has granted a lease',
-    changes: [change(FRONTEND, 'if (this.#replication.isLeased()) this.#finish(pending', 'if (this.#state) this.#finish(pending')],
+    changes: [change(FRONTEND, 'if (this.isLeased()) this.#finish(pending', 'if (this.#state) this.#finish(pending')],
     seedsMax: 400,
   },
   {
@@ -62,7 +63,7 @@ export const MUTANTS: readonly Mutant[] = [
       change(
         REPLICATION,
         'countedReplicas(this.shard.inSync, this.proposedInSync)',
-        'countedReplicas(this.proposal ? this.proposedInSync : this.shard.inSync, [])',
+        'countedReplicas(this.#knowledge.proposal ? this.proposedInSync : this.shard.inSync, [])',
       ),
     ],
     seedsMax: 200,
@@ -80,11 +81,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'joinsWithoutFlush',
     rule: 'a learner flushes, behind all that was sent, before it joins',
     changes: [
-      change(
-        'agent/primary/inSyncSet.ts',
-        "peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);",
-        'flushed();',
-      ),
+      change('agent/primary/joining.ts', "peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);", 'flushed();'),
     ],
     seedsMax: 200,
   },
@@ -113,7 +110,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'notRestamped',
     rule: 'what is in flight when a replica leaves is stamped again',
-    changes: [change(PRIMARY, 'if (gone.length > 0) replication.restampInFlight();', '')],
+    changes: [change('agent/primary/shard.ts', 'if (gone.length > 0) replication.restampInFlight();', '')],
     seedsMax: 300,
   },
   {
@@ -130,7 +127,11 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'readsInFlight',
     rule: 'a read waits for the writes in flight that it overlaps',
     changes: [
-      change(FRONTEND, "if (!overlapping) return this.#ask(pending, 'read');", "if (this.#state) return this.#ask(pending, 'read');"),
+      change(
+        FRONTEND,
+        "if (!overlapping) return this.#ask(replication, pending, 'read');",
+        "if (this.#state) return this.#ask(replication, pending, 'read');",
+      ),
     ],
     seedsMax: 300,
   },
@@ -138,8 +139,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'reconnectSkips',
     rule: 'who comes back while in sync is sent again all that is in flight',
     changes: [
-      change(PRIMARY, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'),
-      change(PRIMARY, 'if (counts) this.#replication.resend(peer);', ''),
+      change(SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'),
+      change(SESSIONS, 'if (counts) this.#replication.resend(peer);', ''),
     ],
     seedsMax: 100,
   },
@@ -179,9 +180,13 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'lossUnsaid',
     rule: 'a primary that has served does not go on over a loss',
     changes: [
-      change(PRIMARY, 'if (!this.#hasServed) tellLoss(this.#replication);', 'tellLoss(this.#replication);'),
-      change(PRIMARY, 'else if (isAllSuspect(this.#replication)) this.#giveUp(', 'if (this.#isGivenUp) this.#giveUp('),
-      change('agent/primary/inSyncSet.ts', '!stage.hasServed && known.lossAt', 'known.lossAt'),
+      change(
+        PRIMARY,
+        'if (!this.#hasServed) for (const { replication } of this.#shards) tell',
+        'for (const { replication } of this.#shards) tell',
+      ),
+      change(PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {', 'if (this.#isGivenUp) {'),
+      change('agent/primary/inSyncSet.ts', '!stage.hasServed && lossAt', 'lossAt'),
     ],
     seedsMax: 200,
   },

@@ -1,0 +1,55 @@
+/**
+ * Takes one learner of a shard at a time to where it may be proposed: the primary counts it; it flushes, behind everything sent so far, and grants
+ * leases. If its session breaks before the proposal is out, it is a learner again.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { Peer } from './peer.ts';
+import type { Replication } from './replication.ts';
+
+export class Joining {
+  readonly #replication: Replication;
+  readonly #clock: Clock;
+  readonly #changed: () => void;
+  #isFlushed = false;
+  #countings = 0;
+
+  constructor(replication: Replication, clock: Clock, changed: () => void) {
+    this.#replication = replication;
+    this.#clock = clock;
+    this.#changed = changed;
+  }
+
+  /** It may be proposed. */
+  isReady(peer: Peer, nowMs: number): boolean {
+    return peer === this.#replication.joining && this.#isFlushed && peer.leaseUntilMs > nowMs;
+  }
+
+  step(): void {
+    const replication = this.#replication;
+    if (replication.joining || replication.authority?.state !== 'open') return;
+    const peer = this.#next();
+    if (!peer?.link) return;
+    const { link } = peer;
+    replication.joining = peer;
+    this.#isFlushed = false;
+    replication.recount();
+    // Behind everything sent so far, restamps too; the answer comes when all of it is applied and durable. One that was asked for when the same
+    // peer was counted before says nothing of what was sent since.
+    const counting = ++this.#countings;
+    const flushed = () => {
+      if (this.#countings !== counting || replication.joining !== peer || peer.link !== link) return;
+      this.#isFlushed = true;
+      // It has caught up: what a power loss took from it is there again, durably.
+      peer.suspect = false;
+      this.#changed();
+    };
+    peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);
+  }
+
+  #next(): Peer | null {
+    for (const peer of this.#replication.peers.values()) {
+      if (peer.state === 'open' && !peer.member.leaving && peer.need.size === 0 && !this.#replication.isInSync(peer)) return peer;
+    }
+    return null;
+  }
+}

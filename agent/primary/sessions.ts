@@ -1,0 +1,142 @@
+/**
+ * The sessions of one shard: opens one to every member that is wanted, hears what comes in, ends those that break, that are silent or that do not keep
+ * to the protocol. Who counts meanwhile is Replication's to know.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { InstanceId, ReplicaId } from '../../core/ids.ts';
+import type { Settings } from '../../core/settings.ts';
+import type { FromReplica } from '../../core/wire/messages.ts';
+import type { Connect } from '../replication/link.ts';
+import type { Peer, Trouble } from './peer.ts';
+import type { Replication } from './replication.ts';
+
+export type SessionsOptions = {
+  epoch: number;
+  instance: InstanceId;
+  clock: Clock;
+  connect: Connect;
+  /** A replica claims to know a later config. */
+  recheck: () => void;
+  /** The leases were given back: no session is opened any more, and no lease is asked for. */
+  isReleased: () => boolean;
+  changed: () => void;
+  /** The common burst, acknowledgements and data: nothing else happened. */
+  burstEnd: (replication: Replication) => void;
+  reportChanged: () => void;
+};
+
+export class Sessions {
+  readonly #replication: Replication;
+  readonly #options: SessionsOptions;
+  readonly #clock: Clock;
+  /** The in-sync set that this epoch began with: one of its leases is waited for. */
+  readonly #promotedWith: readonly ReplicaId[];
+  #mayStartAtMs = Number.POSITIVE_INFINITY;
+
+  constructor(replication: Replication, options: SessionsOptions) {
+    this.#replication = replication;
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#promotedWith = [...replication.shard.inSync];
+  }
+
+  /** When the leases that one sealed replica of the set of the promotion had granted have run out: an earlier primary needed all of them. */
+  get mayStartAtMs(): number {
+    return this.#mayStartAtMs;
+  }
+
+  connectDown(): void {
+    if (this.#options.isReleased()) return;
+    const nowMs = this.#clock.monotonicMs();
+    for (const peer of this.#replication.peers.values()) {
+      if (peer.state !== 'down' || nowMs < peer.retryAtMs) continue;
+      // Leaving, and out: it is not wanted back.
+      if (peer.member.leaving && !this.#replication.counts(peer)) continue;
+      this.#connect(peer, nowMs);
+    }
+  }
+
+  /** `isPatient`: nobody's silence counts now. */
+  tick(nowMs: number, settings: Settings, isPatient: boolean, mayClean: (peer: Peer) => boolean): void {
+    const { replicaTimeoutMs, heartbeatMs, leaseMs } = settings;
+    const { settled } = this.#replication.inFlight;
+    for (const peer of this.#replication.peers.values()) {
+      if (!isPatient && peer.silentForMs(nowMs) > replicaTimeoutMs) this.drop(peer, `silent for ${replicaTimeoutMs} ms`);
+      if (peer.isUp && !this.#options.isReleased()) peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer));
+    }
+  }
+
+  drop(peer: Peer, reason: string, code: Trouble['code'] = 'broken'): void {
+    if (peer.state === 'down') return;
+    peer.trouble = { code, message: reason };
+    peer.down(this.#clock.monotonicMs());
+    // Counted before its joining was proposed: it is a learner again, whatever else is proposed. Once that is out, it counts until the outcome is known.
+    if (this.#replication.joining === peer && !this.#replication.isProposed(peer)) this.#replication.joining = null;
+    this.#replication.recount();
+    this.#options.reportChanged();
+    this.#options.changed();
+  }
+
+  /** Gives all leases back: nobody is answered any more. */
+  release(): void {
+    for (const peer of this.#replication.peers.values()) if (peer.isUp) peer.send({ type: 'release' });
+  }
+
+  /** At once, without a word. */
+  end(): void {
+    for (const peer of this.#replication.peers.values()) peer.down(this.#clock.monotonicMs());
+  }
+
+  #connect(peer: Peer, nowMs: number): void {
+    const { known } = this.#replication;
+    const { connect, epoch, instance } = this.#options;
+    const isCurrent = () => peer.link === link;
+    const link = connect(
+      peer.member,
+      { type: 'seal', volume: known.uid, replica: peer.member.replica, epoch, instance, config: known },
+      {
+        message: (message) => {
+          if (isCurrent()) this.#message(peer, message);
+        },
+        burstEnd: () => {
+          if (isCurrent()) this.#options.burstEnd(this.#replication);
+        },
+        closed: (reason) => {
+          if (isCurrent()) this.drop(peer, reason);
+          this.#options.changed();
+        },
+      },
+    );
+    peer.connecting(link, nowMs);
+  }
+
+  #message(peer: Peer, message: FromReplica): void {
+    const nowMs = this.#clock.monotonicMs();
+    switch (message.type) {
+      case 'sealed':
+        return this.#sealed(peer, message, nowMs);
+      case 'refused':
+        if (message.code === 'fenced' || message.code === 'newerConfig') this.#options.recheck();
+        return this.drop(peer, message.message, message.code);
+      case 'failed':
+        return this.drop(peer, message.message, 'failed');
+      case 'applied':
+        return peer.hasApplied(message.sequence, this.#replication.inFlight.last, nowMs);
+      case 'pong':
+        peer.pong(message.id);
+        return this.#replication.refreshLease();
+      default:
+        if (!peer.reply(message)) this.drop(peer, `an answer to nothing that was asked: ${message.type} ${message.id}`);
+    }
+  }
+
+  #sealed(peer: Peer, { suspect, leaseRemainingMs }: Extract<FromReplica, { type: 'sealed' }>, nowMs: number): void {
+    if (peer.state !== 'sealing') return this.drop(peer, 'sealed twice');
+    const { inFlight } = this.#replication;
+    const counts = this.#replication.counts(peer);
+    peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
+    if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
+    if (counts) this.#replication.resend(peer);
+    this.#options.changed();
+  }
+}
