@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants bench spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -52,6 +52,9 @@ sim-mutants: setup ## break one rule of the protocol after another: the simulato
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts
+
+bench: setup ## beside qemu's quorum, GlusterFS and one plain copy: make bench WORKS="randwrite-qd16" SYSTEMS="quorum holdfast" SECONDS=6 REPETITIONS=3
+	@$(RUN) WORKS="$(WORKS)" SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/run.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts
