@@ -5,15 +5,16 @@
 import type { BlockClient } from '../../agent/ports.ts';
 import { Primary } from '../../agent/primary/primary.ts';
 import type { PrimaryLinkListener } from '../../agent/replication/link.ts';
-import type { Member, PrimaryMode, VolumeConfig } from '../../core/config.ts';
-import { BLOCK_BYTES, ExtentSet, extentCount } from '../../core/extent.ts';
+import type { Member, PrimaryMode, Shard, VolumeConfig } from '../../core/config.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, ExtentSet, extentCount, shardBytes } from '../../core/extent.ts';
 import { type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
 import { type FromReplica, LOG_ONLY, type ToReplica } from '../../core/wire/messages.ts';
 import { encodeBlock } from '../sim/store.ts';
 import { instance } from './replicaBench.ts';
 
-const SIZE_BYTES = 4 * 1024 * 1024;
+/** Of each shard, unless a test says otherwise. */
+const SHARD_BYTES = 4 * EXTENT_BYTES;
 const TICK_MS = 50;
 
 export const SETTINGS: Settings = {
@@ -43,6 +44,7 @@ export class FakeReplica {
   readonly mute = new Set<ToReplica['type']>();
   isReachable = true;
   bufferedBytes = 0;
+  sizeBytes = SHARD_BYTES;
   listener: PrimaryLinkListener | null = null;
   /** All that it was sent, ever. */
   readonly heard: ToReplica[] = [];
@@ -92,19 +94,24 @@ export class FakeReplica {
 
   #answerTo(message: ToReplica): FromReplica[] {
     const extents = (list: readonly number[]) => {
-      const set = new ExtentSet(extentCount(SIZE_BYTES));
+      const set = new ExtentSet(extentCount(this.sizeBytes));
       for (const extent of list) set.add(extent);
       return set;
     };
     switch (message.type) {
       case 'seal':
-        return [{ type: 'sealed', suspect: this.suspect, sizeBytes: SIZE_BYTES, leaseRemainingMs: this.leaseRemainingMs, resync: null }];
+        return [
+          { type: 'sealed', suspect: this.suspect, sizeBytes: this.sizeBytes, leaseRemainingMs: this.leaseRemainingMs, resync: null },
+        ];
       case 'write':
       case 'zero':
       case 'restamp':
         return [{ type: 'applied', sequence: message.sequence }];
       case 'ping':
         return [{ type: 'pong', id: message.id }];
+      case 'resize':
+        this.sizeBytes = Math.max(this.sizeBytes, message.sizeBytes);
+        return [{ type: 'done', id: message.id }];
       case 'flush':
       case 'level':
         return [{ type: 'done', id: message.id }];
@@ -132,6 +139,8 @@ export function inWords(message: ToReplica): string {
       return `restamp ${message.sequence} v${message.version} of ${message.extents}`;
     case 'level':
       return `level ${message.extent} of ${message.runs.map((run) => `${run.block}+${run.blocks}`)}`;
+    case 'resize':
+      return `resize to ${message.sizeBytes / EXTENT_BYTES} MiB`;
     case 'changed':
       return message.since === LOG_ONLY ? 'log' : `changed since ${message.since}`;
     default:
@@ -150,25 +159,37 @@ export class PrimaryBench {
   config: VolumeConfig;
   nowMs = 1_000;
 
-  /** `inSync` and `learners` are letters: a replica each, on the node of that letter; the primary is on node-a. */
+  /** `inSync` and `learners` are letters, shards with `/` between: a replica each, on the node of that letter; the primary is on node-a. */
   constructor(options: {
     inSync: string;
     learners?: string;
+    sizeBytes?: number;
     minInSync?: number;
     mode?: PrimaryMode;
     before?: (bench: PrimaryBench) => void;
   }) {
-    const letters = [...options.inSync, ...(options.learners ?? '')];
-    for (const letter of letters) this.replicas.set(letter, new FakeReplica(letter));
+    const learners = (options.learners ?? '').split('/');
+    const shards = options.inSync.split('/').map((inSync, shard): Shard => {
+      const letters = [...inSync, ...(learners[shard] ?? '')];
+      return { members: letters.map(memberOf), inSync: [...inSync].map(idOf) };
+    });
+    const sizeBytes = options.sizeBytes ?? SHARD_BYTES * shards.length;
+    shards.forEach(({ members }, shard) => {
+      for (const { node } of members) {
+        const replica = new FakeReplica(node.slice(-1));
+        replica.sizeBytes = shardBytes(sizeBytes, shards.length, shard);
+        this.replicas.set(replica.letter, replica);
+      }
+    });
     this.config = {
       uid: volumeUid('volume-1'),
       name: 'volume',
-      sizeBytes: SIZE_BYTES,
+      sizeBytes,
       minInSync: options.minInSync ?? 1,
       epoch: 5,
       version: 20,
       primary: { node: 'node-a', instance: instance(1), mode: options.mode ?? 'serve' },
-      shards: [{ members: letters.map(memberOf), inSync: [...options.inSync].map(idOf) }],
+      shards,
     };
     options.before?.(this);
     this.primary = new Primary({
@@ -239,21 +260,24 @@ export class PrimaryBench {
     this.primary.observe(next);
   }
 
-  /** The in-sync sets that were proposed, in letters. */
+  /** The in-sync sets that were proposed, in letters, shards with `/` between. */
   proposed(): string[] {
-    return this.proposals.map((config) => config.shards[0]?.inSync.map((id) => id.slice(-1)).join('') ?? '');
+    return this.proposals.map((config) => config.shards.map(({ inSync }) => inSync.map((id) => id.slice(-1)).join('')).join('/'));
   }
 
-  write(block: number, name = `write ${block}`, forceUnitAccess = false): void {
-    this.client.write(block * BLOCK_BYTES, [encodeBlock(block)], BLOCK_BYTES, forceUnitAccess, (error) =>
+  write(block: number, name = `write ${block}`, forceUnitAccess = false, blocks = 1): void {
+    const chunks = Array.from({ length: blocks }, (_, index) => encodeBlock(block + index));
+    this.client.write(block * BLOCK_BYTES, chunks, blocks * BLOCK_BYTES, forceUnitAccess, (error) =>
       this.answers.push(`${name}: ${error?.code ?? 'done'}`),
     );
   }
 
-  read(block: number): void {
-    this.client.read(block * BLOCK_BYTES, BLOCK_BYTES, (error, chunks) =>
-      this.answers.push(`read ${block}: ${error?.code ?? `from ${String.fromCharCode(chunks[0]?.[0] ?? 0)}`}`),
-    );
+  /** Says whose bytes came, in order. */
+  read(block: number, blocks = 1): void {
+    this.client.read(block * BLOCK_BYTES, blocks * BLOCK_BYTES, (error, chunks) => {
+      const sources = [...new Set(Buffer.concat(chunks).toString('latin1'))].join('');
+      this.answers.push(`read ${block}: ${error?.code ?? `from ${sources}`}`);
+    });
   }
 
   flush(): void {
