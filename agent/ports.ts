@@ -5,7 +5,8 @@
  */
 import type { VolumeConfig } from '../core/config.ts';
 import type { ExtentSet } from '../core/extent.ts';
-import type { InstanceId, ReplicaId, VolumeUid } from '../core/ids.ts';
+import type { InstanceId, ReplicaId, SnapshotUid, VolumeUid } from '../core/ids.ts';
+import type { ResyncProgress } from '../core/wire/messages.ts';
 
 /** Why an I/O did not happen. Retryable means: the same request may succeed later without anybody's doing. */
 export type IoErrorCode = 'io' | 'noSpace' | 'invalid' | 'shutdown' | 'notSupported';
@@ -68,9 +69,14 @@ export type ReplicaMeta = {
   failed: string | null;
   /** The longest lease that it ever granted: a process that restarts waits so long before a new primary may serve. */
   longestLeaseMs: number;
+  /** How far it has caught up, while it is a learner; null: nothing is known of that. */
+  resync: ResyncProgress | null;
   /** The last config that it saw, so that the store can be rebuilt from the disks. */
   config: VolumeConfig | null;
 };
+
+/** What is to be kept, and by which attempt: each attempt has a number of its own, above those before it. */
+export type SnapshotRequest = { snapshot: SnapshotUid; attempt: number };
 
 /**
  * One replica's files, opened by the only process that holds the pool's lock. `read`, `write` and `zero` go to the page cache and are
@@ -78,7 +84,7 @@ export type ReplicaMeta = {
  */
 export interface ReplicaStore {
   readonly meta: ReplicaMeta;
-  /** Calls back when the new meta is durable; `meta` is the new one from then on. One at a time. */
+  /** Calls back when the new meta is durable; `meta` is the new one from then on. One at a time. A larger size needs `extend` before. */
   saveMeta(meta: ReplicaMeta, done: Done): void;
 
   read(offsetBytes: number, lengthBytes: number): Buffer;
@@ -102,6 +108,18 @@ export interface ReplicaStore {
   changedSince(version: number): ExtentSet;
   /** Whether the extent may hold anything but zeroes. */
   mayHaveData(extent: number): boolean;
+
+  /**
+   * Makes the files long enough for a replica of so many bytes, durably. It is as large as its meta says: that is saved next, and a crash in between leaves
+   * the size of before in files that are longer than they need be.
+   */
+  extend(sizeBytes: number, done: Done): void;
+
+  /**
+   * Keeps data and stamps as they are now, durably, beside the replica: nothing may be written until it calls back, and all was flushed before. An error says
+   * why that snapshot is not there; the replica itself is as sound as it was.
+   */
+  snapshot(request: SnapshotRequest, done: Done): void;
 
   /** Flushes all and marks the replica cleanly closed. */
   close(done: Done): void;

@@ -7,6 +7,7 @@
 import fs from 'node:fs';
 import { swapSync, trimSync, tryLock } from 'fs-native-extensions';
 import { assert } from '../../core/assert.ts';
+import { systemClock } from '../../core/clock.ts';
 import { type Disk, type DiskDone, DiskError, type DiskFile, type DiskLock, type DiskSpace } from '../replica/store/disk.ts';
 
 /** Calls of one disk that may occupy a thread; the process needs more threads than this times its pools. */
@@ -36,22 +37,29 @@ function attempt<Value>(call: string, path: string, act: () => Value): Value {
   }
 }
 
-/** Lets so many calls of a disk run at once. */
+/** Lets so many calls of a disk run at once. One that hangs keeps its thread for ever, and no more of them than the disk may have. */
 class Threads {
-  #running = 0;
+  /** When each that runs was begun, oldest first. */
+  readonly #running = new Set<{ readonly atMs: number }>();
   readonly #waiting: (() => void)[] = [];
 
-  run(call: string, path: string, start: (ended: (error: NodeJS.ErrnoException | null) => void) => void, done: DiskDone): void {
+  get oldestMs(): number {
+    const [oldest] = this.#running;
+    return oldest === undefined ? 0 : systemClock.monotonicMs() - oldest.atMs;
+  }
+
+  run(name: string, path: string, start: (ended: (error: NodeJS.ErrnoException | null) => void) => void, done: DiskDone): void {
     const begin = (): void => {
-      this.#running++;
+      const call = { atMs: systemClock.monotonicMs() };
+      this.#running.add(call);
       start((error) => {
-        this.#running--;
+        this.#running.delete(call);
         this.#waiting.shift()?.();
-        done(error && toDiskError(error, call, path));
+        done(error && toDiskError(error, name, path));
       });
     };
     assert(this.#waiting.length < CALLS_WAITING_MAX, `more than ${CALLS_WAITING_MAX} calls wait for one disk`);
-    if (this.#running < THREADS_PER_DISK) begin();
+    if (this.#running.size < THREADS_PER_DISK) begin();
     else this.#waiting.push(begin);
   }
 }
@@ -118,6 +126,11 @@ class RealFile implements DiskFile {
 
 export class RealDisk implements Disk {
   readonly #threads = new Threads();
+
+  /** How long the disk has not answered its oldest call; 0: nothing is asked of it. Calls that hold up this thread are not among them. */
+  get oldestCallMs(): number {
+    return this.#threads.oldestMs;
+  }
 
   exists(path: string): boolean {
     return attempt('stat', path, () => fs.statSync(path, { throwIfNoEntry: false }) !== undefined);
@@ -188,6 +201,20 @@ export class RealDisk implements Disk {
     const { bsize, blocks, bfree, bavail } = attempt('statfs', path, () => fs.statfsSync(path));
     // What a file system keeps for root is neither used nor ever to be had: free is what `df` calls available.
     return { capacityBytes: (blocks - bfree + bavail) * bsize, usedBytes: (blocks - bfree) * bsize };
+  }
+
+  reflink(from: string, to: string, done: DiskDone): void {
+    const { COPYFILE_FICLONE_FORCE, COPYFILE_EXCL } = fs.constants;
+    const nameUnsupported = (ended: (error: NodeJS.ErrnoException | null) => void) => (error: NodeJS.ErrnoException | null) => {
+      if (error && UNSUPPORTED.includes(error.code ?? '')) error.code = 'EOPNOTSUPP';
+      ended(error);
+    };
+    this.#threads.run(
+      'reflink',
+      from,
+      (ended) => fs.copyFile(from, to, COPYFILE_FICLONE_FORCE | COPYFILE_EXCL, nameUnsupported(ended)),
+      done,
+    );
   }
 
   canReflink(directory: string): boolean {

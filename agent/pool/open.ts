@@ -3,7 +3,7 @@
  * other. Must never touch the directory without its lock.
  */
 import { messageOf } from '../../core/errors.ts';
-import type { ReplicaId } from '../../core/ids.ts';
+import type { ReplicaId, SnapshotUid } from '../../core/ids.ts';
 import type { Random } from '../../core/random.ts';
 import { replicaDirectory } from '../replica/store/create.ts';
 import { type Disk, DiskError, type DiskLock } from '../replica/store/disk.ts';
@@ -13,7 +13,7 @@ import { readMeta } from '../replica/store/meta.ts';
 import { PoolError } from './errors.ts';
 import { LOCK_FILE, listReplicas, type PoolPlace, removeLeftovers, replicasPath, settleLayout } from './layout.ts';
 import { Pool, type UnservedReplica } from './pool.ts';
-import { Tombstones } from './tombstones.ts';
+import { REPLICA_TOMBSTONES, SNAPSHOT_TOMBSTONES, Tombstones } from './tombstones.ts';
 
 /** Replicas that are opened side by side: each waits for the disk a few times. */
 const OPENING_AT_ONCE = 16;
@@ -59,9 +59,10 @@ function takeLock({ name, path, disk }: OpenPool): DiskLock {
 
 function assemble(options: OpenPool, lock: DiskLock, id: string): Pool {
   const { name, path, disk, bootId, tags = [] } = options;
-  const tombstones = new Tombstones(disk, path);
+  const tombstones = new Tombstones<ReplicaId>(disk, path, REPLICA_TOMBSTONES);
+  const snapshotTombstones = new Tombstones<SnapshotUid>(disk, path, SNAPSHOT_TOMBSTONES);
   const reflink = probeReflink(options);
-  const pool = new Pool({ name, path, disk, bootId, tags, id, lock, tombstones, reflink: reflink.supported });
+  const pool = new Pool({ name, path, disk, bootId, tags, id, lock, tombstones, snapshotTombstones, reflink: reflink.supported });
   if (reflink.problem !== null) pool.quarantine(reflink.problem);
   return pool;
 }
@@ -79,7 +80,8 @@ function probeReflink({ path, disk }: OpenPool): { supported: boolean; problem: 
 
 function openReplicas(options: OpenPool, pool: Pool | null, done: StepDone): void {
   if (!pool) return done(null);
-  removeLeftovers(options, pool.tombstones, (error) => {
+  const cleaned: Step[] = [(next) => removeLeftovers(options, pool.tombstones, next), (next) => pool.snapshots.removeLeftovers(next)];
+  inOrder(cleaned, (error) => {
     if (error) return done(error);
     const waiting = listReplicas(options);
     let opening = 0;

@@ -7,8 +7,9 @@
  */
 import { assert } from '../../core/assert.ts';
 import { messageOf } from '../../core/errors.ts';
-import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { ReplicaId, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { PoolReport } from '../../core/machine.ts';
+import type { CloneSource } from '../../core/task.ts';
 import { type Done, IoError, type ReplicaStore } from '../ports.ts';
 import { CREATING, createReplica, removeReplica, removeTree, replicaDirectory } from '../replica/store/create.ts';
 import { DiskError, type DiskLock, type DiskSpace } from '../replica/store/disk.ts';
@@ -21,6 +22,7 @@ import { withSpaceLeft } from '../replica/store/space.ts';
 import type { FileReplicaStore } from '../replica/store/store.ts';
 import { formatBytes } from '../replica/store/units.ts';
 import { type PoolPlace, replicasPath } from './layout.ts';
+import { PoolSnapshots } from './snapshots.ts';
 import type { Tombstones } from './tombstones.ts';
 
 /** Each has three open files. */
@@ -43,13 +45,18 @@ export type PoolParts = PoolPlace & {
   tags: readonly string[];
   reflink: boolean;
   lock: DiskLock;
-  tombstones: Tombstones;
+  tombstones: Tombstones<ReplicaId>;
+  snapshotTombstones: Tombstones<SnapshotUid>;
 };
+
+/** A new replica: empty, or a copy of what this pool has kept of another. */
+export type ReplicaToMake = NewReplica & { source?: CloneSource };
 
 export type Created = (error: IoError | null, store: ReplicaStore | null) => void;
 
 export class Pool {
   readonly #parts: PoolParts;
+  readonly snapshots: PoolSnapshots;
   readonly #stores = new Map<ReplicaId, FileReplicaStore>();
   readonly #unserved = new Map<ReplicaId, UnservedReplica>();
   readonly #waiting: ((next: () => void) => void)[] = [];
@@ -61,6 +68,14 @@ export class Pool {
   /** What `openPool` found; nobody else makes one. */
   constructor(parts: PoolParts) {
     this.#parts = parts;
+    this.snapshots = new PoolSnapshots({
+      place: parts,
+      reflink: parts.reflink,
+      tombstones: parts.snapshotTombstones,
+      quarantined: () => this.#quarantine,
+      quarantine: (reason) => this.quarantine(reason),
+      enqueue: (operation) => this.#enqueue(operation, () => undefined),
+    });
   }
 
   get name(): string {
@@ -76,7 +91,7 @@ export class Pool {
     return this.#parts.id;
   }
 
-  get tombstones(): Tombstones {
+  get tombstones(): Tombstones<ReplicaId> {
     return this.#parts.tombstones;
   }
 
@@ -117,7 +132,7 @@ export class Pool {
   }
 
   /** Makes a replica, or finds the one that was made before. A crash before it calls back leaves all of it or nothing. */
-  createReplica(replica: NewReplica, done: Created): void {
+  createReplica(replica: ReplicaToMake, done: Created): void {
     this.#enqueue((next) => {
       const ended: Created = (error, store) => {
         done(error, store);
@@ -154,6 +169,16 @@ export class Pool {
     }, done);
   }
 
+  /** All that this pool has of a snapshot, for ever. Calls back when its space is free; what is not there is deleted already. */
+  deleteSnapshot(snapshot: SnapshotUid, done: Done): void {
+    this.#enqueue((next) => {
+      this.snapshots.remove(snapshot, (error) => {
+        done(error && toIoError(error, `deleting snapshot ${snapshot} in pool ${this.name}`));
+        next();
+      });
+    }, done);
+  }
+
   /** Closes every replica cleanly and lets go of the lock. The first error is told, the others are closed all the same. */
   close(done: Done): void {
     this.#enqueue((next) => {
@@ -181,7 +206,7 @@ export class Pool {
     const { disk, path, bootId } = this.#parts;
     const directory = replicaDirectory(replicasPath(path), replica);
     const onFailed = (reason: string) => this.quarantine(`replica ${replica} has failed: ${reason}`);
-    openReplica({ disk, directory, replica, bootId, onFailed }, (error, store) => {
+    openReplica({ disk, directory, replica, bootId, onFailed, keeper: this.snapshots }, (error, store) => {
       if (store) this.#stores.set(replica, store);
       done(error);
     });
@@ -223,10 +248,11 @@ export class Pool {
     throw new IoError('noSpace', `pool ${this.name} has ${formatBytes(free)} free of ${formatBytes(report.capacityBytes)}; ${replica}`);
   }
 
-  #create(replica: NewReplica, done: Created): void {
+  #create({ source, ...replica }: ReplicaToMake, done: Created): void {
     const { disk, path } = this.#parts;
     const replicas = replicasPath(path);
-    createReplica(disk, replicas, replica, (error) => {
+    const content = source ? this.snapshots.contentOf(source, replica.sizeBytes) : null;
+    createReplica(disk, replicas, replica, content, (error) => {
       if (error) return this.#giveUp(replica.replica, toIoError(error, this.#attempted('creating', replica.replica)), done);
       this.openReplica(replica.replica, (openError) => {
         const store = this.get(replica.replica);

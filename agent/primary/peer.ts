@@ -96,7 +96,8 @@ export class Peer {
   /** False if nothing was asked by that id: the peer breaks the protocol. */
   reply(reply: Reply): boolean {
     const asked = this.#outstanding.get(reply.id);
-    if (!asked || REPLY_TO[asked.kind] !== reply.type) return false;
+    const answers = asked && (REPLY_TO[asked.kind] === reply.type || (asked.kind === 'snapshot' && reply.type === 'unable'));
+    if (!answers) return false;
     this.#outstanding.delete(reply.id);
     asked.onReply(reply);
     return true;

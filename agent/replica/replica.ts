@@ -12,10 +12,11 @@ import type { VolumeConfig } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
-import type { IoError, ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { Done, IoError, ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
+import type { NextTurn } from './summary.ts';
 
 /** The log is cleaned no more often than this: each time costs a flush. */
 export const CLEAN_INTERVAL_MS = 2_000;
@@ -39,14 +40,23 @@ const isSame = (holder: Holder | null, other: Holder): boolean => holder?.epoch 
 /** What a link hears with that was refused: nothing. */
 const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
 
-const laterConfig = (mine: VolumeConfig | null, other: VolumeConfig): VolumeConfig =>
-  mine && mine.version >= other.version ? mine : other;
+/** The later of the two configs; one that has the replica in sync also ends what was noted of its catching up. */
+function withConfig(meta: ReplicaMeta, other: VolumeConfig): ReplicaMeta {
+  const { config: mine, resync, replica } = meta;
+  const config = mine && mine.version >= other.version ? mine : other;
+  const isInSync = config.shards.some((shard) => shard.inSync.includes(replica));
+  return { ...meta, config, resync: isInSync ? null : resync };
+}
+
+/** `nextTurn`: what may wait is done when others had their turn; left out: with the ticks. */
+export type ReplicaOptions = { store: ReplicaStore; clock: Clock; events: ReplicaEvents; nextTurn?: NextTurn };
 
 export class Replica {
   readonly #store: ReplicaStore;
   readonly #clock: Clock;
   readonly #events: ReplicaEvents;
   readonly #meta: MetaWriter;
+  readonly #nextTurn: NextTurn | null;
   #session: Session | null = null;
   /** In force from when it is made; told to anybody only when durable. */
   #promised: { epoch: number; instance: InstanceId | null };
@@ -57,11 +67,12 @@ export class Replica {
   #cleanedAtMs = 0;
   #closed = false;
 
-  constructor(options: { store: ReplicaStore; clock: Clock; events: ReplicaEvents }) {
+  constructor(options: ReplicaOptions) {
     this.#store = options.store;
     this.#clock = options.clock;
     this.#events = options.events;
     this.#meta = new MetaWriter(options.store);
+    this.#nextTurn = options.nextTurn ?? null;
     const { promisedEpoch, promisedInstance, failed } = options.store.meta;
     this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
     this.#failed = failed;
@@ -89,14 +100,15 @@ export class Replica {
       link,
       epoch: seal.epoch,
       nowMs: () => this.#clock.monotonicMs(),
+      nextTurn: this.#nextTurn,
       protocolError: (rule) => this.#events.protocolError(rule, link.peer),
     });
     this.#session = session;
     const open = () => {
       if (this.#session !== session) return;
       this.#events.sessionOpened(seal.epoch, link.peer);
-      const { suspect, sizeBytes } = this.#store.meta;
-      session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal), resync: null });
+      const { suspect, sizeBytes, resync } = this.#store.meta;
+      session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal), resync });
     };
     this.#promise(seal.epoch, seal.instance, seal.config, open);
     return session;
@@ -109,12 +121,13 @@ export class Replica {
       this.#endSession(`epoch ${config.epoch} has begun`);
       this.#promise(config.epoch, config.primary?.instance ?? null, config, () => undefined);
     } else if (config.version > (this.#store.meta.config?.version ?? 0)) {
-      this.#meta.change((meta) => ({ ...meta, config: laterConfig(meta.config, config) }), this.#failOnError);
+      this.#meta.change((meta) => withConfig(meta, config), this.#failOnError);
     }
   }
 
   tick(): void {
     const session = this.#session;
+    session?.tick();
     const nowMs = this.#clock.monotonicMs();
     if (!session?.isOpen || this.#failed !== null || this.#cleaning || nowMs - this.#cleanedAtMs < CLEAN_INTERVAL_MS) return;
     this.#cleanedAtMs = nowMs;
@@ -151,6 +164,10 @@ export class Replica {
         else grant();
       },
     );
+  }
+
+  changeMeta(change: (meta: ReplicaMeta) => ReplicaMeta, done: Done): void {
+    this.#meta.change(change, done);
   }
 
   /** The primary has told that it answers nobody any more. */
@@ -238,7 +255,7 @@ export class Replica {
     }
     this.#meta.change(
       // Never backwards: changes are applied in the order they were made, and only a higher promise gets here.
-      (meta) => ({ ...meta, promisedEpoch: epoch, promisedInstance: instance, config: laterConfig(meta.config, config) }),
+      (meta) => ({ ...withConfig(meta, config), promisedEpoch: epoch, promisedInstance: instance }),
       (error) => {
         if (error) this.fail(error.message);
         else then();

@@ -1,21 +1,25 @@
 /**
  * One session of a replica with a primary: what came in waits in one queue and is worked off in order. What is still queued when the session
- * ends is dropped whole; what was applied stays.
+ * ends is dropped whole; what was applied stays. Answers that take their time (flush, progress, resize, summary, snapshot) come out of turn.
  *
- * It must never write to an extent that is not durable in the intent log, nor apply anything after `stop`.
+ * It must never write to an extent that is not durable in the intent log, nor while a snapshot is being kept, nor apply anything after `stop`.
  */
 import { unreachable } from '../../core/assert.ts';
-import { EXTENT_BYTES, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
+import { EXTENT_BYTES, extentLength } from '../../core/extent.ts';
 import type { InstanceId } from '../../core/ids.ts';
-import { ALLOCATION_RUNS_MAX, type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
-import { IoError, type ReplicaStore } from '../ports.ts';
+import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
 import { digestBlocks } from './digest.ts';
+import { allocationOf, rangeBrokenBy } from './ranges.ts';
+import { type NextTurn, Summaries } from './summary.ts';
 
 /** A primary never has more outstanding; one that does breaks the protocol. */
 export const QUEUED_MESSAGES_MAX = 65_536;
 export const QUEUED_BYTES_MAX = 256 * 1024 * 1024;
+/** Each is a run of extents to be read; a scrub asks for one at a time. */
+export const SUMMARIES_MAX = 64;
 /** How many queued messages are looked at to gather extents for one commit of the intent log. */
 const COMMIT_LOOKAHEAD_MAX = 1_024;
 /** An extent stays in the log this long after its last write, so that a hot one is not logged anew each time. */
@@ -32,6 +36,8 @@ interface Owner {
   holderOf(session: Session): Holder | null;
   sessionClosed(session: Session, reason: string): void;
   ioFailed(session: Session, error: IoError): void;
+  /** Durable when it calls back. */
+  changeMeta(change: (meta: ReplicaMeta) => ReplicaMeta, done: Done): void;
 }
 
 type Queued = Operation | Request;
@@ -49,6 +55,10 @@ export class Session implements ReplicaSession {
   #head = 0;
   #queuedBytes = 0;
   #committing = false;
+  /** A snapshot is being kept: nothing may be changed until it is. */
+  #isKeeping = false;
+  #isWorking = false;
+  readonly #summaries: Summaries;
   /** Last operation received, applied, and told as applied. */
   #received = 0;
   #applied = 0;
@@ -67,6 +77,7 @@ export class Session implements ReplicaSession {
     epoch: number;
     nowMs: () => number;
     protocolError: (rule: string) => void;
+    nextTurn: NextTurn | null;
   }) {
     this.#replica = options.replica;
     this.#store = options.store;
@@ -74,6 +85,12 @@ export class Session implements ReplicaSession {
     this.epoch = options.epoch;
     this.#nowMs = options.nowMs;
     this.#protocolError = options.protocolError;
+    this.#summaries = new Summaries({
+      store: options.store,
+      nextTurn: options.nextTurn,
+      answer: (id, digest) => this.#link.send({ type: 'summaryDigest', id, digest }),
+      failed: (error) => this.#replica.ioFailed(this, error),
+    });
   }
 
   get isOpen(): boolean {
@@ -118,8 +135,14 @@ export class Session implements ReplicaSession {
     this.#replica.sessionClosed(this, 'the connection closed');
   }
 
+  /** What is worked off by and by goes on. */
+  tick(): void {
+    this.#summaries.step();
+  }
+
   /** Nothing is applied any more from here on. */
   stop(): void {
+    this.#summaries.stop();
     this.#state = 'stopped';
     this.#queue = [];
     this.#head = 0;
@@ -179,14 +202,7 @@ export class Session implements ReplicaSession {
     if ('sequence' in message && this.#received !== 0 && message.sequence !== this.#received + 1) {
       return `operation ${message.sequence} after ${this.#received}`;
     }
-    const { sizeBytes } = this.#store.meta;
-    if ('offsetBytes' in message && (message.lengthBytes <= 0 || message.offsetBytes + message.lengthBytes > sizeBytes)) {
-      return `${message.type} of ${message.lengthBytes} bytes at ${message.offsetBytes} in a replica of ${sizeBytes} bytes`;
-    }
-    const extents = Math.ceil(sizeBytes / EXTENT_BYTES);
-    if ('extent' in message && message.extent >= extents) return `${message.type} of extent ${message.extent} of ${extents}`;
-    if (message.type === 'restamp' && message.extents.some((extent) => extent >= extents)) return `restamp beyond extent ${extents - 1}`;
-    return null;
+    return rangeBrokenBy(message, this.#store.meta.sizeBytes);
   }
 
   #enqueue(message: Queued): void {
@@ -209,11 +225,24 @@ export class Session implements ReplicaSession {
     this.#replica.sessionClosed(this, rule);
   }
 
-  /** Works the queue off until it is empty or its head waits for the intent log. */
+  /** After something has ended that others wait for. */
+  #goOn(): void {
+    if (this.#isWorking || this.#state !== 'open') return;
+    this.#work();
+    this.#tellApplied();
+  }
+
   #work(): void {
+    this.#isWorking = true;
+    this.#workOff();
+    this.#isWorking = false;
+  }
+
+  /** Until the queue is empty or its head waits for the intent log, or for a snapshot. */
+  #workOff(): void {
     while (this.#state === 'open' && this.#head < this.#queue.length) {
       const message = this.#queue[this.#head];
-      if (!message || (this.#mutates(message) && this.#waitsForIntents(message))) break;
+      if (!message || (this.#mutates(message) && (this.#isKeeping || this.#waitsForIntents(message)))) break;
       this.#head++;
       try {
         this.#apply(message);
@@ -229,7 +258,8 @@ export class Session implements ReplicaSession {
   }
 
   #mutates(message: Queued): boolean {
-    return message.type === 'write' || message.type === 'zero' || message.type === 'restamp' || message.type === 'level';
+    const { type } = message;
+    return type === 'write' || type === 'zero' || type === 'restamp' || type === 'level' || type === 'snapshot';
   }
 
   /** Whether an extent of it is not in the durable log yet; then a commit for it, and for those queued behind it, is under way. */
@@ -251,9 +281,7 @@ export class Session implements ReplicaSession {
       this.#committing = false;
       if (error) return this.#replica.ioFailed(this, error);
       isLogged = true;
-      if (synchronous || this.#state !== 'open') return;
-      this.#work();
-      this.#tellApplied();
+      if (!synchronous) this.#goOn();
     });
     synchronous = false;
     return !isLogged;
@@ -285,51 +313,81 @@ export class Session implements ReplicaSession {
       case 'flush':
         return this.#flush(message.id);
       case 'digest':
-        return this.#digest(message.id, message.extent);
+        return this.#digest(message.id, message.extent, message.stampOnly);
       case 'changed': {
         const extents = message.since === LOG_ONLY ? this.#store.intents.copy() : this.#store.changedSince(message.since);
         return this.#link.send({ type: 'changedSet', id: message.id, extents });
       }
       case 'allocation':
-        return this.#link.send({ type: 'allocationMap', id: message.id, runs: this.#allocation(message.offsetBytes, message.lengthBytes) });
+        return this.#link.send({ type: 'allocationMap', id: message.id, runs: allocationOf(this.#store, message) });
       case 'resize':
+        return this.#resize(message.id, message.sizeBytes);
       case 'progress':
+        return this.#progress(message);
       case 'summary':
+        return this.#summary(message);
       case 'snapshot':
-        // Nobody asks for these yet.
-        return this.#violate(`${message.type} is not known here`);
+        return this.#snapshot(message);
       default:
         return unreachable(message);
     }
   }
 
   #flush(id: number): void {
-    this.#store.flush((error) => {
-      if (error) return this.#replica.ioFailed(this, error);
-      if (this.#state === 'open') this.#link.send({ type: 'done', id });
-    });
+    this.#store.flush(this.#unlessFailed(() => this.#link.send({ type: 'done', id })));
   }
 
-  #digest(id: number, extent: number): void {
+  /** A crash before the end leaves the size of before, or the new one: what was answered is durable. Files that are too long are no harm. */
+  #resize(id: number, sizeBytes: number): void {
+    const answer = () => this.#link.send({ type: 'done', id });
+    if (sizeBytes <= this.#store.meta.sizeBytes) return answer();
+    const grown = (meta: ReplicaMeta): ReplicaMeta => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) });
+    this.#store.extend(
+      sizeBytes,
+      this.#unlessFailed(() => this.#replica.changeMeta(grown, this.#unlessFailed(answer))),
+    );
+  }
+
+  /** What was copied so far is durable before it is noted as done: a crash in between costs copying it again. */
+  #progress({ id, since, version, below }: Extract<Request, { type: 'progress' }>): void {
+    const noted = (meta: ReplicaMeta): ReplicaMeta => ({ ...meta, resync: { since, version, below } });
+    const answered = this.#unlessFailed(() => this.#link.send({ type: 'done', id }));
+    this.#store.flush(this.#unlessFailed(() => this.#replica.changeMeta(noted, answered)));
+  }
+
+  /**
+   * What came before is applied; it becomes durable, then it is kept, and nothing is changed meanwhile. That it cannot be kept harms nobody: the session goes on.
+   * A session that ends meanwhile leaves an attempt that is never recorded, whatever a later one changes under it.
+   */
+  #snapshot({ id, snapshot, attempt }: Extract<Request, { type: 'snapshot' }>): void {
+    this.#isKeeping = true;
+    const kept = (error: IoError | null): void => {
+      this.#isKeeping = false;
+      if (this.#state !== 'open') return;
+      this.#link.send(error ? { type: 'unable', id, message: error.message } : { type: 'done', id });
+      this.#goOn();
+    };
+    this.#store.flush(this.#unlessFailed(() => this.#store.snapshot({ snapshot, attempt }, kept)));
+  }
+
+  /** What follows on an I/O that went well, if this session is still heard. */
+  #unlessFailed(then: () => void): Done {
+    return (error) => {
+      if (error) this.#replica.ioFailed(this, error);
+      else if (this.#state === 'open') then();
+    };
+  }
+
+  #digest(id: number, extent: number, stampOnly: boolean): void {
     const lengthBytes = extentLength(extent, this.#store.meta.sizeBytes);
-    const digests = this.#store.mayHaveData(extent) ? digestBlocks(this.#store.read(extent * EXTENT_BYTES, lengthBytes)) : null;
+    const hasDigests = !stampOnly && this.#store.mayHaveData(extent);
+    const digests = hasDigests ? digestBlocks(this.#store.read(extent * EXTENT_BYTES, lengthBytes)) : null;
     this.#link.send({ type: 'digests', id, stamp: this.#store.stamp(extent), digests });
   }
 
-  /** By whole extents: finer than that nothing is kept. */
-  #allocation(offsetBytes: number, lengthBytes: number): { lengthBytes: number; hole: boolean }[] {
-    const runs: { lengthBytes: number; hole: boolean }[] = [];
-    const last = lastExtent(offsetBytes, lengthBytes);
-    for (let extent = firstExtent(offsetBytes); extent <= last; extent++) {
-      const from = Math.max(offsetBytes, extent * EXTENT_BYTES);
-      const to = Math.min(offsetBytes + lengthBytes, (extent + 1) * EXTENT_BYTES);
-      const hole = !this.#store.mayHaveData(extent);
-      const previous = runs.at(-1);
-      if (previous && previous.hole === hole) previous.lengthBytes += to - from;
-      else if (runs.length >= ALLOCATION_RUNS_MAX) break;
-      else runs.push({ lengthBytes: to - from, hole });
-    }
-    return runs;
+  #summary({ id, extent, extents }: Extract<Request, { type: 'summary' }>): void {
+    if (this.#summaries.count >= SUMMARIES_MAX) return this.#violate(`more than ${SUMMARIES_MAX} summaries outstanding`);
+    this.#summaries.add(id, extent, extents, `${this.epoch} ${this.#replica.holderOf(this)?.instance}`);
   }
 
   #tellApplied(): void {

@@ -6,7 +6,7 @@ import type { FrameHeader } from './header.ts';
 import { instanceOf } from './instance.ts';
 import { FRAME_KINDS, type Message } from './layout.ts';
 import { Violation } from './rules.ts';
-import { readFailed, readRefused, readSeal, readSealed, readSnapshot } from './texts.ts';
+import { readMessage, readRefused, readSeal, readSealed, readSnapshot } from './texts.ts';
 
 type Decode = (header: FrameHeader, chunks: Buffer[]) => Message | Violation;
 
@@ -40,7 +40,7 @@ const DECODE: Readonly<Record<Message['type'], Decode>> = {
   }),
   read: (header) => ({ type: 'read', id: header.number, offsetBytes: header.offset, lengthBytes: header.length }),
   flush: (header) => ({ type: 'flush', id: header.number }),
-  digest: (header) => ({ type: 'digest', id: header.number, extent: header.offset }),
+  digest: (header) => ({ type: 'digest', id: header.number, extent: header.offset, stampOnly: header.flags !== 0 }),
   level: (header, chunks) => {
     const runs = readLevelRuns(chunks, header.length, header.bodyBytes);
     return runs instanceof Violation ? runs : { type: 'level', id: header.number, extent: header.offset, stamp: header.argument, runs };
@@ -91,7 +91,14 @@ const DECODE: Readonly<Record<Message['type'], Decode>> = {
     return runs instanceof Violation ? runs : { type: 'allocationMap', id: header.number, runs };
   },
   pong: (header) => ({ type: 'pong', id: header.number }),
-  failed: (_, chunks) => orViolation(readFailed(chunks)),
+  failed: (_, chunks) => {
+    const { value, problem } = readMessage(chunks, 'failed');
+    return problem === null ? { type: 'failed', message: value } : new Violation('body', problem);
+  },
+  unable: (header, chunks) => {
+    const { value, problem } = readMessage(chunks, 'unable');
+    return problem === null ? { type: 'unable', id: header.number, message: value } : new Violation('body', problem);
+  },
 };
 
 /** By code. */

@@ -11,7 +11,7 @@ import { bytesOf, checksumOf, type SharedChecksum } from './chunks.ts';
 import { type Halves, halvesOf } from './instance.ts';
 import { CODE_OF, EXTENTS_MAX, FLAG, HEADER, HEADER_BYTES, KIND_OF, MAGIC, type Message } from './layout.ts';
 import { type FromReplica, type Operation, PROTOCOL_VERSION, type Request } from './messages.ts';
-import { writeFailed, writeRefused, writeSeal, writeSealed, writeSnapshot } from './texts.ts';
+import { writeMessage, writeRefused, writeSeal, writeSealed, writeSnapshot } from './texts.ts';
 
 const HALF = 2 ** 32;
 const HEADERS_PER_SLAB = 64;
@@ -116,6 +116,7 @@ export class Encoder {
         return NO_BODY;
       case 'digest':
         this.#offset = message.extent;
+        this.#flags = message.stampOnly ? FLAG.stampOnly : 0;
         return NO_BODY;
       case 'changed':
         this.#argument = message.since;
@@ -185,8 +186,11 @@ export class Encoder {
         return [writeSealed(message)];
       case 'refused':
         return [writeRefused(message)];
+      case 'unable':
+        this.#number = message.id;
+        return [writeMessage(message)];
       case 'failed':
-        return [writeFailed(message)];
+        return [writeMessage(message)];
       default:
         return unreachable(message);
     }

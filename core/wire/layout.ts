@@ -46,9 +46,9 @@ export const HEADER_BYTES = 96;
 export const FIELD = { number: 1, offset: 2, length: 4, argument: 8, settled: 16 } as const;
 export type FieldName = keyof typeof FIELD;
 
-export const FLAG = { free: 1, mayClean: 1, allZero: 1 } as const;
+export const FLAG = { free: 1, mayClean: 1, allZero: 1, stampOnly: 1 } as const;
 
-/** The body of Seal, Sealed, Refused, failed and snapshot: JSON in UTF-8. A config of the longest names, all escaped, fits. */
+/** The body of Seal, Sealed, Refused, failed, snapshot and unable: JSON in UTF-8. A config of the longest names, all escaped, fits. */
 export const JSON_BODY_BYTES_MAX = 1024 * 1024;
 /** A sentence in Refused or failed is cut to this. */
 export const MESSAGE_CHARACTERS_MAX = 4096;
@@ -109,7 +109,7 @@ const TO_REPLICA: readonly Row[] = [
   },
   { name: 'read', fields: { number: 'id', offset: 'offsetBytes', length: 'lengthBytes' }, lengthMax: READ_BYTES_MAX },
   { name: 'flush', fields: { number: 'id' } },
-  { name: 'digest', fields: { number: 'id', offset: 'extent' } },
+  { name: 'digest', fields: { number: 'id', offset: 'extent' }, flag: 'stampOnly' },
   {
     name: 'level',
     fields: { number: 'id', offset: 'extent', length: 'runs', argument: 'stamp' },
@@ -157,6 +157,7 @@ const FROM_REPLICA: readonly Row[] = [
   { name: 'pong', fields: { number: 'id' } },
   { name: 'failed', fields: {}, body: 'json', bodyBytesMax: JSON_BODY_BYTES_MAX },
   { name: 'summaryDigest', fields: { number: 'id' }, body: 'digests', bodyBytesMax: DIGEST_BYTES },
+  { name: 'unable', fields: { number: 'id' }, body: 'json', bodyBytesMax: JSON_BODY_BYTES_MAX },
 ];
 
 const ROW_DEFAULTS = { flag: null, body: 'none', bodyBytesMax: 0, lengthMax: Number.MAX_SAFE_INTEGER } as const;

@@ -50,14 +50,18 @@ export type Operation =
 export type Request =
   | { type: 'read'; id: number; offsetBytes: number; lengthBytes: number }
   | { type: 'flush'; id: number }
-  | { type: 'digest'; id: number; extent: number }
+  /** `stampOnly`: the stamp is all that is asked for, and the answer has no digests. */
+  | { type: 'digest'; id: number; extent: number; stampOnly: boolean }
   /** Blocks of one extent, made as on the authority, and the stamp that goes with them (the later of it and the replica's own). */
   | { type: 'level'; id: number; extent: number; stamp: number; runs: readonly LevelRun[] }
   | { type: 'changed'; id: number; since: number }
   | { type: 'allocation'; id: number; offsetBytes: number; lengthBytes: number }
   /** The replica's own size, which grows durably to at least this and never shrinks. */
   | { type: 'resize'; id: number; sizeBytes: number }
-  /** How far catching up is: see ResyncProgress. What was copied so far is made durable first. */
+  /**
+   * How far catching up is: see ResyncProgress. What was copied so far is made durable first. Sent only while nothing is in doubt: so extents below `below`
+   * may leave the intent log as if `mayClean` were told, unless they are levelled again behind this message.
+   */
   | ({ type: 'progress'; id: number } & ResyncProgress)
   /** One digest over those of `extents` extents from `extent` on: equal ones cost next to nothing on the wire. At most SUMMARY_EXTENTS_MAX. */
   | { type: 'summary'; id: number; extent: number; extents: number }
@@ -94,7 +98,7 @@ export type FromReplica =
   | { type: 'data'; id: number; chunks: readonly Buffer[]; lengthBytes: number }
   /** Answers flush, level, resize, progress and snapshot. */
   | { type: 'done'; id: number }
-  /** DIGEST_BYTES a block, in order; null: the whole extent is zeroes. */
+  /** DIGEST_BYTES a block, in order; null: the whole extent is zeroes, or only its stamp was asked for. */
   | { type: 'digests'; id: number; stamp: number; digests: Buffer | null }
   /** DIGEST_BYTES. */
   | { type: 'summaryDigest'; id: number; digest: Buffer }
@@ -102,6 +106,8 @@ export type FromReplica =
   | { type: 'allocationMap'; id: number; runs: readonly { lengthBytes: number; hole: boolean }[] }
   /** The lease asked for by that ping is granted, from now. */
   | { type: 'pong'; id: number }
+  /** Answers a snapshot that could not be kept, in words; the session goes on. */
+  | { type: 'unable'; id: number; message: string }
   /** The replica serves nobody any more: its last message. */
   | { type: 'failed'; message: string };
 

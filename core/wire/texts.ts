@@ -1,5 +1,5 @@
 /**
- * The bodies that are JSON: Seal, Sealed, Refused, failed, snapshot. Rare and read by people in a packet dump; two versions must be able to refuse each other, so the
+ * The bodies that are JSON: Seal, Sealed, Refused, failed, snapshot, unable. Rare and read by people in a packet dump; two versions must be able to refuse each other, so the
  * fields of Seal (but for those of its config) and Refused never change.
  */
 import { assert } from '../assert.ts';
@@ -13,7 +13,7 @@ import type { FromReplica, RefusalCode, Request, ResyncProgress, Seal } from './
 type Of<Type extends FromReplica['type']> = Extract<FromReplica, { type: Type }>;
 
 export const REFUSAL_CODES: readonly RefusalCode[] = ['fenced', 'newerConfig', 'failed', 'unknownReplica', 'protocol'];
-/** `refused` and `failed` carry sentences from anywhere, also from error messages of the system. */
+/** `refused`, `failed` and `unable` carry sentences from anywhere, also from error messages of the system. */
 const cut = (message: string): string => (message === '' ? 'no reason given' : message.slice(0, MESSAGE_CHARACTERS_MAX));
 
 function toBody(value: object): Buffer {
@@ -28,7 +28,7 @@ export const writeSealed = ({ suspect, sizeBytes, leaseRemainingMs, resync }: Of
 export const writeRefused = ({ code, message, promisedEpoch, seenVersion }: Of<'refused'>): Buffer =>
   toBody({ code, message: cut(message), promisedEpoch, seenVersion });
 export const writeSnapshot = ({ snapshot }: Extract<Request, { type: 'snapshot' }>): Buffer => toBody({ snapshot });
-export const writeFailed = ({ message }: Of<'failed'>): Buffer => toBody({ message: cut(message) });
+export const writeMessage = ({ message }: Of<'failed' | 'unable'>): Buffer => toBody({ message: cut(message) });
 
 // Without `fatal`, broken UTF-8 would be mended in silence and accepted.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
@@ -84,11 +84,8 @@ export const readRefused = (chunks: readonly Buffer[]): Parsed<Of<'refused'>> =>
     };
   });
 
-export const readFailed = (chunks: readonly Buffer[]): Parsed<Of<'failed'>> =>
-  read(chunks, 'failed', (input) => ({
-    type: 'failed',
-    message: new Fields(input, 'failed', ['message']).text('message', MESSAGE_CHARACTERS_MAX),
-  }));
+export const readMessage = (chunks: readonly Buffer[], what: 'failed' | 'unable'): Parsed<string> =>
+  read(chunks, what, (input) => new Fields(input, what, ['message']).text('message', MESSAGE_CHARACTERS_MAX));
 
 export const readSnapshot = (chunks: readonly Buffer[]): Parsed<SnapshotUid> =>
   read(chunks, 'snapshot', (input) => readSnapshotUid(new Fields(input, 'snapshot', ['snapshot']), 'snapshot'));

@@ -13,18 +13,20 @@ type Version = { serial: number; value: number };
 export type Note = { stamp: number; mayHaveData: boolean };
 
 export class Platter {
-  readonly extents: number;
+  extents: number;
   /** The first version of a block is durable, the last is in the cache, and a power loss may leave any. */
   readonly #blocks = new Map<number, Version[]>();
   #serial = 0;
   /** The intent log as in the cache, which is what a next process finds. */
-  readonly intents: ExtentSet;
+  intents: ExtentSet;
   /** Taken out and not synced: they may come back. */
   readonly #removed = new Set<number>();
   /** Commits of the log, cleans and metas that have begun and not ended: each may have reached the disk or not. */
   readonly inProgress = new Set<() => void>();
   notes: Note[];
   meta: ReplicaMeta;
+  /** Snapshots, by `<snapshot>.<attempt>`: the values of the blocks that were ever written. */
+  readonly kept = new Map<string, ReadonlyMap<number, number>>();
 
   constructor(meta: ReplicaMeta) {
     this.meta = meta;
@@ -71,6 +73,20 @@ export class Platter {
       this.intents.delete(extent);
       this.#removed.add(extent);
     }
+  }
+
+  /** A snapshot: what every block holds at this moment, durably. */
+  keep(name: string): void {
+    this.kept.set(name, new Map([...this.#blocks.keys()].map((block) => [block, this.value(block)])));
+  }
+
+  /** The replica is as large as its meta says: there is room for what it has grown by. */
+  grow(): void {
+    this.extents = extentCount(this.meta.sizeBytes);
+    const intents = new ExtentSet(this.extents);
+    for (const extent of this.intents) intents.add(extent);
+    this.intents = intents;
+    while (this.notes.length < this.extents) this.notes.push({ stamp: 0, mayHaveData: false });
   }
 
   /** Blocks that hold anything, of one extent or of all. */

@@ -3,7 +3,7 @@
  * stamps live in memory until `clean`, a failed flush is never tried again, a change outside of the intent log is a programmer error.
  */
 
-import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../../agent/ports.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../../agent/ports.ts';
 import { assert } from '../../core/assert.ts';
 import {
   BLOCK_BYTES,
@@ -68,10 +68,13 @@ export class SimulatedStore implements ReplicaStore {
     this.#begin(
       'meta',
       () => {
+        const { sizeBytes } = this.platter.meta;
         this.platter.meta = meta;
+        if (meta.sizeBytes > sizeBytes) this.platter.grow();
       },
       () => {
         this.#savesMeta = false;
+        while (this.#notes.length < this.platter.extents) this.#notes.push({ stamp: 0, mayHaveData: false });
         done(null);
       },
     );
@@ -183,6 +186,24 @@ export class SimulatedStore implements ReplicaStore {
 
   mayHaveData(extent: number): boolean {
     return this.#note(extent).mayHaveData;
+  }
+
+  extend(_sizeBytes: number, done: Done): void {
+    if (this.#failure) return done(this.#failure);
+    this.#begin(
+      'extend',
+      () => undefined,
+      () => done(null),
+    );
+  }
+
+  snapshot({ snapshot, attempt }: SnapshotRequest, done: Done): void {
+    if (this.#failure) return done(this.#failure);
+    this.#begin(
+      'snapshot',
+      () => this.platter.keep(`${snapshot}.${attempt}`),
+      () => done(null),
+    );
   }
 
   close(done: Done): void {

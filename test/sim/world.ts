@@ -162,6 +162,7 @@ export class World {
       suspect: false,
       failed: null,
       longestLeaseMs: 0,
+      resync: null,
       config: null,
     });
     machine.platters.set(replica, platter);

@@ -83,6 +83,7 @@ export class ReplicaBench {
       suspect: false,
       failed: null,
       longestLeaseMs: LEASE_MS,
+      resync: null,
       config: null,
     });
     this.replica = this.#start();
@@ -131,6 +132,7 @@ export class ReplicaBench {
     });
     return new Replica({
       store,
+      nextTurn: (work) => work(),
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
       events: {
         failed: (reason) => this.events.push(`failed: ${reason}`),

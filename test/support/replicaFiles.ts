@@ -1,9 +1,10 @@
 /** A replica on a simulated disk, for tests: made, opened and driven with syncs that end when the test says so. */
 import { expect } from 'chai';
-import type { Done, IoError, ReplicaMeta, ReplicaStore } from '../../agent/ports.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../../agent/ports.ts';
 import { createReplica, replicaDirectory } from '../../agent/replica/store/create.ts';
 import type { StoreError } from '../../agent/replica/store/inOrder.ts';
 import { openReplica } from '../../agent/replica/store/open.ts';
+import type { SnapshotKeeper } from '../../agent/replica/store/snapshot.ts';
 import type { FileReplicaStore } from '../../agent/replica/store/store.ts';
 import { replicaId, volumeUid } from '../../core/ids.ts';
 import { SimulatedDisk } from './simulatedDisk.ts';
@@ -51,16 +52,19 @@ export function errorOf(disk: SimulatedDisk, act: (done: Done) => void): IoError
 
 export function create(disk: SimulatedDisk, sizeBytes: number): void {
   const ended = new Outcome<[StoreError | null]>();
-  createReplica(disk, POOL, newReplica(sizeBytes), ended.done);
+  createReplica(disk, POOL, newReplica(sizeBytes), null, ended.done);
   disk.drain();
   if (ended.result[0]) throw ended.result[0];
 }
+
+/** A replica by itself has nowhere to keep snapshots. */
+const NO_KEEPER: SnapshotKeeper = { keep: (_source, _request, done) => done(new IoError('notSupported', 'no pool')) };
 
 export type OpenResult = { error: StoreError; store: null } | { error: null; store: FileReplicaStore };
 
 export function tryOpen(disk: SimulatedDisk, bootId = BOOT, onFailed: (reason: string) => void = () => undefined): OpenResult {
   const ended = new Outcome<[StoreError | null, FileReplicaStore | null]>();
-  openReplica({ disk, directory: DIRECTORY, replica: REPLICA, bootId, onFailed }, ended.done);
+  openReplica({ disk, directory: DIRECTORY, replica: REPLICA, bootId, onFailed, keeper: NO_KEEPER }, ended.done);
   disk.drain();
   const [error, store] = ended.result;
   if (error) return { error, store: null };

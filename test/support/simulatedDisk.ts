@@ -12,37 +12,13 @@ import {
   SECTOR_BYTES,
 } from '../../agent/replica/store/disk.ts';
 import type { Random } from '../../core/random.ts';
+import { type DiskCall, type DiskFault, NAMING, PowerLoss } from './simulatedFaults.ts';
 import { type Loss, type Sequence, SimulatedDirectory, SimulatedInode, type SimulatedNode } from './simulatedFiles.ts';
 
 /** Completions that one drain may make: more is a loop. */
 const COMPLETIONS_MAX = 1_000_000;
 
-export type DiskCall =
-  | 'createFile'
-  | 'openFile'
-  | 'makeDirectory'
-  | 'list'
-  | 'rename'
-  | 'exchange'
-  | 'removeFile'
-  | 'removeDirectory'
-  | 'read'
-  | 'write'
-  | 'truncate'
-  | 'punchHole'
-  | 'syncData'
-  | 'syncAll'
-  | 'syncDirectory'
-  | 'space'
-  | 'canReflink';
-
-/** The first `skip` matching calls go well, the next `times` (for ever, when left out) fail with `code`. */
-export type DiskFault = { call: DiskCall; path?: RegExp; code: string; skip?: number; times?: number };
-
-/** Thrown by every call once the power is gone: it must reach the test through whatever code was running. */
-export class PowerLoss extends Error {
-  override readonly name = 'PowerLoss';
-}
+export { type DiskCall, type DiskFault, PowerLoss };
 
 export type SimulatedDiskOptions = {
   /** manual: `completeNext` and `drain` finish them; soon: each by itself, in order, in a later turn. */
@@ -243,6 +219,18 @@ export class SimulatedDisk implements Disk {
     return { capacityBytes: this.#options.capacityBytes ?? 2 ** 40, usedBytes: this.#root.usedBytes };
   }
 
+  reflink(from: string, to: string, done: DiskDone): void {
+    this.#checkPower();
+    this.#later('reflink', from, done, () => {
+      if (!this.#options.reflink) throw new DiskError('EOPNOTSUPP', 'reflink', from);
+      const source = this.#find(from);
+      const { directory, name } = this.#parent(to);
+      if (!(source instanceof SimulatedInode)) throw new DiskError('ENOENT', 'reflink', from);
+      if (directory.names.has(name)) throw new DiskError('EEXIST', 'reflink', to);
+      directory.change((names) => names.set(name, source.shared()));
+    });
+  }
+
   canReflink(directory: string): boolean {
     this.#call('canReflink', directory);
     return this.#options.reflink ?? false;
@@ -321,12 +309,13 @@ export class SimulatedDisk implements Disk {
       if (this.#isOff) return;
       try {
         this.#change(call, path);
+        if (NAMING.includes(call)) act(true);
       } catch (error) {
         if (!(error instanceof DiskError)) throw error;
-        if (call !== 'removeFile') act(false);
+        if (!NAMING.includes(call)) act(false);
         return done(error);
       }
-      act(true);
+      if (!NAMING.includes(call)) act(true);
       done(null);
     };
     this.#completions.push({ describe: `${call} ${path}`, complete });

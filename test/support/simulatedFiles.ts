@@ -67,6 +67,14 @@ export class SimulatedInode {
     this.sizeBytes = sizeBytes;
   }
 
+  /** A new file with what is in the cache of this one. Until it is synced, a power loss may take any of it: more than a file system does. */
+  shared(): SimulatedInode {
+    const copy = new SimulatedInode(this.#sequence);
+    copy.sizeBytes = this.sizeBytes;
+    for (const [index, sector] of this.#sectors) copy.#put(index, sector.cached);
+    return copy;
+  }
+
   /** What a sync that begins now covers; call it with whether that sync succeeded. */
   beginSync(): (succeeded: boolean) => void {
     const upTo = this.#sequence.last;

@@ -11,7 +11,7 @@ import { inOrder, now, type Step, type StepDone } from './inOrder.ts';
 import { intentBytes } from './intentLog.ts';
 import { NEXT_META_FILE, type NewReplica, newMeta } from './meta.ts';
 import type { PagedFileName } from './page.ts';
-import { formatPagedFile } from './pagedFile.ts';
+import { formatPagedFile, writePagedFile } from './pagedFile.ts';
 import { encodeRecord } from './record.ts';
 import { stampBytes } from './stampFile.ts';
 
@@ -21,7 +21,7 @@ export const DELETING = '.deleting';
 export const replicaDirectory = (replicas: string, replica: ReplicaId): string => `${replicas}/${replica}`;
 
 /** A new file with this content, durable when it calls back. */
-const makeFile =
+export const makeFile =
   (disk: Disk, path: string, fill: (file: DiskFile) => void): Step =>
   (next) => {
     const file = disk.createFile(path);
@@ -31,21 +31,48 @@ const makeFile =
     });
   };
 
+/** An existing file becomes durable, with all about it. */
+export function syncFile(disk: Disk, path: string, done: StepDone, change: (file: DiskFile) => void = () => undefined): void {
+  const file = disk.openFile(path);
+  inOrder([now(() => change(file)), (synced) => file.syncAll(synced)], (error) => {
+    file.close();
+    done(error);
+  });
+}
+
+/** What a new replica begins with; null: with zeroes. */
+export type ReplicaContent = {
+  /** A file whose blocks it shares; not longer than the replica where it counts, and zeroes beyond. */
+  dataPath: string;
+  /** The body of its stamps. */
+  stamps: Uint8Array;
+};
+
 /** Makes `<replicas>/<id>`. Whatever was left there under its temporary name goes first. */
-export function createReplica(disk: Disk, replicas: string, replica: NewReplica, done: StepDone): void {
+export function createReplica(disk: Disk, replicas: string, replica: NewReplica, content: ReplicaContent | null, done: StepDone): void {
   const directory = replicaDirectory(replicas, replica.replica);
   const creating = `${directory}${CREATING}`;
   const extents = extentCount(replica.sizeBytes);
   const paged = (name: PagedFileName, bodyBytes: number): Step =>
     makeFile(disk, `${creating}/${name}`, (file) => formatPagedFile(file, { name, replica: replica.replica }, bodyBytes));
   const meta = encodeRecord(newMeta(replica));
+  const data = `${creating}/${DATA_FILE}`;
   const steps: Step[] = [
     (next) => removeTree(disk, creating, next),
     // A crash from here on leaves a directory under its temporary name with some of the files.
     now(() => disk.makeDirectory(creating)),
-    makeFile(disk, `${creating}/${DATA_FILE}`, (file) => file.truncate(replica.sizeBytes)),
+    ...(content
+      ? [
+          (next: StepDone) => disk.reflink(content.dataPath, data, next),
+          (next: StepDone) => syncFile(disk, data, next, (file) => file.truncate(replica.sizeBytes)),
+        ]
+      : [makeFile(disk, data, (file) => file.truncate(replica.sizeBytes))]),
     paged(INTENTS_FILE, intentBytes(extents)),
-    paged(STAMPS_FILE, stampBytes(extents)),
+    content
+      ? makeFile(disk, `${creating}/${STAMPS_FILE}`, (file) =>
+          writePagedFile(file, { name: 'stamps', replica: replica.replica }, content.stamps),
+        )
+      : paged(STAMPS_FILE, stampBytes(extents)),
     makeFile(disk, `${creating}/${META_FILE}`, (file) => writeFully(file, [meta], meta.length, 0)),
     makeFile(disk, `${creating}/${NEXT_META_FILE}`, (file) => writeFully(file, [meta], meta.length, 0)),
     // The names must be durable before the directory's own is: a replica that is there is whole.

@@ -17,13 +17,18 @@ const ZEROES = Buffer.alloc(ZERO_BYTES);
 export class DataFile {
   readonly #disk: Disk;
   readonly #file: DiskFile;
-  readonly #sizeBytes: number;
+  #sizeBytes: number;
+  /** How long the file was made, durably: more than the replica's size between an extension and `grow`. */
+  #madeBytes: number;
+  readonly #sync: (file: DiskFile, done: Done) => void;
   readonly #shared: SharedSync;
 
   constructor(disk: Disk, file: DiskFile, sizeBytes: number, sync: (file: DiskFile, done: Done) => void) {
     this.#disk = disk;
     this.#file = file;
     this.#sizeBytes = sizeBytes;
+    this.#madeBytes = sizeBytes;
+    this.#sync = sync;
     this.#shared = new SharedSync((done) => sync(file, done));
   }
 
@@ -69,6 +74,30 @@ export class DataFile {
 
   flush(done: Done): void {
     this.#shared.sync(done);
+  }
+
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** The file becomes so long, sparse, durably. What lies behind what it was made for, whoever put it there, is cut off first: what is new is zeroes. */
+  extend(sizeBytes: number, done: Done): void {
+    try {
+      // A crash in between leaves it as long as any meta says that is or will soon be durable.
+      this.#file.truncate(this.#madeBytes);
+      this.#file.truncate(sizeBytes);
+    } catch (error) {
+      return done(this.#explain(error, 'growing'));
+    }
+    this.#sync(this.#file, (error) => {
+      if (!error) this.#madeBytes = sizeBytes;
+      done(error);
+    });
+  }
+
+  /** What lies up to there is the replica's from now on; the file has been extended. */
+  grow(sizeBytes: number): void {
+    this.#sizeBytes = sizeBytes;
   }
 
   close(): void {

@@ -73,6 +73,11 @@ export interface Disk {
   /** The names in it: what was created, renamed or removed so far. */
   syncDirectory(path: string, done: DiskDone): void;
   space(path: string): DiskSpace;
+  /**
+   * A new file `to` with the content of `from`, whose blocks both share until either is written. Asynchronous: a file system writes out what it has cached of
+   * `from` first. Nothing may be written to `from` until it calls back. `EOPNOTSUPP`: the file system cannot; there is no `to` then.
+   */
+  reflink(from: string, to: string, done: DiskDone): void;
   /** Whether files in this directory can share blocks. */
   canReflink(directory: string): boolean;
   /** The exclusive lock that this file stands for, or who has it already, in words. */

@@ -31,9 +31,9 @@ export class IntentLog {
   readonly #pages: PagedFile;
   readonly #sync: (file: DiskFile, done: Done) => void;
   /** What the file's pages hold, or will with the next write: the durable log and the batch that is being committed. */
-  readonly #written: ExtentSet;
-  /** The durable log. */
-  readonly extents: ExtentSet;
+  #written: ExtentSet;
+  /** The durable log; another set after `grow`. */
+  extents: ExtentSet;
   #committing: Batch | null = null;
   #next = newBatch();
 
@@ -85,6 +85,22 @@ export class IntentLog {
   makeDurable(done: Done): void {
     assert(!this.#committing, 'the intent log is synced between commits');
     this.#pages.sync(this.#sync, done);
+  }
+
+  /** Makes the file long enough for so many extents, durably. One at a time. */
+  extend(extents: number, done: Done): void {
+    this.#pages.extend(intentBytes(extents), this.#sync, done);
+  }
+
+  /** From now on there are so many; the file has been extended. */
+  grow(extents: number): void {
+    const body = new Uint8Array(intentBytes(extents));
+    body.set(this.#written.bytes);
+    this.#pages.grow(body);
+    this.#written = new ExtentSet(extents, body);
+    const durable = new Uint8Array(body.length);
+    durable.set(this.extents.bytes);
+    this.extents = new ExtentSet(extents, durable);
   }
 
   close(): void {

@@ -5,6 +5,7 @@ import { assert } from '../../../core/assert.ts';
 import type { VolumeConfig } from '../../../core/config.ts';
 import { BLOCK_BYTES } from '../../../core/extent.ts';
 import { isHexId, isVolumeUid, type ReplicaId } from '../../../core/ids.ts';
+import type { ResyncProgress } from '../../../core/wire/messages.ts';
 import type { Done, ReplicaMeta } from '../../ports.ts';
 import type { Disk } from './disk.ts';
 import { toIoError } from './errors.ts';
@@ -35,6 +36,7 @@ export const newMeta = (replica: NewReplica): ReplicaMeta => ({
   suspect: false,
   failed: null,
   longestLeaseMs: 0,
+  resync: null,
   config: null,
 });
 
@@ -48,6 +50,12 @@ function isConfig(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const { uid, epoch, version, shards } = value as Partial<VolumeConfig>;
   return isText(uid) && isCount(epoch) && isCount(version) && Array.isArray(shards);
+}
+
+function isResync(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { since, version, below } = value as Partial<ResyncProgress>;
+  return isCount(since) && isCount(version) && isCount(below);
 }
 
 const RULES: readonly Rule[] = [
@@ -70,6 +78,7 @@ const RULES: readonly Rule[] = [
   { key: 'suspect', rule: 'must be true or false', holds: (value) => typeof value === 'boolean' },
   { key: 'failed', rule: 'must be a text or null', holds: isTextOrNull },
   { key: 'longestLeaseMs', rule: 'must be a count', holds: isCount },
+  { key: 'resync', rule: 'must be the progress of a resync or null', holds: (value) => value === null || isResync(value) },
   { key: 'config', rule: 'must be a volume config or null', holds: (value) => value === null || isConfig(value) },
 ];
 
@@ -118,7 +127,7 @@ export class MetaFile {
   save(meta: ReplicaMeta, done: Done): void {
     assert(!this.#isSaving, 'one save of a meta at a time');
     const { replica, volume, sizeBytes } = this.#current;
-    assert(meta.replica === replica && meta.volume === volume && meta.sizeBytes === sizeBytes, 'a replica stays what it is');
+    assert(meta.replica === replica && meta.volume === volume && meta.sizeBytes >= sizeBytes, 'a replica stays what it is, and grows');
     assert(parseMeta(meta).problem === null, `a meta that could not be read back: ${parseMeta(meta).problem}`);
     this.#isSaving = true;
     this.#replace(NEXT_META_FILE, meta, this.#sync, (error) => {

@@ -12,6 +12,7 @@ import { DATA_FILE, INTENTS_FILE, META_FILE, STAMPS_FILE } from './files.ts';
 import { inOrder, now, type Step, type StoreError } from './inOrder.ts';
 import { IntentLog } from './intentLog.ts';
 import { MetaFile, readMeta } from './meta.ts';
+import type { SnapshotKeeper } from './snapshot.ts';
 import { StampFile } from './stampFile.ts';
 import { FileReplicaStore } from './store.ts';
 import { SyncGuard } from './syncGuard.ts';
@@ -24,6 +25,8 @@ export type OpenReplica = {
   bootId: string;
   /** A sync has failed: told when it is durable, before anybody else hears of it. */
   onFailed: (reason: string) => void;
+  /** Where its snapshots go. */
+  keeper: SnapshotKeeper;
 };
 
 export type Opened = (error: StoreError | null, store: FileReplicaStore | null) => void;
@@ -55,7 +58,7 @@ function checkedMeta(disk: Disk, directory: string, replica: ReplicaId): Replica
 }
 
 /** Opens and reads the other files; those that were opened are in `files`, also when it throws. */
-function assemble({ disk, directory, replica, onFailed }: OpenReplica, meta: ReplicaMeta, files: DiskFile[]): FileReplicaStore {
+function assemble({ disk, directory, replica, onFailed, keeper }: OpenReplica, meta: ReplicaMeta, files: DiskFile[]): FileReplicaStore {
   const open = (name: string): DiskFile => {
     const path = `${directory}/${name}`;
     if (!disk.exists(path)) throw new DamagedReplica(name, 'it is missing');
@@ -72,10 +75,12 @@ function assemble({ disk, directory, replica, onFailed }: OpenReplica, meta: Rep
   const metaFile = new MetaFile(disk, directory, meta, (what, start, ended) => guard.run(what, start, ended));
   const data = open(DATA_FILE);
   const sizeBytes = data.sizeBytes();
-  if (sizeBytes !== meta.sizeBytes) throw new DamagedReplica(DATA_FILE, `it is ${sizeBytes} bytes long, not ${meta.sizeBytes}`);
+  // Longer is no damage: a crash may have come between the extension of the files and the meta that speaks of it.
+  if (sizeBytes < meta.sizeBytes) throw new DamagedReplica(DATA_FILE, `it is ${sizeBytes} bytes long, not ${meta.sizeBytes}`);
   const extents = extentCount(meta.sizeBytes);
   return new FileReplicaStore({
     guard,
+    keeper,
     meta: metaFile,
     data: new DataFile(disk, data, meta.sizeBytes, guard.syncFile),
     log: new IntentLog(open(INTENTS_FILE), { name: 'intents', replica }, extents, guard.syncFile),

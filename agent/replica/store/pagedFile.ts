@@ -27,17 +27,30 @@ const PAGES_AT_ONCE = 128;
 
 export const pagedFileBytes = (bodyBytes: number): number => pageCount(bodyBytes) * PAGE_PAIR_BYTES;
 
+const NOTHING = new Uint8Array(0);
+/** After `formatPages`: of every page the slot that counts, and its generation. */
+const FORMATTED_SLOT: Slot = 1;
+const FORMATTED_GENERATION = 2;
+
 /** A new file whose body is all zero. Not durable before it is synced; both slots are, so that a slot of zeroes is never right. */
-export function formatPagedFile(file: DiskFile, identity: PagedFileIdentity, bodyBytes: number): void {
-  const pages = pageCount(bodyBytes);
-  const body = new Uint8Array(0);
-  const buffer = Buffer.alloc(Math.min(pages, PAGES_AT_ONCE) * PAGE_PAIR_BYTES);
-  for (let first = 0; first < pages; first += PAGES_AT_ONCE) {
+export const formatPagedFile = (file: DiskFile, identity: PagedFileIdentity, bodyBytes: number): void =>
+  formatPages(file, identity, 0, pageCount(bodyBytes), NOTHING);
+
+/** A new file with this body. */
+export const writePagedFile = (file: DiskFile, identity: PagedFileIdentity, body: Uint8Array): void =>
+  formatPages(file, identity, 0, pageCount(body.length), body);
+
+/** Pages from `from` up to `pages`, over whatever is there. */
+function formatPages(file: DiskFile, identity: PagedFileIdentity, from: number, pages: number, body: Uint8Array): void {
+  const buffer = Buffer.alloc(Math.max(0, Math.min(pages - from, PAGES_AT_ONCE)) * PAGE_PAIR_BYTES);
+  for (let first = from; first < pages; first += PAGES_AT_ONCE) {
     const count = Math.min(PAGES_AT_ONCE, pages - first);
     for (let index = 0; index < count; index++) {
+      const page = first + index;
+      const content = body.subarray(page * PAGE_BODY_BYTES, (page + 1) * PAGE_BODY_BYTES);
       for (const slot of [0, 1] as const) {
         const start = index * PAGE_PAIR_BYTES + slot * PAGE_BYTES;
-        encodePage(buffer.subarray(start, start + PAGE_BYTES), identity, { page: first + index, slot, generation: slot + 1 }, body);
+        encodePage(buffer.subarray(start, start + PAGE_BYTES), identity, { page, slot, generation: slot + 1 }, content);
       }
     }
     writeFully(file, [buffer.subarray(0, count * PAGE_PAIR_BYTES)], count * PAGE_PAIR_BYTES, first * PAGE_PAIR_BYTES);
@@ -47,10 +60,12 @@ export function formatPagedFile(file: DiskFile, identity: PagedFileIdentity, bod
 export class PagedFile {
   readonly #file: DiskFile;
   readonly #identity: PagedFileIdentity;
-  readonly #body: Uint8Array;
+  #body: Uint8Array;
   /** Of each page: the slot that holds what is durable, and the generation last written. */
-  readonly #durableSlots: Uint8Array;
-  readonly #generations: Float64Array;
+  #durableSlots: Uint8Array;
+  #generations: Float64Array;
+  /** Pages that the file has durably; more than the body needs after `extend`. */
+  #pagesThere: number;
   /** Pages that differ from the file; pages written since the last sync began. */
   readonly #dirty = new Set<number>();
   #written = new Set<number>();
@@ -67,8 +82,10 @@ export class PagedFile {
     const pages = pageCount(body.length);
     this.#durableSlots = new Uint8Array(pages);
     this.#generations = new Float64Array(pages);
+    this.#pagesThere = pages;
     const sizeBytes = file.sizeBytes();
-    if (sizeBytes !== pages * PAGE_PAIR_BYTES) {
+    // Longer is no damage: a crash may have come between the extension of the files and the meta that speaks of it.
+    if (sizeBytes < pages * PAGE_PAIR_BYTES) {
       throw new DamagedReplica(identity.name, `it is ${sizeBytes} bytes long, not ${pages * PAGE_PAIR_BYTES}`);
     }
     for (let first = 0; first < pages; first += PAGES_AT_ONCE) this.#load(first, Math.min(PAGES_AT_ONCE, pages - first));
@@ -119,6 +136,33 @@ export class PagedFile {
       if (!error) this.#becomeDurable(covered);
       done(error);
     });
+  }
+
+  /**
+   * Gives the file pages for a body of so many bytes, all zero, behind those that it has. A crash leaves any of them in any state: they are written anew by
+   * the next extension, and count from `grow` on only. Also while a sync runs, which has nothing to do with them. Throws DiskError.
+   */
+  extend(bodyBytes: number, sync: (file: DiskFile, done: Done) => void, done: Done): void {
+    const pages = pageCount(bodyBytes);
+    if (pages <= this.#pagesThere) return done(null);
+    formatPages(this.#file, this.#identity, this.#pagesThere, pages, NOTHING);
+    sync(this.#file, (error) => {
+      if (!error) this.#pagesThere = Math.max(this.#pagesThere, pages);
+      done(error);
+    });
+  }
+
+  /** The body is this one from now on: as it was, and zeroes behind. */
+  grow(body: Uint8Array): void {
+    const pages = pageCount(body.length);
+    assert(pages <= this.#pagesThere, `a body of ${pages} pages in a file of ${this.#pagesThere}`);
+    const slots = new Uint8Array(pages).fill(FORMATTED_SLOT);
+    slots.set(this.#durableSlots);
+    const generations = new Float64Array(pages).fill(FORMATTED_GENERATION);
+    generations.set(this.#generations);
+    this.#body = body;
+    this.#durableSlots = slots;
+    this.#generations = generations;
   }
 
   #becomeDurable(pages: ReadonlySet<number>): void {

@@ -8,7 +8,8 @@
  *   7   1  zero
  */
 import { assert } from '../../../core/assert.ts';
-import { ExtentSet } from '../../../core/extent.ts';
+import { ExtentSet, extentCount } from '../../../core/extent.ts';
+import type { ReplicaId } from '../../../core/ids.ts';
 import type { Done } from '../../ports.ts';
 import type { DiskFile } from './disk.ts';
 import { DamagedReplica } from './errors.ts';
@@ -20,6 +21,8 @@ export const STAMP_BYTES = 8;
 export const VERSION_MAX = 2 ** 48 - 1;
 
 const MAY_HAVE_DATA = 1;
+/** Of every config: none is older. */
+const FIRST_VERSION = 1;
 const HIGH_BYTES_AT = 4;
 const FLAGS_AT = 6;
 const TWO_TO_32 = 2 ** 32;
@@ -28,8 +31,8 @@ export const stampBytes = (extents: number): number => extents * STAMP_BYTES;
 
 export class StampFile {
   readonly #pages: PagedFile;
-  readonly #extents: number;
-  readonly #view: DataView;
+  #extents: number;
+  #view: DataView;
   readonly #sync: (file: DiskFile, done: Done) => void;
 
   /** Reads and checks the file. `sync` has to succeed once before anything is written. */
@@ -69,6 +72,25 @@ export class StampFile {
     this.#pages.markDirty(at);
   }
 
+  /** All of it as it is in memory: a copy. */
+  body(): Uint8Array {
+    return new Uint8Array(this.#view.buffer).slice();
+  }
+
+  /** Makes the file long enough for so many extents, durably. One at a time. */
+  extend(extents: number, done: Done): void {
+    this.#pages.extend(stampBytes(extents), this.#sync, done);
+  }
+
+  /** From now on there are so many, the new ones never written; the file has been extended. */
+  grow(extents: number): void {
+    const body = new Uint8Array(stampBytes(extents));
+    body.set(new Uint8Array(this.#view.buffer));
+    this.#pages.grow(body);
+    this.#extents = extents;
+    this.#view = new DataView(body.buffer);
+  }
+
   /** Extents stamped at or after `version`; with 0 all that were ever stamped. */
   since(version: number): ExtentSet {
     const found = new ExtentSet(this.#extents);
@@ -100,4 +122,21 @@ export class StampFile {
   close(): void {
     this.#pages.file.close();
   }
+}
+
+/**
+ * The stamps, as a file's body, of a replica that begins as a copy of the one whose stamps the file holds: whatever was ever written there is new here, so a
+ * replica that joins is given it. Throws DamagedReplica, DiskError.
+ */
+export function copiedStamps(file: DiskFile, replica: ReplicaId, sizeBytes: number, sizeBytesOfCopy: number): Uint8Array {
+  const extents = extentCount(sizeBytes);
+  const stamps = new StampFile(file, { name: 'stamps', replica }, extents, () => assert(false, 'nothing is written there'));
+  const body = new Uint8Array(stampBytes(extentCount(sizeBytesOfCopy)));
+  const view = new DataView(body.buffer);
+  for (let extent = 0; extent < extents; extent++) {
+    const mayHaveData = stamps.mayHaveData(extent);
+    if (mayHaveData || stamps.version(extent) > 0) view.setUint32(extent * STAMP_BYTES, FIRST_VERSION, true);
+    if (mayHaveData) view.setUint8(extent * STAMP_BYTES + FLAGS_AT, MAY_HAVE_DATA);
+  }
+  return body;
 }

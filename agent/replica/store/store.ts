@@ -7,17 +7,18 @@
  * Must never take an extent out of the log whose data and stamp are not durable, whatever the caller thinks of it.
  */
 import { assert } from '../../../core/assert.ts';
-import { EXTENT_BYTES, type ExtentSet, extentLength, firstExtent, lastExtent } from '../../../core/extent.ts';
-import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../../ports.ts';
+import { EXTENT_BYTES, type ExtentSet, extentCount, extentLength, firstExtent, lastExtent } from '../../../core/extent.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../../ports.ts';
 import type { DataFile } from './dataFile.ts';
 import { toIoError } from './errors.ts';
 import { inOrder, now, type Step, type StepDone, together } from './inOrder.ts';
 import type { IntentLog } from './intentLog.ts';
 import type { MetaFile } from './meta.ts';
+import type { SnapshotKeeper } from './snapshot.ts';
 import type { StampFile } from './stampFile.ts';
 import type { SyncGuard } from './syncGuard.ts';
 
-export type StoreParts = { guard: SyncGuard; meta: MetaFile; data: DataFile; log: IntentLog; stamps: StampFile };
+export type StoreParts = { guard: SyncGuard; meta: MetaFile; data: DataFile; log: IntentLog; stamps: StampFile; keeper: SnapshotKeeper };
 
 export class FileReplicaStore implements ReplicaStore {
   readonly #guard: SyncGuard;
@@ -25,6 +26,7 @@ export class FileReplicaStore implements ReplicaStore {
   readonly #data: DataFile;
   readonly #log: IntentLog;
   readonly #stamps: StampFile;
+  readonly #keeper: SnapshotKeeper;
   #state: 'open' | 'closing' | 'closed' = 'open';
   /** Asynchronous calls that have not been called back yet, and who waits for there to be none. */
   #running = 0;
@@ -32,6 +34,9 @@ export class FileReplicaStore implements ReplicaStore {
   #closers: Done[] = [];
   /** While a clean runs: what was written or stamped since it began. Its syncs may not cover that. */
   #touchedWhileCleaning: Set<number> | null = null;
+  /** How large the files are made for, and who waits to make them larger: each extension begins where the one before has ended. */
+  #extendedBytes: number;
+  #extensions: (() => void)[] = [];
 
   constructor(parts: StoreParts) {
     this.#guard = parts.guard;
@@ -39,6 +44,8 @@ export class FileReplicaStore implements ReplicaStore {
     this.#data = parts.data;
     this.#log = parts.log;
     this.#stamps = parts.stamps;
+    this.#keeper = parts.keeper;
+    this.#extendedBytes = parts.meta.current.sizeBytes;
   }
 
   /**
@@ -65,7 +72,13 @@ export class FileReplicaStore implements ReplicaStore {
 
   saveMeta(meta: ReplicaMeta, done: Done): void {
     if (this.#isRefused(done)) return;
-    this.#meta.save(meta, this.#begun(done, 'saving the meta'));
+    assert(meta.sizeBytes <= this.#extendedBytes, `a meta of ${meta.sizeBytes} bytes over files of ${this.#extendedBytes}`);
+    const { sizeBytes } = this.meta;
+    const saved = this.#begun(done, 'saving the meta');
+    this.#meta.save(meta, (error) => {
+      if (!error && meta.sizeBytes > sizeBytes) this.#grow(meta.sizeBytes);
+      saved(error);
+    });
   }
 
   read(offsetBytes: number, lengthBytes: number): Buffer {
@@ -157,6 +170,36 @@ export class FileReplicaStore implements ReplicaStore {
     return this.#stamps.mayHaveData(extent);
   }
 
+  extend(sizeBytes: number, done: Done): void {
+    if (this.#isRefused(done)) return;
+    const extended = this.#begun(done, 'growing the replica');
+    this.#extensions.push(() => {
+      const end: StepDone = (error) => {
+        if (!error) this.#extendedBytes = Math.max(this.#extendedBytes, sizeBytes);
+        this.#extensions.shift();
+        // Before anybody hears of this one's end, and asks for more.
+        this.#extensions[0]?.();
+        extended(error);
+      };
+      const extents = extentCount(sizeBytes);
+      // A crash anywhere in it: files that are longer than the meta says, the new part in any state. The next extension makes it anew.
+      const steps: Step[] = [
+        (next) => this.#data.extend(sizeBytes, next),
+        (next) => this.#log.extend(extents, next),
+        (next) => this.#stamps.extend(extents, next),
+      ];
+      if (sizeBytes <= this.#extendedBytes) end(null);
+      else inOrder(steps, end);
+    });
+    if (this.#extensions.length === 1) this.#extensions[0]?.();
+  }
+
+  snapshot(request: SnapshotRequest, done: Done): void {
+    if (this.#isRefused(done)) return;
+    const source = { meta: this.meta, dataPath: this.#data.path, stamps: this.#stamps.body() };
+    this.#keeper.keep(source, request, this.#begun(done, 'keeping a snapshot'));
+  }
+
   /** What runs is waited for. The log keeps what was not cleaned before. Called again, it calls back when the first one does. */
   close(done: Done): void {
     const steps: Step[] = [
@@ -173,6 +216,13 @@ export class FileReplicaStore implements ReplicaStore {
   /** Closes the files of a replica that is not wanted any more: nothing is made durable. */
   discard(done: () => void): void {
     this.#stop([], () => done());
+  }
+
+  #grow(sizeBytes: number): void {
+    const extents = extentCount(sizeBytes);
+    this.#data.grow(sizeBytes);
+    this.#log.grow(extents);
+    this.#stamps.grow(extents);
   }
 
   #noteBoot(bootId: string, next: StepDone): void {

@@ -82,7 +82,7 @@ describe('encoding what must not be sent', () => {
     ['a negative offset', { type: 'read', id: 1, offsetBytes: -1, lengthBytes: 1 }],
     ['a fraction', { type: 'flush', id: 1.5 }],
     ['a number beyond 2^53', { type: 'changed', id: 1, since: 2 ** 53 }],
-    ['an extent beyond u32', { type: 'digest', id: 1, extent: 2 ** 32 }],
+    ['an extent beyond u32', { type: 'digest', id: 1, extent: 2 ** 32, stampOnly: false }],
     ['an extent beyond u32 in a restamp', { type: 'restamp', sequence: 1, settled: 0, version: 1, extents: [2 ** 32] }],
     [
       'too many extents in a restamp',

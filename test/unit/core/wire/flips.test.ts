@@ -67,7 +67,7 @@ describe('a header bit that means nothing, under a checksum that holds', () => {
   }
 });
 
-const FLAGGED = ['zero', 'ping', 'digests'];
+const FLAGGED = ['zero', 'ping', 'digest', 'digests'];
 const FIELDS_USED: Record<string, number[]> = {
   write: [40, 48, 56, 64, 72],
   zero: [40, 48, 56, 64, 72],
@@ -91,6 +91,7 @@ const FIELDS_USED: Record<string, number[]> = {
   summary: [40, 48, 56],
   snapshot: [40, 64],
   summaryDigest: [40],
+  unable: [40],
 };
 
 function range(from: number, to: number): number[] {

@@ -58,7 +58,7 @@ const toReplica: fc.Arbitrary<ToReplica> = fc.oneof(
   fc.record({ type: fc.constant('restamp' as const), ...operation, extents: fc.array(extent) }),
   fc.record({ type: fc.constant('read' as const), id: count, offsetBytes, lengthBytes: fc.integer({ min: 1, max: 32 * 1024 ** 2 }) }),
   fc.record({ type: fc.constant('flush' as const), id: count }),
-  fc.record({ type: fc.constant('digest' as const), id: count, extent }),
+  fc.record({ type: fc.constant('digest' as const), id: count, extent, stampOnly: fc.boolean() }),
   fc.record({ type: fc.constant('level' as const), id: count, extent, stamp: count, runs }),
   fc.record({ type: fc.constant('changed' as const), id: count, since: count }),
   fc.record({ type: fc.constant('allocation' as const), id: count, offsetBytes, lengthBytes: fc.integer({ min: 1, max: 2 ** 31 - 1 }) }),

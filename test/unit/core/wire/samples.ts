@@ -88,7 +88,8 @@ export const TO_REPLICA: readonly Sample<ToReplica>[] = [
     frame: buildFrame({ type: 5, number: 2n ** 53n - 1n, offset: 2n ** 52n, length: 32n * 1024n * 1024n }),
   },
   { message: { type: 'flush', id: 3 }, frame: buildFrame({ type: 6, number: 3n }) },
-  { message: { type: 'digest', id: 4, extent: 12 }, frame: buildFrame({ type: 7, number: 4n, offset: 12n }) },
+  { message: { type: 'digest', id: 4, extent: 12, stampOnly: false }, frame: buildFrame({ type: 7, number: 4n, offset: 12n }) },
+  { message: { type: 'digest', id: 5, extent: 12, stampOnly: true }, frame: buildFrame({ type: 7, flags: 1, number: 5n, offset: 12n }) },
   {
     message: {
       type: 'level',
@@ -207,6 +208,10 @@ export const FROM_REPLICA: readonly Sample<FromReplica>[] = [
   {
     message: { type: 'summaryDigest', id: 11, digest: pattern(16) },
     frame: buildFrame({ type: 75, number: 11n, body: pattern(16) }),
+  },
+  {
+    message: { type: 'unable', id: 12, message: 'no space' },
+    frame: buildFrame({ type: 76, number: 12n, body: Buffer.from('{"message":"no space"}') }),
   },
 ];
 

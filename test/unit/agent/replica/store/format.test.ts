@@ -31,7 +31,7 @@ describe('the format of a replica’s files', () => {
     expect(file(disk, 'intents').equals(pages('HFin', 1))).to.equal(true);
     expect(file(disk, 'stamps').equals(pages('HFst', 3))).to.equal(true);
     expect(disk.openFile(`${DIRECTORY}/data`).sizeBytes()).to.equal(1024 * MIB);
-    const json = `{"format":1,"volume":"${VOLUME}","volumeName":"pgdata","replica":"${REPLICA}","sizeBytes":${1024 * MIB},"promisedEpoch":0,"promisedInstance":null,"openBootId":null,"suspect":false,"failed":null,"longestLeaseMs":0,"config":null}`;
+    const json = `{"format":1,"volume":"${VOLUME}","volumeName":"pgdata","replica":"${REPLICA}","sizeBytes":${1024 * MIB},"promisedEpoch":0,"promisedInstance":null,"openBootId":null,"suspect":false,"failed":null,"longestLeaseMs":0,"resync":null,"config":null}`;
     expect(file(disk, 'meta').toString()).to.equal(plainRecord(json).toString());
     expect(disk.list(DIRECTORY)).to.deep.equal(['data', 'intents', 'meta', 'meta.next', 'stamps']);
   });
@@ -81,7 +81,7 @@ describe('the format of a replica’s files', () => {
       `${DIRECTORY}/stamps`,
       Buffer.concat([plainSlot('HFst', REPLICA, 0, 0, 8, EMPTY), plainSlot('HFst', REPLICA, 0, 1, 9, stamps)]),
     );
-    const json = `{"format":1,"volume":"${VOLUME}","volumeName":"größe","replica":"${REPLICA}","sizeBytes":${3 * MIB},"promisedEpoch":5,"promisedInstance":"0123456789abcdef","openBootId":null,"suspect":true,"failed":null,"longestLeaseMs":2000,"config":null}`;
+    const json = `{"format":1,"volume":"${VOLUME}","volumeName":"größe","replica":"${REPLICA}","sizeBytes":${3 * MIB},"promisedEpoch":5,"promisedInstance":"0123456789abcdef","openBootId":null,"suspect":true,"failed":null,"longestLeaseMs":2000,"resync":{"since":4,"version":6,"below":2},"config":null}`;
     disk.tamper(`${DIRECTORY}/meta`, plainRecord(json));
     const store = open(disk);
     expect([...store.intents]).to.deep.equal([1]);
