@@ -6,8 +6,28 @@ const ZERO_DIGEST = Buffer.alloc(DIGEST_BYTES);
 
 export type BlockRange = { first: number; last: number };
 
-const digestOf = (digests: Buffer | null, block: number): Buffer =>
+export const digestOf = (digests: Buffer | null, block: number): Buffer =>
   digests === null ? ZERO_DIGEST : digests.subarray(block * DIGEST_BYTES, (block + 1) * DIGEST_BYTES);
+
+/** Stands for "anything but zeroes" where all that is asked is which blocks are: nothing is compared with it. */
+const OTHER_DIGEST = Buffer.alloc(DIGEST_BYTES, 0xff);
+const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
+
+export const allBlocks = (lengthBytes: number): number => Math.ceil(lengthBytes / BLOCK_BYTES);
+
+/** Of data that is there: which blocks are zeroes and which are not, in the form of digests; null where all are. */
+export function zeroDigests(data: Buffer): Buffer | null {
+  const blocks = allBlocks(data.length);
+  const digests = Buffer.alloc(blocks * DIGEST_BYTES);
+  let isAllZero = true;
+  for (let block = 0; block < blocks; block++) {
+    const piece = data.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
+    if (piece.equals(piece.length === BLOCK_BYTES ? ZERO_BLOCK : ZERO_BLOCK.subarray(0, piece.length))) continue;
+    OTHER_DIGEST.copy(digests, block * DIGEST_BYTES);
+    isAllZero = false;
+  }
+  return isAllZero ? null : digests;
+}
 
 /** The blocks of `blocks` in which the two differ. */
 export function differingBlocks(source: Buffer | null, target: Buffer | null, blocks: number): number[] {

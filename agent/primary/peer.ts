@@ -8,8 +8,9 @@
  */
 import type { Member } from '../../core/config.ts';
 import { ExtentSet } from '../../core/extent.ts';
-import type { FromReplica, RefusalCode, Request, ToReplica } from '../../core/wire/messages.ts';
+import type { FromReplica, RefusalCode, Request, ResyncProgress, ToReplica } from '../../core/wire/messages.ts';
 import type { PrimaryLink } from '../replication/link.ts';
+import type { CatchUp } from './catchUp.ts';
 
 export type PeerState = 'down' | 'sealing' | 'loading' | 'open';
 /** Why there is no session. */
@@ -25,8 +26,9 @@ const RETRY_MAX_MS = 2_000;
 const PINGS_MAX = 64;
 /** A primary believes in a lease this much shorter than it asked for: room for clocks that run apart. */
 const LEASE_BELIEF = 0.95;
-/** A flush may take as long as a disk is busy; other answers may not. */
+/** What must be durable before it is answered may take as long as a disk is busy; other answers may not. */
 const FLUSH_PATIENCE = 10;
+const FLUSHING: ReadonlySet<Request['type']> = new Set(['flush', 'progress', 'resize', 'snapshot'] as const);
 
 export class Peer {
   member: Member;
@@ -43,9 +45,10 @@ export class Peer {
   wasLoaded = false;
   /** Extents to be made as on the authority before this replica's content means anything. */
   readonly need: ExtentSet;
-  needAtStart = 0;
-  loadedAtMs = 0;
-  copiedBytes = 0;
+  /** What it said of an earlier catching up when this session began. */
+  resync: ResyncProgress | null = null;
+  /** Of a learner in this session. */
+  catchUp: CatchUp | null = null;
   /** All operations up to this one are applied there. */
   applied = 0;
   leaseUntilMs = 0;
@@ -64,6 +67,11 @@ export class Peer {
     this.need = new ExtentSet(extents);
     this.downSinceMs = nowMs;
     this.retryAtMs = nowMs;
+  }
+
+  /** How much it has been asked that it has not answered. */
+  get outstanding(): number {
+    return this.#outstanding.size;
   }
 
   /** Operations go to it. */
@@ -135,7 +143,7 @@ export class Peer {
     if (this.state === 'sealing') since = Math.min(since, this.#connectingSinceMs);
     for (const asked of this.#outstanding.values()) {
       const ageMs = nowMs - asked.sentAtMs;
-      since = Math.min(since, nowMs - (asked.kind === 'flush' ? ageMs / FLUSH_PATIENCE : ageMs));
+      since = Math.min(since, nowMs - (FLUSHING.has(asked.kind) ? ageMs / FLUSH_PATIENCE : ageMs));
     }
     return Math.max(0, nowMs - since);
   }
@@ -151,16 +159,14 @@ export class Peer {
     this.trouble = null;
     this.suspect = suspect;
     this.isLossTold = false;
+    this.catchUp = null;
     this.sealed ??= { atMs: nowMs, leaseRemainingMs };
     this.applied = appliedUpTo;
     this.#retryMs = RETRY_FIRST_MS;
   }
 
-  opened(nowMs: number): void {
+  opened(): void {
     this.state = 'open';
-    this.needAtStart = this.need.size;
-    this.loadedAtMs = nowMs;
-    this.copiedBytes = 0;
   }
 
   /** The session is over. What was asked there is lost; a lease that was granted stays granted. */

@@ -1,5 +1,4 @@
 /** What a primary says of itself, for people. Pure. */
-import { EXTENT_BYTES } from '../../core/extent.ts';
 import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -35,10 +34,8 @@ function progressOf(replication: Replication, peer: Peer, nowMs: number): Replic
   const { replica } = peer.member;
   if (replication.isInSync(peer)) return { replica, state: 'inSync', doneBytes: 0, totalBytes: 0, bytesPerSecond: 0 };
   if (peer.state !== 'open') return { replica, state: peer.isUp ? 'learner' : 'out', doneBytes: 0, totalBytes: 0, bytesPerSecond: 0 };
-  const totalBytes = peer.needAtStart * EXTENT_BYTES;
-  const doneBytes = Math.max(0, peer.needAtStart - peer.need.size) * EXTENT_BYTES;
-  const seconds = Math.max(0.001, (nowMs - peer.loadedAtMs) / 1000);
-  return { replica, state: 'learner', doneBytes, totalBytes, bytesPerSecond: Math.round(doneBytes / seconds) };
+  const progress = peer.catchUp?.report(peer.need.size, nowMs) ?? { doneBytes: 0, totalBytes: 0, bytesPerSecond: 0 };
+  return { replica, state: 'learner', ...progress };
 }
 
 /** Why I/O waits, or null if it does not have to. The nearest cause first. */

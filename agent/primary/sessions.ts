@@ -130,11 +130,12 @@ export class Sessions {
     }
   }
 
-  #sealed(peer: Peer, { suspect, leaseRemainingMs }: Extract<FromReplica, { type: 'sealed' }>, nowMs: number): void {
+  #sealed(peer: Peer, { suspect, leaseRemainingMs, resync }: Extract<FromReplica, { type: 'sealed' }>, nowMs: number): void {
     if (peer.state !== 'sealing') return this.drop(peer, 'sealed twice');
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
     peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
+    peer.resync = resync;
     if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
     if (counts) this.#replication.resend(peer);
     this.#options.changed();
