@@ -47,6 +47,9 @@ test-history: setup ## real processes under faults, judged by Porcupine: make te
 sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
 	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts
 
+sim-soak: setup ## fresh seeds on every core until something is violated: make sim-soak MINUTES=30 JOBS=2
+	@$(RUN) MINUTES="$(MINUTES)" JOBS="$(JOBS)" SEED="$(SEED)" FIXED="$(FIXED)" STEPS="$(STEPS)" node test/sim/soak.ts
+
 sim-mutants: setup ## break one rule of the protocol after another: the simulator must catch each
 	@$(RUN) node test/sim/mutants.ts
 

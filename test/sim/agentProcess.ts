@@ -2,6 +2,8 @@
  * One run of an agent: its replicas, and a primary when the config names it. It can be paused, and killed; what was to happen in a paused one
  * happens when it goes on, in an order of its own for each connection.
  */
+
+import { Proposer } from '../../agent/control/proposer.ts';
 import type { BlockDevice, ReplicaStore } from '../../agent/ports.ts';
 import { Primary } from '../../agent/primary/primary.ts';
 import { Replica } from '../../agent/replica/replica.ts';
@@ -9,16 +11,21 @@ import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.t
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
+import { silentLog } from '../../core/log.ts';
+import type { Settings } from '../../core/settings.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 import type { Host } from './network.ts';
 import type { Platter } from './platter.ts';
-import { SimulatedProposer } from './proposer.ts';
-import type { Watcher } from './register.ts';
+import { revisionOf, type Watcher } from './register.ts';
+import { KEYS, RegisterStore } from './registerStore.ts';
 import { between } from './seeds.ts';
 import { SimulatedStore } from './store.ts';
+import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
-const TICK_MS = 50;
+export const TICK_MS = 50;
+/** The agent's net below its watch. */
+const LIST_MS = 2_000;
 
 /** A primary as the rest of the world sees it. */
 export type Serving = {
@@ -44,15 +51,19 @@ export class AgentProcess implements Host, Watcher {
   readonly #deferred = new Map<string, (() => void)[]>();
   #latest: VolumeConfig | null = null;
   #serving: Serving | null = null;
-  #proposer: SimulatedProposer | null = null;
+  #proposer: Proposer | null = null;
+  #settings: Settings;
   #endedEpoch = -1;
   #mayStart = true;
+  #listedAtMs: number;
 
   constructor(world: World, node: NodeName, instance: InstanceId, clock: Clock) {
     this.#world = world;
     this.node = node;
     this.instance = instance;
     this.#clock = clock;
+    this.#settings = world.settings;
+    this.#listedAtMs = clock.monotonicMs();
     this.#scheduleTick();
   }
 
@@ -106,6 +117,13 @@ export class AgentProcess implements Host, Watcher {
 
   seen(config: VolumeConfig): void {
     this.run('config', () => this.#see(config));
+  }
+
+  /** As read from etcd, some time after they were changed. */
+  settingsSeen(settings: Settings): void {
+    this.run('settings', () => {
+      this.#settings = settings;
+    });
   }
 
   pause(): void {
@@ -182,8 +200,17 @@ export class AgentProcess implements Host, Watcher {
 
   #tick(): void {
     if (this.#mayStart) this.#world.register.signOfLife(this.node, this.instance);
+    this.#list();
     this.#serving?.primary.tick();
+    this.#proposer?.tick();
     for (const replica of this.#replicas.values()) replica.tick();
+  }
+
+  #list(): void {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#listedAtMs < LIST_MS) return;
+    this.#listedAtMs = nowMs;
+    this.#world.register.read(this);
   }
 
   #see(config: VolumeConfig): void {
@@ -203,20 +230,27 @@ export class AgentProcess implements Host, Watcher {
 
   #start(config: VolumeConfig): void {
     const world = this.#world;
-    const proposer = new SimulatedProposer({
-      register: world.register,
-      watcher: this,
-      random: world.resumption.random,
-      latest: () => this.#latest ?? config,
-      tellAgain: () => this.#latest && this.#serving?.primary.observe(this.#latest),
-      later: (delayMs, label, act) => this.later(delayMs, label, act),
+    const latest = () => this.#latest ?? config;
+    const proposer = new Proposer({
+      store: new RegisterStore(world.register, this),
+      keys: KEYS,
+      clock: this.#clock,
+      log: silentLog,
+      latest: () => ({ config: latest(), revision: revisionOf(latest()) }),
+      seen: (found) => {
+        if (found === null || !('config' in found)) throw new Violation('contract', `the config cannot be read: ${found?.problem}`);
+        this.#see(found.config);
+      },
+      // Never from within the primary's own call.
+      tellAgain: () => this.later(0, 'tell again', () => this.#serving?.primary.observe(latest())),
+      recheck: () => world.register.read(this),
     });
     this.#proposer = proposer;
     const primary = new Primary({
       config,
       node: this.node,
       instance: this.instance,
-      settings: () => world.options.settings,
+      settings: () => this.#settings,
       connect: (member, seal, listener) => world.network.connect(this, member.node, seal, listener),
       configPort: proposer,
       clock: this.#clock,

@@ -1,4 +1,5 @@
 /** What goes wrong, and when: each kind by itself, at random intervals around the one of its option. All of it can be ended at once. */
+import type { Settings } from '../../core/settings.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { SimOptions } from './options.ts';
 import { between, pick } from './seeds.ts';
@@ -21,6 +22,10 @@ export class Faults {
       cut: () => this.#cut(),
       breakLink: () => world.network.breakOne(),
       register: () => this.#cutOff(),
+      quorum: () => this.#loseQuorum(),
+      full: () => this.#fill(),
+      settings: () => this.#changeSettings(),
+      wallClock: () => world.jumpWallClock(this.#node(), between(random, -86_400_000, 86_400_000)),
       close: () => this.#close(),
     };
     for (const [kind, act] of Object.entries(kinds)) this.#every(faultEveryMs[kind as keyof typeof kinds], kind, act);
@@ -41,12 +46,15 @@ export class Faults {
       register.reconnect(node);
     }
     network.healAll();
+    register.endFaults();
+    for (const node of this.#world.nodes()) this.#world.setFull(node, false);
   }
 
   #every(intervalMs: number, label: string, act: () => void): void {
     if (intervalMs === 0) return;
     this.#world.schedule.after(between(this.#random, 0, 2 * intervalMs), label, () => {
       if (this.#isOver) return;
+      this.#world.tally.count(label);
       act();
       this.#every(intervalMs, label, act);
     });
@@ -125,6 +133,31 @@ export class Faults {
     const node = this.#node();
     this.#world.register.cutOff(node);
     this.#later(100, 4_000, 'reconnect', () => this.#world.register.reconnect(node));
+  }
+
+  #loseQuorum(): void {
+    this.#world.register.loseQuorum();
+    this.#later(100, 4_000, 'quorum', () => this.#world.register.findQuorum());
+  }
+
+  #fill(): void {
+    const node = this.#node();
+    this.#world.setFull(node, true);
+    this.#later(100, 3_000, 'space', () => this.#world.setFull(node, false));
+  }
+
+  /** Each agent hears of it in its own time. Leases grow and shrink with it. */
+  #changeSettings(): void {
+    const random = this.#random;
+    const { settings } = this.#world;
+    const replicaTimeoutMs = random.chance(0.5) ? 500 : 1_000;
+    const next: Settings = {
+      ...settings,
+      leaseMs: pick(random, [200, 400, 800]) ?? settings.leaseMs,
+      replicaTimeoutMs,
+      ioTimeoutMs: random.chance(0.5) ? 0 : 3 * replicaTimeoutMs,
+    };
+    this.#world.changeSettings(next);
   }
 
   /** As for an upgrade: the agent lets go, closes its replicas and starts anew. */

@@ -8,6 +8,9 @@ export class Machine {
   readonly platters = new Map<ReplicaId, Platter>();
   boot = 1;
   isOn = true;
+  /** Its pool has no space left. */
+  isFull = false;
+  wallOffsetMs = 0;
   process: AgentProcess | null = null;
   /** Its clock: how far off, and how fast. */
   readonly clockOffsetMs: number;

@@ -1,13 +1,16 @@
 /**
  * Connections between agents as TCP gives them: in order, delayed without bound, cut in one direction or both, broken at any time with what was
- * on its way lost. A message is never doubled nor overtaken within a connection.
+ * on its way lost, or silent until each end gives up. A message is never doubled nor overtaken within a connection, but what was on its way in an old
+ * one may arrive when there is a new one. In some runs messages travel as the bytes that the real ends write.
  */
 import type { PrimaryLink, PrimaryLinkListener, ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
 import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { Schedule } from './schedule.ts';
 import { between, delayMs } from './seeds.ts';
+import type { Tally } from './tally.ts';
 import { Violation } from './violation.ts';
+import { WireEnds } from './wireEnds.ts';
 
 /** More than the engines could have outstanding by their own limits at the simulator's load. */
 const QUEUE_MAX = 20_000;
@@ -77,7 +80,7 @@ class Direction<Message> {
   }
 
   pump(): void {
-    if (this.#isPumping || this.#queue.length === 0 || this.#network.isCut(this.#from, this.#to)) return;
+    if (this.#isPumping || this.#queue.length === 0 || this.#isCut()) return;
     this.#isPumping = true;
     const wait = this.#from === this.#to ? LOCAL_DELAY_MS * this.#network.random.unit() : this.#network.drawDelayMs();
     this.#network.schedule.after(wait, this.#channel, () => {
@@ -92,14 +95,17 @@ class Direction<Message> {
 
   #take(): void {
     this.#isPumping = false;
-    if (this.#network.isCut(this.#from, this.#to)) return;
-    if (this.#queue.length === 0) return;
+    if (this.#isCut() || this.#queue.length === 0) return;
     const count = 1 + this.#network.random.below(this.#queue.length);
     const items = this.#queue.splice(0, count);
     for (const item of items) if ('bytes' in item) this.#bytes -= item.bytes;
     if (this.#queue.length === 0) this.#bytes = 0;
     this.#deliver(items);
     this.pump();
+  }
+
+  #isCut(): boolean {
+    return this.#connection.isSilent || this.#network.isCut(this.#from, this.#to);
   }
 }
 
@@ -109,13 +115,14 @@ export class Connection implements PrimaryLink {
   readonly primaryNode: string;
   readonly replicaNode: string;
   readonly #network: Network;
-  readonly #seal: Seal;
   readonly #listener: PrimaryLinkListener;
   readonly #toReplica: Direction<ToReplica>;
   readonly #toPrimary: Direction<FromReplica>;
   #primary: Host | null;
   #replica: Host | null = null;
   #session: ReplicaSession | null = null;
+  #isSilent = false;
+  readonly #wire: WireEnds | null;
   #primaryHears = true;
   #replicaHears = true;
 
@@ -124,8 +131,8 @@ export class Connection implements PrimaryLink {
     this.#primary = primary;
     this.primaryNode = primary.node;
     this.replicaNode = replicaNode;
-    this.#seal = seal;
     this.#listener = listener;
+    this.#wire = network.usesWire ? new WireEnds(seal, network.random) : null;
     const id = network.nextId();
     this.#toReplica = new Direction<ToReplica>({
       connection: this,
@@ -145,7 +152,7 @@ export class Connection implements PrimaryLink {
       target: () => (this.#primary?.isAlive ? this.#primary : null),
       deliver: (items) => this.#deliverToPrimary(items),
     });
-    this.#toReplica.push({ message: seal, bytes: 64 });
+    this.#toReplica.push({ message: this.#wire?.toReplica(seal) ?? seal, bytes: 64 });
   }
 
   get bufferedBytes(): number {
@@ -156,8 +163,12 @@ export class Connection implements PrimaryLink {
     return !this.#primaryHears && !this.#replicaHears;
   }
 
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
   send(message: ToReplica): void {
-    if (this.#primaryHears) this.#toReplica.push({ message, bytes: sizeOf(message) });
+    if (this.#primaryHears) this.#toReplica.push({ message: this.#wire?.toReplica(message) ?? message, bytes: sizeOf(message) });
   }
 
   /** By the primary: the other end hears of it behind all that was sent. */
@@ -173,6 +184,21 @@ export class Connection implements PrimaryLink {
     this.#toPrimary.loseSome(this.#network.random);
     this.breakPrimaryEnd(reason);
     this.breakReplicaEnd();
+  }
+
+  /** One end hears of the break, the other goes on for a while, with what was on its way to it. */
+  breakHalf(reason: string, replicaFirst: boolean, restMs: number): void {
+    if (replicaFirst) this.breakReplicaEnd();
+    else this.breakPrimaryEnd(reason);
+    this.#network.schedule.after(restMs, 'the other end', () => {
+      this.breakPrimaryEnd(reason);
+      this.breakReplicaEnd();
+    });
+  }
+
+  /** Nothing arrives any more, in either direction, and nobody is told. */
+  fallSilent(): void {
+    this.#isSilent = true;
   }
 
   /** One end gives up: time-outs of TCP come at each end by themselves. */
@@ -218,19 +244,19 @@ export class Connection implements PrimaryLink {
       if (!this.#replicaHears) return;
       if ('end' in item) return this.#endReplica();
       if (this.#session) this.#session.message(item.message);
-      else this.#accept();
+      else this.#accept(item.message as Seal);
     }
     if (this.#replicaHears) this.#session?.burstEnd();
   }
 
-  #accept(): void {
+  #accept(seal: Seal): void {
     const host = this.#network.hostOn(this.replicaNode);
     if (!host) return this.reset('connection refused');
     this.#replica = host;
-    this.#session = host.accept(this.#seal, {
+    this.#session = host.accept(seal, {
       peer: this.primaryNode,
       send: (message) => {
-        if (this.#replicaHears) this.#toPrimary.push({ message, bytes: sizeOf(message) });
+        if (this.#replicaHears) this.#toPrimary.push({ message: this.#wire?.toPrimary(message) ?? message, bytes: sizeOf(message) });
       },
       close: (reason) => {
         if (!this.#replicaHears) return;
@@ -265,17 +291,22 @@ export class Connection implements PrimaryLink {
 export class Network {
   readonly schedule: Schedule;
   readonly random: SeededRandom;
+  /** Whether messages travel as bytes. */
+  readonly usesWire: boolean;
   readonly #usualMs: number;
+  readonly #tally: Tally;
   readonly #hosts = new Map<string, Host>();
   readonly #off = new Set<string>();
   readonly #cuts = new Set<string>();
   #connections: Connection[] = [];
   #id = 0;
 
-  constructor(schedule: Schedule, random: SeededRandom, usualMs: number) {
-    this.schedule = schedule;
-    this.random = random;
-    this.#usualMs = usualMs;
+  constructor(options: { schedule: Schedule; random: SeededRandom; usualMs: number; usesWire: boolean; tally: Tally }) {
+    this.schedule = options.schedule;
+    this.random = options.random;
+    this.#usualMs = options.usualMs;
+    this.usesWire = options.usesWire;
+    this.#tally = options.tally;
   }
 
   nextId(): number {
@@ -334,10 +365,22 @@ export class Network {
     this.#pump();
   }
 
-  /** One connection breaks. */
+  /** One connection breaks: for both ends at once, for one first, or without a word. */
   breakOne(): void {
     const connection = this.#connections[this.random.below(this.#connections.length)];
-    connection?.reset('connection reset');
+    if (!connection) return;
+    const draw = this.random.unit();
+    if (draw < 0.5) {
+      this.#tally.count('connection reset');
+      return connection.reset('connection reset');
+    }
+    if (draw < 0.8) {
+      this.#tally.count('late bytes of an old connection');
+      return connection.breakHalf('connection reset', this.random.chance(0.3), between(this.random, 0, 2_000));
+    }
+    this.#tally.count('connection silent');
+    connection.fallSilent();
+    this.#timeOut(connection);
   }
 
   #timeOut(connection: Connection): void {

@@ -29,8 +29,18 @@ export type SimOptions = {
     cut: number;
     breakLink: number;
     register: number;
+    quorum: number;
+    full: number;
+    settings: number;
+    wallClock: number;
     close: number;
   };
+  /** Shares of what etcd is asked and answers that are lost, and of watches that tell twice, or one thing for several. */
+  registerFaults: { loses: number; repeats: number; coalesces: number };
+  /** Whether sessions travel as the bytes that the real ends write. */
+  usesWire: boolean;
+  /** A power loss may leave half of a block. */
+  tears: boolean;
   /** Between two changes of mind of the people above: where it is attached, which replicas there are. */
   moveEveryMs: number;
   promoteEveryMs: number;
@@ -86,8 +96,15 @@ export function drawOptions(seed: number, steps: number): SimOptions {
       cut: often(0.6, 500, 5_000),
       breakLink: often(0.7, 100, 2_000),
       register: often(0.4, 500, 4_000),
+      quorum: often(0.3, 1_000, 6_000),
+      full: often(0.2, 500, 4_000),
+      settings: often(0.3, 500, 4_000),
+      wallClock: often(0.3, 500, 4_000),
       close: often(0.5, 500, 4_000),
     },
+    registerFaults: { loses: either(0.5, 0.1, 0.02), repeats: either(0.5, 0.1, 0), coalesces: either(0.5, 0.3, 0) },
+    usesWire: random.chance(0.25),
+    tears: powers && random.chance(0.5),
     moveEveryMs: often(0.5, 1_000, 6_000),
     promoteEveryMs: often(0.5, 500, 5_000),
     coupEveryMs: often(0.5, 300, 2_000),

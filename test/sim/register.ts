@@ -1,6 +1,7 @@
 /**
- * The volume's config in etcd: a register with compare-and-set and watches. Requests and answers are delayed, lost, and land long after their
- * sender has given up or died; agents that are cut off hear nothing. Also keeps the machines' leases.
+ * The volume's config in etcd: a register with compare-and-set and watches. Requests and answers are slow, lost, overtake each other, and land long after
+ * their sender has given up or died; now and then etcd has no quorum, and nothing at all happens. Agents that are cut off hear nothing. A watch tells
+ * a later config for several, or the same one twice. Also keeps the machines' leases.
  */
 import { assert } from '../../core/assert.ts';
 import type { VolumeConfig } from '../../core/config.ts';
@@ -8,6 +9,7 @@ import type { InstanceId } from '../../core/ids.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { Schedule } from './schedule.ts';
 import { between, delayMs } from './seeds.ts';
+import type { Tally } from './tally.ts';
 
 /** An agent's lease: after so long without a sign of life its machine is taken for gone. */
 export const MACHINE_LEASE_MS = 1_500;
@@ -15,14 +17,23 @@ export const MACHINE_LEASE_MS = 1_500;
 export interface Watcher {
   readonly node: string;
   seen(config: VolumeConfig): void;
+  run(channel: string, act: () => void): void;
 }
+
+/** Every change of a config makes a version, so that stands for etcd's revision of the key. */
+export const revisionOf = (config: VolumeConfig): string => String(config.version);
+
+export type RegisterFaults = { loses: number; repeats: number; coalesces: number };
 
 export class ConfigRegister {
   readonly #schedule: Schedule;
   readonly #random: SeededRandom;
   readonly #usualMs: number;
   readonly #changed: (before: VolumeConfig, after: VolumeConfig) => void;
+  #faults: RegisterFaults;
+  readonly #tally: Tally;
   #config: VolumeConfig;
+  #hasQuorum = true;
   readonly #watchers = new Set<Watcher>();
   readonly #cutOff = new Set<string>();
   readonly #signs = new Map<InstanceId, number>();
@@ -31,12 +42,16 @@ export class ConfigRegister {
     schedule: Schedule;
     random: SeededRandom;
     usualMs: number;
+    faults: RegisterFaults;
+    tally: Tally;
     config: VolumeConfig;
     changed: (before: VolumeConfig, after: VolumeConfig) => void;
   }) {
     this.#schedule = options.schedule;
     this.#random = options.random;
     this.#usualMs = options.usualMs;
+    this.#faults = options.faults;
+    this.#tally = options.tally;
     this.#config = options.config;
     this.#changed = options.changed;
   }
@@ -56,32 +71,39 @@ export class ConfigRegister {
 
   /** Tells the watcher the config as it stands some time from now. */
   read(watcher: Watcher): void {
-    this.#after(watcher.node, 'read', () => {
-      const config = this.#config;
-      this.#answer(watcher, config);
-    });
+    this.request(
+      watcher.node,
+      'read',
+      () => this.#config,
+      (config) => watcher.seen(config),
+    );
   }
 
-  /** Lands at some time, now or much later, and is told of or not. */
-  compareAndSet(watcher: Watcher, known: VolumeConfig, next: VolumeConfig): void {
-    this.#after(watcher.node, 'cas', () => {
-      this.apply(known, next);
-      if (!this.#random.chance(0.1)) this.#answer(watcher, this.#config);
+  after(delay: number, act: () => void): void {
+    this.#schedule.after(delay, 'etcd client', act);
+  }
+
+  /** `land` happens at some time, now or much later, or never; what it gives is told or not. */
+  request<Value>(node: string, label: string, land: () => Value, told: (value: Value) => void): void {
+    if (this.#random.chance(this.#faults.loses)) return this.#tally.count('etcd request lost');
+    this.#after(node, label, () => {
+      if (!this.#hasQuorum) return this.#landLater(node, label, land);
+      const value = land();
+      if (this.#random.chance(this.#faults.loses)) return this.#tally.count('etcd answer lost');
+      this.#after(node, 'told', () => told(value));
     });
   }
 
   /** The leader's own writes, and what requests become when they land. */
   apply(known: VolumeConfig, next: VolumeConfig): boolean {
+    if (!this.#hasQuorum) return false;
     if (this.#config.version !== known.version || this.#config.epoch !== known.epoch) return false;
     assert(next.version === known.version + 1, `version ${next.version} after ${known.version}`);
     const before = this.#config;
     this.#config = next;
     this.#schedule.trace(`config ${describe(next)}`);
     this.#changed(before, next);
-    for (const watcher of this.#watchers) {
-      const slowly = this.#random.chance(0.1);
-      this.#schedule.after(slowly ? between(this.#random, 0, 2_000) : 0, 'watch', () => this.#answer(watcher, next));
-    }
+    for (const watcher of this.#watchers) this.#tell(watcher, next);
     return true;
   }
 
@@ -103,6 +125,48 @@ export class ConfigRegister {
     for (const watcher of this.#watchers) if (watcher.node === node) this.read(watcher);
   }
 
+  /** From here on what is asked is answered, and watches tell everything once. */
+  endFaults(): void {
+    this.#faults = { loses: 0, repeats: 0, coalesces: 0 };
+    this.findQuorum();
+  }
+
+  /** Nothing is changed or answered from now on; what is asked may happen afterwards. */
+  loseQuorum(): void {
+    this.#hasQuorum = false;
+    this.#schedule.trace('etcd has no quorum');
+  }
+
+  findQuorum(): void {
+    if (this.#hasQuorum) return;
+    this.#hasQuorum = true;
+    this.#schedule.trace('etcd has its quorum again');
+    for (const watcher of this.#watchers) this.read(watcher);
+  }
+
+  #landLater<Value>(node: string, label: string, land: () => Value): void {
+    this.#tally.count('etcd unavailable');
+    if (this.#random.chance(0.5)) return;
+    this.#after(node, label, () => {
+      if (!this.#hasQuorum) return;
+      land();
+      this.#tally.count('etcd request landed after all');
+    });
+  }
+
+  /** Level by level: a watch that lists again skips what was in between. */
+  #tell(watcher: Watcher, config: VolumeConfig): void {
+    const slowly = this.#random.chance(0.1);
+    const coalesces = this.#random.chance(this.#faults.coalesces);
+    this.#schedule.after(slowly ? between(this.#random, 0, 2_000) : 0, 'watch', () => {
+      if (coalesces && config !== this.#config) this.#tally.count('watch coalesced');
+      this.#answer(watcher, coalesces ? this.#config : config);
+    });
+    if (!this.#random.chance(this.#faults.repeats)) return;
+    this.#tally.count('watch repeated');
+    this.#schedule.after(between(this.#random, 0, 3_000), 'watch', () => this.#answer(watcher, config));
+  }
+
   #answer(watcher: Watcher, config: VolumeConfig): void {
     this.#after(watcher.node, 'told', () => watcher.seen(config));
   }
@@ -116,11 +180,12 @@ export class ConfigRegister {
 }
 
 export function describe(config: VolumeConfig): string {
-  const shard = config.shards[0];
-  const members = shard?.members.map(
-    (member) => `${member.replica.slice(-2)}${member.leaving ? '-' : ''}${member.leftAt ? `@${member.leftAt}` : ''}`,
-  );
-  const inSync = shard?.inSync.map((replica) => replica.slice(-2));
+  const shards = config.shards.map(({ members, inSync }) => {
+    const names = members.map(
+      (member) => `${member.replica.slice(-2)}${member.leaving ? '-' : ''}${member.leftAt ? `@${member.leftAt}` : ''}`,
+    );
+    return `in ${inSync.map((replica) => replica.slice(-2))} of ${names}`;
+  });
   const primary = config.primary ? `${config.primary.node}/${config.primary.instance.slice(-3)} ${config.primary.mode}` : 'nobody';
-  return `v${config.version} e${config.epoch} ${primary} in ${inSync} of ${members}${config.lossAt ? ` lossAt ${config.lossAt}` : ''}`;
+  return `v${config.version} e${config.epoch} ${primary} ${shards.join('; ')}${config.lossAt ? ` lossAt ${config.lossAt}` : ''}`;
 }

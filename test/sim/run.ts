@@ -4,10 +4,9 @@
  * Exit code: 0 all held, 1 an invariant was violated, 3 something crashed, 4 the volume did not get well.
  */
 import { messageOf } from '../../core/errors.ts';
+import { exitCodeOf } from './exitCodes.ts';
 import { drawOptions } from './options.ts';
 import { type Outcome, simulate } from './simulate.ts';
-
-const EXIT = { crash: 3, liveness: 4, violated: 1 };
 
 function numberFrom(name: string, fallback: number): number {
   const value = Number(process.env[name] ?? fallback);
@@ -33,8 +32,8 @@ function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean
       `trace ${traceHash}, ${events} events, ${virtualMs} ms, ${answered} answers, ${epochs} epochs, ${outcome.blindBlocks} blocks lost sight of\n`,
     );
   tell(outcome);
-  if (!violation) return 0;
-  return violation.checker === 'crash' ? EXIT.crash : violation.checker === 'liveness' ? EXIT.liveness : EXIT.violated;
+  if (isAlone) process.stdout.write(`faults: ${JSON.stringify(outcome.faults)}\n`);
+  return violation ? exitCodeOf(violation) : 0;
 }
 
 function main(): number {

@@ -13,6 +13,8 @@ export type Outcome = {
   virtualMs: number;
   answered: number;
   epochs: number;
+  /** Faults by kind. */
+  faults: Record<string, number>;
   /** Blocks that the checker lost sight of. */
   blindBlocks: number;
   /** What was violated first; crash: something threw that no checker did. */
@@ -39,6 +41,7 @@ export function simulate(options: SimOptions, tell: ((line: string) => void) | n
     virtualMs: Math.round(world?.schedule.nowMs ?? 0),
     answered: world?.clientsOfVolume().reduce((sum, client) => sum + client.answered, 0) ?? 0,
     epochs: world?.register.config.epoch ?? 0,
+    faults: world?.tally.counts ?? {},
     blindBlocks: [...(world?.clients.blocks.values() ?? [])].filter((register) => register.isBlind).length,
     violation,
   };

@@ -26,6 +26,8 @@ export type StoreTiming = {
   later: (delayMs: number, label: string, act: () => void) => void;
   usualMs: number;
   completesAtOnce: number;
+  /** Nothing more fits on the disk. */
+  isFull: () => boolean;
   /** Whether this flush fails. */
   flushFails: () => boolean;
 };
@@ -42,6 +44,8 @@ export function decodeBlock(block: Buffer): number {
   if (value !== block.readUInt32LE(BLOCK_BYTES - 4)) throw new Violation('contract', 'a block is half one value and half another');
   return value;
 }
+
+const noSpace = (): IoError => new IoError('noSpace', 'no space left on the disk');
 
 export class SimulatedStore implements ReplicaStore {
   readonly platter: Platter;
@@ -95,12 +99,17 @@ export class SimulatedStore implements ReplicaStore {
   write(offsetBytes: number, chunks: readonly Buffer[], lengthBytes: number): void {
     const data = Buffer.concat(chunks);
     assert(data.length === lengthBytes, `${data.length} bytes given for ${lengthBytes}`);
-    for (let at = 0; at < lengthBytes; at += BLOCK_BYTES) {
+    const lastExtentWritten = lastExtent(offsetBytes, lengthBytes);
+    for (let extent = firstExtent(offsetBytes); extent <= lastExtentWritten; extent++) this.#touch(extent);
+    // One that fails half way has written, too.
+    const fits = this.#timing.isFull() ? this.#timing.random.below(lengthBytes / BLOCK_BYTES) * BLOCK_BYTES : lengthBytes;
+    for (let at = 0; at < fits; at += BLOCK_BYTES) {
       this.#set((offsetBytes + at) / BLOCK_BYTES, decodeBlock(data.subarray(at, at + BLOCK_BYTES)));
     }
     this.#forEach(offsetBytes, lengthBytes, (note) => {
       note.mayHaveData = true;
     });
+    if (fits < lengthBytes) throw noSpace();
   }
 
   zero(offsetBytes: number, lengthBytes: number, _free: boolean): void {
@@ -137,6 +146,7 @@ export class SimulatedStore implements ReplicaStore {
     if (this.#failure) return done(this.#failure);
     const missing = extents.filter((extent) => !this.intents.has(extent));
     if (missing.length === 0) return done(null);
+    if (this.#timing.isFull() && this.#timing.random.chance(0.5)) return done(noSpace());
     this.#begin(
       'intents',
       () => this.platter.addIntents(missing),

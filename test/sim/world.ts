@@ -1,6 +1,7 @@
 /** The whole cluster in one object: machines, network, register, leader, clients, and the checkers that look on. Wiring, and what each part asks of it. */
 import type { VolumeConfig } from '../../core/config.ts';
 import { type InstanceId, instanceId, type NodeName, type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
+import type { Settings } from '../../core/settings.ts';
 import { AgentProcess, type Serving } from './agentProcess.ts';
 import { checkBounded } from './checkers/bounded.ts';
 import { checkCovers } from './checkers/covers.ts';
@@ -18,6 +19,7 @@ import { ConfigRegister } from './register.ts';
 import { Schedule } from './schedule.ts';
 import { between, randomFor } from './seeds.ts';
 import type { StoreTiming } from './store.ts';
+import { Tally } from './tally.ts';
 import { Violation } from './violation.ts';
 import { BLOCKS, SimulatedClient } from './workload.ts';
 
@@ -34,6 +36,9 @@ export class World {
   readonly faults: Faults;
   readonly clients: Linearizable;
   readonly onePrimary = new OnePrimary();
+  readonly tally = new Tally();
+  /** As they stand in etcd; each agent has read them at some time. */
+  settings: Settings;
   readonly failed = new Set<ReplicaId>();
   readonly #monotone = new Monotone();
   readonly #machines = new Map<NodeName, Machine>();
@@ -48,10 +53,17 @@ export class World {
   constructor(options: SimOptions, tell: ((line: string) => void) | null = null) {
     const { seed } = options;
     this.options = options;
+    this.settings = options.settings;
     this.schedule = new Schedule(tell);
     this.#random = randomFor(seed, 'ids');
     this.#diskRandom = randomFor(seed, 'disk');
-    this.network = new Network(this.schedule, randomFor(seed, 'network'), options.networkDelayMs);
+    this.network = new Network({
+      schedule: this.schedule,
+      random: randomFor(seed, 'network'),
+      usualMs: options.networkDelayMs,
+      usesWire: options.usesWire,
+      tally: this.tally,
+    });
     this.clients = new Linearizable(BLOCKS);
     const clockRandom = randomFor(seed, 'clock');
     for (let index = 0; index < options.nodes; index++) {
@@ -63,6 +75,8 @@ export class World {
       schedule: this.schedule,
       random: randomFor(seed, 'register'),
       usualMs: options.registerDelayMs,
+      faults: options.registerFaults,
+      tally: this.tally,
       config: this.#firstConfig(),
       changed: (before, after) => {
         this.#monotone.configChanged(before, after);
@@ -103,7 +117,7 @@ export class World {
     machine.isOn = true;
     const process: AgentProcess = new AgentProcess(this, node, instanceId(this.#random.hex(8)), {
       monotonicMs: () => machine.clockOffsetMs + this.schedule.nowMs * machine.clockRate,
-      wallMs: () => this.schedule.nowMs,
+      wallMs: () => this.schedule.nowMs + machine.wallOffsetMs,
     });
     machine.process = process;
     this.schedule.trace(`${node} starts as ${process.instance.slice(-3)}`);
@@ -136,6 +150,25 @@ export class World {
   resume(node: NodeName): void {
     this.#machine(node).process?.resume();
     this.schedule.trace(`${node} goes on`);
+  }
+
+  /** What people's clocks show: nothing may depend on it. */
+  jumpWallClock(node: NodeName, byMs: number): void {
+    this.#machine(node).wallOffsetMs += byMs;
+  }
+
+  setFull(node: NodeName, isFull: boolean): void {
+    const machine = this.#machine(node);
+    if (machine.isFull !== isFull) this.schedule.trace(`${node} ${isFull ? 'has no space' : 'has space again'}`);
+    machine.isFull = isFull;
+  }
+
+  changeSettings(settings: Settings): void {
+    this.settings = settings;
+    this.schedule.trace(`settings: leases of ${settings.leaseMs} ms, silence of ${settings.replicaTimeoutMs} ms`);
+    for (const { process } of this.#machines.values()) {
+      if (process) this.schedule.after(between(this.#random, 0, 2_000), 'settings', () => process.settingsSeen(settings));
+    }
   }
 
   shutDown(node: NodeName): void {
@@ -177,6 +210,7 @@ export class World {
       later: (delayMs, label, act) => process.later(delayMs, label, act),
       usualMs: diskDelayMs,
       completesAtOnce,
+      isFull: () => this.#machine(process.node).isFull,
       flushFails: () => {
         const fails = this.#maySpare() && this.#diskRandom.chance(failingFlush);
         if (fails) this.#failures++;

@@ -29,6 +29,12 @@ export const STAGES: readonly Stage[] = [
   { name: 'generated files', command: ['node', 'tools/generate/types.ts', '--check'], timeoutMs: MINUTE_MS },
   { name: 'unit tests', command: [...MOCHA, ...jobs(2), 'test/unit/**/*.test.ts'], timeoutMs: 10 * MINUTE_MS, counting: true },
   {
+    // Prints the base of its fresh seeds first, and the command that replays a failure.
+    name: 'simulator',
+    command: ['node', 'test/sim/soak.ts', 'FIXED=60', 'MINUTES=2'],
+    timeoutMs: 15 * MINUTE_MS,
+  },
+  {
     name: 'with real parts',
     command: [...MOCHA, ...jobs(4), 'test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'],
     timeoutMs: 45 * MINUTE_MS,
