@@ -3,7 +3,19 @@
  * can tell (does a directory exist). Must never start anything.
  */
 import { COMMON_PARAMETERS, commonRelations } from '../core/common-parameters.ts';
-import { absolutePath, anyText, type HostPort, hostPort, labels, map, name, pools, text, wholeNumber } from '../core/parameter-kinds.ts';
+import {
+  absolutePath,
+  anyText,
+  choice,
+  type HostPort,
+  hostPort,
+  labels,
+  map,
+  name,
+  pools,
+  text,
+  wholeNumber,
+} from '../core/parameter-kinds.ts';
 import {
   ConfigurationError,
   type Environment,
@@ -16,6 +28,7 @@ import {
 
 /** The kernel's limit for the path of a unix socket. */
 const SOCKET_PATH_BYTES_MAX = 107;
+const PORT_MAX = 65_535;
 /** A volume that the CSI provisioner named has `pvc-`, a UUID and `.sock`, and a socket is born in a directory of its own beside its place. */
 const SOCKET_NAME_BYTES = '/pvc-00000000-0000-0000-0000-000000000000.sock'.length;
 
@@ -32,7 +45,18 @@ export const AGENT_PARAMETERS = {
   pools: row('POOLS', pools, null, 'directories in which replicas are kept; each belongs to this agent alone'),
   poolTags: row('POOL_TAGS', poolTags, '', 'what volumes ask for in placement.poolTags'),
   runDirectory: row('RUN_DIR', absolutePath, '/run/holdfast', "where the volumes' NBD sockets appear; lost at a reboot, as they are"),
-  replicationListen: row('REPLICATION_LISTEN', hostPort, '0.0.0.0:9442', 'where primaries on other nodes reach the replicas here'),
+  replicationListen: row(
+    'REPLICATION_LISTEN',
+    hostPort,
+    '0.0.0.0:9450',
+    'where primaries on other nodes reach the replicas here: this port for the first pool, the next for the second; 0: any that are free',
+  ),
+  replicationTls: row(
+    'REPLICATION_TLS',
+    choice('on', 'off'),
+    'on',
+    'mutual TLS between agents; off: whoever reaches the replication ports can read and write everything. For benchmarks and networks that are trusted',
+  ),
   advertiseAddress: row('ADVERTISE_ADDRESS', host, '', 'what other nodes call this one; the listen host where that is an address'),
   zone: row('ZONE', anyText, '', 'failure zone, for placement'),
   labels: row('LABELS', labels, '', 'for placement.nodeSelector'),
@@ -73,7 +97,8 @@ function agentRelations(parameters: AgentParameters): Problem[] {
     ...commonRelations(parameters),
     ...poolProblems(parameters),
     ...addressProblems(parameters),
-    ...runDirectoryProblems(parameters.runDirectory),
+    ...portProblems(parameters),
+    ...runDirectoryProblems(parameters),
   ];
 }
 
@@ -99,19 +124,37 @@ function addressProblems({ replicationListen, advertiseAddress }: AgentParameter
   return [{ key: 'ADVERTISE_ADDRESS', rule: `must be set while REPLICATION_LISTEN is ${replicationListen.host}, which nobody can dial` }];
 }
 
-function runDirectoryProblems(directory: string): Problem[] {
-  const tooLongBytes = Buffer.byteLength(directory) + SOCKET_NAME_BYTES - SOCKET_PATH_BYTES_MAX;
+/** Of the pool at this place in POOLS. */
+export const poolListen = ({ host, port }: HostPort, index: number): HostPort => ({ host, port: port === 0 ? 0 : port + index });
+
+/** Each pool has a port of its own, from REPLICATION_LISTEN upwards. */
+function portProblems({ replicationListen: { port }, httpListen, pools: paths }: AgentParameters): Problem[] {
+  if (port === 0) return [];
+  const last = port + paths.size - 1;
+  const ports = `REPLICATION_LISTEN ${port} and ${paths.size} pools need the ports ${port} to ${last}`;
+  if (last > PORT_MAX) return [{ key: 'REPLICATION_LISTEN', rule: `must leave a port for each pool: ${ports}` }];
+  if (httpListen.port < port || httpListen.port > last) return [];
+  return [{ key: 'HTTP_LISTEN', rule: `must not be ${httpListen.port}: ${ports}` }];
+}
+
+function runDirectoryProblems({ runDirectory: directory, pools: paths }: AgentParameters): Problem[] {
+  const names = [SOCKET_NAME_BYTES, ...[...paths.keys()].map((pool) => `/pools/${pool}.sock`.length)];
+  const tooLongBytes = Buffer.byteLength(directory) + Math.max(...names) - SOCKET_PATH_BYTES_MAX;
   if (tooLongBytes <= 0) return [];
   const rule = `is ${tooLongBytes} bytes too long: a unix socket's path has at most ${SOCKET_PATH_BYTES_MAX} bytes`;
   return [{ key: 'RUN_DIR', value: directory, rule }];
 }
 
+/** The directories that POOLS names, if it can be read at all: to be looked at before the rest is judged. */
+export const poolPathsIn = (environment: Environment): string[] => [
+  ...(parseParameters({ pools: AGENT_PARAMETERS.pools }, environment).parameters?.pools.values() ?? []),
+];
+
 /** Looked at row by row, so that one bad value does not hide what the machine says of the others. */
 function machineProblems(environment: Environment, probe: MachineProbe): Problem[] {
   const goodValues = <Table extends ParameterTable>(table: Table) => parseParameters(table, environment).parameters;
   const problems: Problem[] = [];
-  const found = goodValues({ pools: AGENT_PARAMETERS.pools });
-  for (const path of found?.pools.values() ?? []) {
+  for (const path of poolPathsIn(environment)) {
     const wrong = probe.directory(path);
     if (wrong !== null) problems.push({ key: 'POOLS', rule: `${path} ${wrong}` });
   }

@@ -8,76 +8,71 @@ import type { Log } from '../core/log.ts';
 import { formatHostPort } from '../core/parameter-kinds.ts';
 import { systemRandom } from '../core/random.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
-import { startHttpServer } from '../edge/http/server.ts';
+import { type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
-import { type Certificates, loadCertificates } from '../edge/tls.ts';
+import { type Certificates, loadCertificates, type TlsFiles } from '../edge/tls.ts';
 import { AddressBook } from './control/addressBook.ts';
 import { Agent, type AgentIdentity, machineState } from './control/agent.ts';
 import { CallSlots } from './control/calls.ts';
-import { type Engines, TICK_MS } from './control/engines.ts';
+import { TICK_MS } from './control/engines.ts';
 import { type AgentMetrics, createAgentMetrics } from './control/metrics.ts';
-import { type OpenPools, openPools } from './control/poolPort.ts';
+import { PoolProxy } from './control/poolProxy.ts';
+import { Pools } from './control/pools.ts';
+import { Primaries } from './control/primaries.ts';
 import { Registration } from './control/registration.ts';
-import { Replicas } from './control/replicas.ts';
 import { ServingReports } from './control/servingReports.ts';
 import { SettingsWatch } from './control/settingsWatch.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
 import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
-import { machineProbe, prepareRunDirectory, readBootId, readVersion } from './edge/machine.ts';
-import { NbdServer } from './edge/nbdServer.ts';
-import { connectAnywhere, listenForReplication, replicationEvents } from './edge/network.ts';
+import { prepareRunDirectory, primaryWorkers, probeMachine, readBootId, readVersion } from './edge/machine.ts';
 import { startTicker } from './edge/ticker.ts';
-import type { DiskLock } from './replica/store/disk.ts';
-import { type AgentSettings, parseAgentSettings } from './settings.ts';
+import type { Workers } from './edge/workers.ts';
+import { type AgentSettings, parseAgentSettings, poolListen, poolPathsIn } from './settings.ts';
+import type { FromWorker, WorkerBasics } from './workers/messages.ts';
 
 const MS_PER_SECOND = 1000;
+/** How long the registration waits for pools to open. */
+const POOL_OPEN_MS = 10_000;
 
-export async function startAgent(program: Program, engines: Engines): Promise<Running> {
+export async function startAgent(program: Program, workers: Workers): Promise<Running> {
   const { environment, log } = program;
   // What can be wrong is found before anything is opened, and all of it at once.
-  const parameters = parseAgentSettings(environment, machineProbe);
+  const parameters = parseAgentSettings(environment, await probeMachine(poolPathsIn(environment)));
   log.setLevel(parameters.logLevel);
-  const certificates = await loadCertificates({ ca: parameters.tlsCa, cert: parameters.tlsCert, key: parameters.tlsKey }, log);
+  if (parameters.replicationTls === 'off')
+    log.warn('replication without TLS: whoever reaches its ports can read and write every replica here');
+  const tls: TlsFiles = { ca: parameters.tlsCa, cert: parameters.tlsCert, key: parameters.tlsKey };
+  const certificates = await loadCertificates(tls, log);
+  const bootId = readBootId();
+  const runDirectoryLock = prepareRunDirectory(parameters.runDirectory, new RealDisk(), log);
 
-  const machine = await openMachine(parameters, log);
-  const base = connect(parameters, certificates, log);
-  const volumes = await wireVolumes(base, machine.pools, engines);
-  const ports = await listen(base, volumes.replicas, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
-  const registration: Registration = register(base, machine, volumes, ports, (sentence) => program.fail(new Error(sentence)));
-  const tasks = runTasks(base, volumes.replicas);
-
-  const agent = new Agent({ ...base, ...volumes, pools: machine.pools.ports, registration, tasks });
+  const base = connect(program, parameters, certificates);
+  const wired = await wire(base, workers, { bootId, tls });
+  const http = await listen(base, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
+  const registration: Registration = register(base, bootId, wired, http);
+  const agent = new Agent({ ...base, ...wired, registration, tasks: runTasks(base, wired.pools) });
   const stopTicker = startTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
   return {
     async stop() {
-      const areClosed = await agent.stop();
+      await agent.stop();
       stopTicker();
-      await ports.replication.close();
-      if (areClosed) await machine.pools.close();
-      machine.runDirectoryLock.release();
       await base.lease.revoke();
-      await ports.http.close();
+      await http.close();
+      // Last: by here everything that may answer has, and what hangs is left as a crash would leave it.
+      if (!(await workers.stop())) program.becomeStuck('some workers did not end');
+      runDirectoryLock.release();
       await base.close();
       certificates.close();
     },
   };
 }
 
-type Machine = { bootId: string; pools: OpenPools; runDirectoryLock: DiskLock };
-
-/** From here on no other process works on these directories: the locks are held until this one ends, in whatever way. */
-async function openMachine({ pools: paths, tagsOf, runDirectory }: AgentSettings, log: Log): Promise<Machine> {
-  const bootId = readBootId();
-  const runDirectoryLock = prepareRunDirectory(runDirectory, new RealDisk(), log);
-  const pools = await openPools({ paths, tagsOf, diskOf: () => new RealDisk(), bootId, random: systemRandom });
-  return { bootId, pools, runDirectoryLock };
-}
-
 /** What nearly everything needs. */
 type Base = StoreConnection & {
+  program: Program;
   parameters: AgentSettings;
   certificates: Certificates;
   node: string;
@@ -90,12 +85,13 @@ type Base = StoreConnection & {
   slots: CallSlots;
 };
 
-function connect(parameters: AgentSettings, certificates: Certificates, log: Log): Base {
+function connect(program: Program, parameters: AgentSettings, certificates: Certificates): Base {
+  const { log } = program;
   const registry = createMetrics({ processMetrics: true });
-  const acceptFailed = (error: Error) => log.error('NBD socket takes no connection for the moment', { error });
   const { etcdEndpoints: endpoints, etcdLeaseSeconds: leaseTtlSeconds, nodeName: node, cluster } = parameters;
   return {
     ...connectStore({ endpoints, certificates, leaseTtlSeconds, metrics: registry }, log),
+    program,
     parameters,
     certificates,
     node,
@@ -104,80 +100,106 @@ function connect(parameters: AgentSettings, certificates: Certificates, log: Log
     clock: wakefulClock,
     log,
     registry,
-    metrics: createAgentMetrics(registry, { acceptFailed }),
+    metrics: createAgentMetrics(registry),
     slots: new CallSlots(),
   };
 }
 
-type Wired = { settings: SettingsWatch; replicas: Replicas; reports: ServingReports; volumes: Volumes };
+type Wired = { settings: SettingsWatch; pools: Pools; primaries: Primaries; reports: ServingReports; volumes: Volumes };
 
-/** Configs go to the replicas here and to the primaries here, which talk to the replicas of all nodes. */
-async function wireVolumes(base: Base, pools: OpenPools, { makeReplica, makePrimary }: Engines): Promise<Wired> {
-  const { store, keys, clock, log, metrics, node, instance, certificates } = base;
+/** Configs go to the pools here and to the primaries here, which talk to the pools of all nodes. */
+async function wire(base: Base, workers: Workers, machine: { bootId: string; tls: TlsFiles }): Promise<Wired> {
+  const { store, keys, clock, log, metrics, node, instance, parameters, registry } = base;
+  const common = (message: FromWorker, worker: string): void => {
+    if (message.type === 'log') log[message.level](message.message, message.fields);
+    else registry.told(worker, message.metrics);
+  };
+  const { runDirectory, logLevel } = parameters;
+  const basics: WorkerBasics = { node, instance, runDirectory, logLevel, tls: parameters.replicationTls === 'on' ? machine.tls : null };
   const settings = new SettingsWatch({ store, keys, log, events: { refused: metrics.settingsRefused } });
   const reports = new ServingReports(base);
-  const replicas: Replicas = new Replicas({
-    pools: pools.ports,
-    makeReplica,
-    clock,
-    log,
+  const addresses = new AddressBook(base);
+  const pools: Pools = new Pools({
+    node,
+    pools: openPools(base, workers, { ...basics, bootId: machine.bootId }, common),
     configOf: (uid) => volumes.configOf(uid),
     volumeOf: (replica) => volumes.volumeOf(replica),
     expected: () => volumes.replicasHere(),
-    protocolError: metrics.replicationBroken,
   });
-  const addresses = new AddressBook(base);
-  const resolve = (peer: string) => addresses.resolve(peer);
-  const events = replicationEvents(log, metrics);
+  const primaries = new Primaries({
+    workers: Array.from({ length: primaryWorkers() }, (_, index) => workers.startPrimary({ ...basics, kind: 'primary', index })),
+    settings: () => settings.settings,
+    resolve: (peer, pool, answered) => addresses.resolve(peer, pool, answered),
+    common,
+  });
   const volumes: Volumes = new Volumes({
     ...base,
-    toReplicas: (config) => replicas.observe(config),
-    environment: {
-      node,
-      instance,
-      runDirectory: base.parameters.runDirectory,
-      settings: () => settings.settings,
-      makePrimary,
-      connect: connectAnywhere({ node, accept: replicas.accept, resolve, certificates, events }),
-      listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: metrics.nbd, clock }),
+    toReplicas: (config) => pools.observe(config),
+    environment: { node, instance, primaries, clock, log, reports, ended: metrics.primaryEnded },
+  });
+  await untilSettled(pools);
+  return { settings, pools, primaries, reports, volumes };
+}
+
+/** From here on no other process works on these directories: each worker holds its pool's lock until the process ends, in whatever way. */
+function openPools(
+  { program, parameters, clock, log }: Base,
+  workers: Workers,
+  basics: WorkerBasics & { bootId: string },
+  common: (message: FromWorker, worker: string) => void,
+): PoolProxy[] {
+  const { pools, tagsOf, advertisedHost: host, replicationListen } = parameters;
+  return [...pools].map(([pool, path], index) => {
+    const tags = tagsOf(pool);
+    const data = { ...basics, kind: 'pool', pool, path, tags, listen: poolListen(replicationListen, index) } as const;
+    return new PoolProxy({
+      name: pool,
+      tags,
+      channel: workers.startPool(data),
+      addressOf: (port) => formatHostPort({ host, port }),
       clock,
       log,
-      reports,
-      ended: metrics.primaryEnded,
-    },
+      refused: (problem) => program.fail(new Error(problem)),
+      hung: (reason) => program.becomeStuck(`pool ${pool}: ${reason}`),
+      common,
+    });
   });
-  replicas.found(pools.found);
-  return { settings, replicas, reports, volumes };
 }
 
-type Ports = { replication: Awaited<ReturnType<typeof listenForReplication>>; http: Awaited<ReturnType<typeof startHttpServer>> };
-
-async function listen(base: Base, { accept }: Replicas, isReady: () => string | null): Promise<Ports> {
-  const { parameters, certificates, log, metrics, registry } = base;
-  const replication = await listenForReplication(parameters.replicationListen, {
-    accept,
-    certificates,
-    events: replicationEvents(log, metrics),
+/** A pool that does not open in time must not keep the others from being served: it is told as quarantined until it does. */
+function untilSettled(pools: Pools): Promise<void> {
+  return new Promise((resolve) => {
+    let passedMs = 0;
+    const stopTicker = startTicker(TICK_MS, () => {
+      passedMs += TICK_MS;
+      pools.tick();
+      if (!pools.areSettled && passedMs < POOL_OPEN_MS) return;
+      stopTicker();
+      resolve();
+    });
   });
-  const readyChecks = [{ name: 'registration', run: isReady }];
-  const http = await startHttpServer(
-    { listen: parameters.httpListen, certificates, metrics: registry, healthChecks: [], readyChecks },
+}
+
+const listen = ({ parameters, certificates, registry, log }: Base, isReady: () => string | null): Promise<HttpServer> =>
+  startHttpServer(
+    {
+      listen: parameters.httpListen,
+      certificates,
+      metrics: registry,
+      healthChecks: [],
+      readyChecks: [{ name: 'registration', run: isReady }],
+    },
     log,
   );
-  return { replication, http };
-}
 
-function register(base: Base, machine: Machine, wired: Wired, ports: Ports, displaced: (sentence: string) => void): Registration {
-  const { parameters, node, instance } = base;
+function register(base: Base, bootId: string, wired: Wired, http: HttpServer): Registration {
+  const { program, parameters, node, instance } = base;
   const { advertisedHost: host, zone } = parameters;
   const identity: AgentIdentity = {
     node,
     instance,
-    addresses: {
-      replication: formatHostPort({ host, port: ports.replication.port }),
-      http: formatHostPort({ host, port: ports.http.address.port }),
-    },
-    bootId: machine.bootId,
+    addresses: { http: formatHostPort({ host, port: http.address.port }) },
+    bootId,
     zone,
     labels: Object.fromEntries(parameters.labels),
     version: readVersion(),
@@ -185,15 +207,15 @@ function register(base: Base, machine: Machine, wired: Wired, ports: Ports, disp
   return new Registration({
     ...base,
     leaseMs: parameters.etcdLeaseSeconds * MS_PER_SECOND,
-    state: () => machineState(identity, { ...wired, pools: machine.pools.ports }),
-    displaced,
+    state: () => machineState(identity, wired),
+    displaced: (sentence) => program.fail(new Error(sentence)),
   });
 }
 
-function runTasks(base: Base, replicas: Replicas): TaskRunner {
+function runTasks(base: Base, pools: Pools): TaskRunner {
   return new TaskRunner({
     ...base,
-    perform: (spec) => replicas.perform(spec),
+    perform: (spec) => pools.perform(spec),
     ended: ({ kind }, error, durationMs) => base.metrics.taskEnded(kind, error, durationMs),
     refused: base.metrics.taskRefused,
   });

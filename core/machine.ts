@@ -14,6 +14,8 @@ export type PoolReport = {
   /** Whether the file system can share blocks between files: snapshots need it. */
   reflink: boolean;
   state: PoolState;
+  /** `host:port` where primaries on other nodes reach its replicas; left out until it was opened. */
+  address?: string;
   /** In words, when not ready. */
   reason?: string;
 };
@@ -24,7 +26,7 @@ export type FailedReplica = { volume: VolumeUid; replica: ReplicaId; reason: str
 export type MachineState = {
   node: NodeName;
   instance: InstanceId;
-  addresses: { replication: string; http: string };
+  addresses: { http: string };
   bootId: string;
   zone: string;
   labels: Record<string, string>;

@@ -1,12 +1,27 @@
 /** The registry of a program's metrics, and helpers that keep names honest: each ends in its unit. */
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import {
+  AggregatorRegistry,
+  Counter,
+  collectDefaultMetrics,
+  Gauge,
+  Histogram,
+  type MetricObjectWithValues,
+  type MetricValue,
+  Registry,
+} from 'prom-client';
 import { assert } from '../core/assert.ts';
 
 const PREFIX = 'holdfast_';
 const UNITS = ['total', 'seconds', 'bytes', 'ratio', 'info', 'bytes_per_second', 'count', 'timestamp_seconds'] as const;
 
+export type ThreadMetrics = MetricObjectWithValues<MetricValue<string>>[];
+
 export type Metrics = {
   readonly registry: Registry;
+  /** What is shown: of this thread, and of others that told theirs. */
+  render(): Promise<string>;
+  /** All of another thread's metrics as they are now; they are added to those of the same name and labels. */
+  told(thread: string, metrics: ThreadMetrics): void;
   /** Names without the prefix: `http_requests_total`. */
   counter<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Counter<Label>;
   gauge<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Gauge<Label>;
@@ -31,8 +46,14 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
   const registry = new Registry();
   if (options.processMetrics) collectDefaultMetrics({ register: registry, prefix: PREFIX });
   const registers = [registry];
+  const threads = new Map<string, ThreadMetrics>();
   return {
     registry,
+    render: async () =>
+      threads.size === 0
+        ? registry.metrics()
+        : AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...threads.values()]).metrics(),
+    told: (thread, metrics) => threads.set(thread, metrics),
     counter: (name, help, labels = []) => new Counter({ name: fullName(name, ['total']), help, labelNames: [...labels], registers }),
     gauge: (name, help, labels = []) => new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers }),
     histogram: (name, help, buckets, labels = []) =>

@@ -14,6 +14,11 @@ export type Program = {
   readonly log: ProgramLog;
   /** A fault that the program cannot go on with: written to the log, then exit with 1. */
   fail(error: unknown): never;
+  /**
+   * A thread of this process is stuck in the kernel, and an exit would wait for it: from here on, however the program ends, it kills itself instead. The log
+   * says so, and with which code it would have ended.
+   */
+  becomeStuck(reason: string): void;
 };
 
 export type Running = {
@@ -33,9 +38,19 @@ const STOP_MS_MAX = 20_000;
  */
 export async function runProgram(name: string, instance: string, start: (program: Program) => Promise<Running>): Promise<void> {
   const log = createLog(name, instance, 'info');
+  let stuck: string | null = null;
+  const end: End = (code) => {
+    if (stuck === null) process.exit(code);
+    log.writeLast('program kills itself: a thread of it is stuck in the kernel', { code, reason: stuck });
+    process.kill(process.pid, 'SIGKILL');
+    throw new Error('unreachable: the process was killed');
+  };
   const fail = (error: unknown): never => {
     log.writeLast('program failed', { error });
-    process.exit(EXIT_FAULT);
+    return end(EXIT_FAULT);
+  };
+  const becomeStuck = (reason: string) => {
+    stuck ??= reason;
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
@@ -43,42 +58,44 @@ export async function runProgram(name: string, instance: string, start: (program
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   try {
-    const running = await start({ name, environment: process.env, log, fail });
-    stopOnSignal(running, log);
+    const running = await start({ name, environment: process.env, log, fail, becomeStuck });
+    stopOnSignal(running, log, end);
     log.info('program started', { pid: process.pid });
   } catch (error) {
     if (!(error instanceof ConfigurationError)) return fail(error);
-    process.stderr.write(`${describeProblems(name, error.problems)}\n`, () => process.exit(EXIT_CONFIGURATION));
+    process.stderr.write(`${describeProblems(name, error.problems)}\n`, () => end(EXIT_CONFIGURATION));
   }
 }
 
-function stopOnSignal(running: Running, log: ProgramLog): void {
+type End = (code: number) => never;
+
+function stopOnSignal(running: Running, log: ProgramLog, end: End): void {
   let isStopping = false;
   const onSignal = (signal: NodeJS.Signals) => {
     if (isStopping) {
       log.writeLast('program stopped at once: asked a second time', { signal });
-      process.exit(EXIT_FAULT);
+      end(EXIT_FAULT);
     }
     isStopping = true;
-    void stop(running, signal, log);
+    void stop(running, signal, log, end);
   };
   process.on('SIGTERM', onSignal);
   process.on('SIGINT', onSignal);
 }
 
-async function stop(running: Running, signal: NodeJS.Signals, log: ProgramLog): Promise<void> {
+async function stop(running: Running, signal: NodeJS.Signals, log: ProgramLog, end: End): Promise<void> {
   log.info('program stops', { signal });
   const bound = setTimeout(() => {
     log.writeLast(`program did not stop within ${STOP_MS_MAX} ms`);
-    process.exit(EXIT_FAULT);
+    end(EXIT_FAULT);
   }, STOP_MS_MAX);
   try {
     await running.stop();
   } catch (error) {
     log.writeLast('program failed to stop', { error, reason: messageOf(error) });
-    process.exit(EXIT_FAULT);
+    end(EXIT_FAULT);
   }
   clearTimeout(bound);
   log.info('program stopped');
-  process.exit(EXIT_STOPPED);
+  end(EXIT_STOPPED);
 }

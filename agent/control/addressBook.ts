@@ -1,5 +1,5 @@
 /**
- * Where other nodes' agents answer replication. A node is read when somebody wants to dial it, and not watched: a thousand agents that watch each
+ * Where the pools of other nodes answer replication. A node is read when somebody wants to dial it, and not watched: a thousand agents that watch each
  * other's machines would be a million notices for each round of reports. Must never forget an address because its machine's key has gone: the
  * node may be cut off from etcd only.
  */
@@ -7,18 +7,27 @@ import type { Clock } from '../../core/clock.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Store } from '../../core/store.ts';
+import type { Address } from '../workers/messages.ts';
 import type { CallSlots } from './calls.ts';
 import { whenAnswered } from './calls.ts';
 import { parseMachine } from './parse.ts';
 
-export type DialAddress = { host: string; port: number };
+type Answer = (address: Address | null) => void;
 
 /** Of the nodes that share a volume with this one. */
 const NODES_MAX = 4_096;
 /** A dialler asks again and again while a node is down; it is read no more often than this. */
 const REREAD_MS = 1_000;
+/** Pools of one node that are waited for at a time: each worker asks once a second for each. */
+const WAITING_MAX = 1_024;
 
-type Known = { address: DialAddress | null; isReading: boolean; readAtMs: number };
+type Known = {
+  addresses: ReadonlyMap<string, Address>;
+  isReading: boolean;
+  readAtMs: number;
+  /** Told when the reading that is under way has ended. */
+  waiting: { pool: string; answer: Answer }[];
+};
 
 export class AddressBook {
   readonly #options: { store: Store; keys: Keys; clock: Clock; slots: CallSlots };
@@ -28,17 +37,18 @@ export class AddressBook {
     this.#options = options;
   }
 
-  /** Null: not known yet; it is being read. Each call also has it read anew soon: whoever dials, dials because there is no connection. */
-  resolve(node: NodeName): DialAddress | null {
+  /** Has the node read anew, and answers when that has ended; at once if it was read a moment ago, or cannot be. Null: no address is known. */
+  resolve(node: NodeName, pool: string, answer: Answer): void {
     const known = this.#nodes.get(node) ?? this.#add(node);
-    if (known === null) return null;
+    if (known === null) return answer(null);
     this.#read(node, known);
-    return known.address;
+    if (known.isReading && known.waiting.length < WAITING_MAX) known.waiting.push({ pool, answer });
+    else answer(known.addresses.get(pool) ?? null);
   }
 
   #add(node: NodeName): Known | null {
     if (this.#nodes.size >= NODES_MAX) return null;
-    const known: Known = { address: null, isReading: false, readAtMs: Number.NEGATIVE_INFINITY };
+    const known: Known = { addresses: new Map(), isReading: false, readAtMs: Number.NEGATIVE_INFINITY, waiting: [] };
     this.#nodes.set(node, known);
     return known;
   }
@@ -52,12 +62,16 @@ export class AddressBook {
     const ended = () => {
       known.isReading = false;
       slots.release();
+      const { waiting } = known;
+      known.waiting = [];
+      for (const { pool, answer } of waiting) answer(known.addresses.get(pool) ?? null);
     };
     whenAnswered(
       store.get(keys.machine(node)),
       (entry) => {
+        // A pool that is not told any more keeps its address: its agent may only be starting.
+        if (entry !== null) known.addresses = new Map([...known.addresses, ...addressesIn(entry.value)]);
         ended();
-        known.address = (entry === null ? null : replicationAddressOf(entry.value)) ?? known.address;
       },
       ended,
     );
@@ -66,9 +80,13 @@ export class AddressBook {
 
 const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/;
 
-/** Null for what no agent would write. */
-export function replicationAddressOf(machine: string): DialAddress | null {
-  const [, bracketed, plain, port] = ADDRESS.exec(parseMachine(machine)?.addresses?.replication ?? '') ?? [];
-  const host = bracketed ?? plain;
-  return host === undefined || Number(port) < 1 || Number(port) > 65_535 ? null : { host, port: Number(port) };
+/** By pool. What no agent would write is left out. */
+export function addressesIn(machine: string): Map<string, Address> {
+  const addresses = new Map<string, Address>();
+  for (const { name, address } of parseMachine(machine)?.pools ?? []) {
+    const [, bracketed, plain, port] = ADDRESS.exec(address ?? '') ?? [];
+    const host = bracketed ?? plain;
+    if (host !== undefined && Number(port) >= 1 && Number(port) <= 65_535) addresses.set(name, { host, port: Number(port) });
+  }
+  return addresses;
 }

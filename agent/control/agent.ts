@@ -7,11 +7,12 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
-import type { MachineState, PoolReport } from '../../core/machine.ts';
+import type { MachineState } from '../../core/machine.ts';
 import type { StoreLease } from '../../core/store.ts';
 import type { AgentLevels, AgentMetrics } from './metrics.ts';
+import type { Pools } from './pools.ts';
+import type { Primaries } from './primaries.ts';
 import type { Registration } from './registration.ts';
-import type { PoolPort, Replicas } from './replicas.ts';
 import type { ServingReports } from './servingReports.ts';
 import type { SettingsWatch } from './settingsWatch.ts';
 import type { TaskRunner } from './tasks/taskRunner.ts';
@@ -28,10 +29,10 @@ export type AgentParts = {
   log: Log;
   metrics: AgentMetrics;
   lease: StoreLease;
-  pools: ReadonlyMap<string, PoolPort>;
+  pools: Pools;
+  primaries: Primaries;
   settings: SettingsWatch;
   volumes: Volumes;
-  replicas: Replicas;
   reports: ServingReports;
   registration: Registration;
   tasks: TaskRunner;
@@ -52,10 +53,11 @@ export class Agent {
 
   /** `lateMs`: how long after its time it is called. */
   tick(lateMs: number): void {
-    const { clock, metrics, volumes, replicas, reports, registration, tasks } = this.#parts;
+    const { clock, metrics, volumes, pools, primaries, reports, registration, tasks } = this.#parts;
     const nowMs = clock.monotonicMs();
     metrics.ticked(lateMs);
-    replicas.tick();
+    pools.tick();
+    primaries.tick();
     volumes.tick(nowMs);
     reports.tick();
     registration.tick();
@@ -64,24 +66,21 @@ export class Agent {
     this.#wake(nowMs);
   }
 
-  /** False: some replicas could not be closed, their files are still open. */
+  /** False: some replicas could not be closed in time; their worker may hang. */
   async stop(): Promise<boolean> {
-    const { log, volumes, replicas, reports, tasks, settings } = this.#parts;
+    const { log, volumes, pools, reports, tasks, settings } = this.#parts;
     log.info('stopping: volumes are let go', { primaries: volumes.primaries });
     tasks.stop();
     volumes.letGo();
     const hasLetGo = await this.#until(() => volumes.primaries === 0 && reports.isSettled, LET_GO_MS);
     if (!hasLetGo) log.warn('some volumes could not be let go in time', { primaries: volumes.primaries });
     volumes.stop('the agent is stopping');
-    let isClosed = false;
-    const closing = replicas.close().then(() => {
-      isClosed = true;
-    });
-    if (await this.#until(() => isClosed, CLOSE_MS)) await closing;
-    else log.warn('some replicas could not be closed in time');
+    pools.close();
+    const isClosed = await this.#until(() => pools.areClosed && volumes.endings === 0, CLOSE_MS);
+    if (!isClosed) log.warn('some replicas or connections could not be closed in time', { endings: volumes.endings });
     volumes.close();
     settings.close();
-    return isClosed;
+    return pools.areClosed;
   }
 
   #measure(nowMs: number): void {
@@ -92,11 +91,12 @@ export class Agent {
   }
 
   #levels(nowMs: number): AgentLevels {
-    const { volumes, replicas, tasks, settings, pools } = this.#parts;
+    const { volumes, tasks, settings, pools } = this.#parts;
     return {
       primaries: volumes.primaries,
-      replicas: replicas.count(),
-      pools: reportsOf(pools),
+      replicas: pools.count(),
+      pools: pools.reports(),
+      silences: pools.silences(),
       resyncLeftBytes: volumes.resyncLeftBytes,
       tasks: tasks.runsInWork,
       settingsVersion: settings.version,
@@ -122,17 +122,12 @@ export class Agent {
   }
 }
 
-export const reportsOf = (pools: ReadonlyMap<string, PoolPort>): PoolReport[] => [...pools.values()].map((pool) => pool.report());
-
 /** Who this process is, for as long as it runs. */
 export type AgentIdentity = Pick<MachineState, 'node' | 'instance' | 'addresses' | 'bootId' | 'zone' | 'labels' | 'version'>;
 
-export const machineState = (
-  identity: AgentIdentity,
-  now: { pools: ReadonlyMap<string, PoolPort>; replicas: Replicas; settings: SettingsWatch },
-): MachineState => ({
+export const machineState = (identity: AgentIdentity, now: { pools: Pools; settings: SettingsWatch }): MachineState => ({
   ...identity,
-  pools: reportsOf(now.pools),
-  failedReplicas: now.replicas.failed(),
+  pools: now.pools.reports(),
+  failedReplicas: now.pools.failed(),
   settingsVersion: now.settings.version,
 });

@@ -1,4 +1,6 @@
-/** Every metric of the agent that is not of its adapters: one place for names, labels and help. Must never decide anything. */
+/**
+ * Every metric of the agent that is not of its adapters: one place for names, labels and help, of control and of the workers. Must never decide anything.
+ */
 import type { Metrics } from '../../edge/metrics.ts';
 import { NBD_ERROR, type NbdError } from '../nbd/layout.ts';
 import type { NbdEvents } from '../nbd/ports.ts';
@@ -13,6 +15,7 @@ const MS_PER_SECOND = 1000;
 export type AgentLevels = {
   primaries: number;
   replicas: { served: number; failed: number };
+  silences: readonly { name: string; silentMs: number }[];
   pools: readonly { name: string; capacityBytes: number; usedBytes: number; allocatedBytes: number; state: string }[];
   resyncLeftBytes: number;
   tasks: number;
@@ -23,12 +26,7 @@ export type AgentLevels = {
 
 export type AgentMetrics = ReturnType<typeof createAgentMetrics>;
 
-export function createAgentMetrics(metrics: Metrics, log: { acceptFailed(error: Error): void }) {
-  const protocolErrors = metrics.counter('protocol_errors_total', 'Frames and requests that broke a rule', ['port', 'rule']);
-  const connectionsRefused = metrics.counter('connections_refused_total', 'Connections that were not taken or were ended', [
-    'port',
-    'rule',
-  ]);
+export function createAgentMetrics(metrics: Metrics) {
   const eventLoopDelay = metrics.histogram('event_loop_delay_seconds', 'How late the control loop came', DELAY_SECONDS);
   const tasks = metrics.counter('tasks_ended_total', 'Tasks that this agent performed', ['operation', 'result']);
   const taskSeconds = metrics.histogram('task_duration_seconds', 'Time that performing a task took', TASK_SECONDS, ['operation']);
@@ -36,7 +34,6 @@ export function createAgentMetrics(metrics: Metrics, log: { acceptFailed(error: 
   const settingsRefused = metrics.counter('settings_refused_total', 'Settings of which nothing was taken, because one was bad');
   const primariesEnded = metrics.counter('primaries_ended_total', 'Primaries that ended here', ['why']);
   return {
-    nbd: nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed: log.acceptFailed }),
     levels: levelGauges(metrics),
     ticked: (lateMs: number) => eventLoopDelay.observe(lateMs / MS_PER_SECOND),
     taskEnded: (operation: string, error: string | null, durationMs: number) => {
@@ -46,6 +43,18 @@ export function createAgentMetrics(metrics: Metrics, log: { acceptFailed(error: 
     taskRefused: () => tasksRefused.inc(),
     settingsRefused: () => settingsRefused.inc(),
     primaryEnded: (why: string) => primariesEnded.inc({ why }),
+  };
+}
+
+/** Of a worker: counted there, added up with those of the others where they are shown. */
+export function createWorkerMetrics(metrics: Metrics, log: { acceptFailed(error: Error): void }) {
+  const protocolErrors = metrics.counter('protocol_errors_total', 'Frames and requests that broke a rule', ['port', 'rule']);
+  const connectionsRefused = metrics.counter('connections_refused_total', 'Connections that were not taken or were ended', [
+    'port',
+    'rule',
+  ]);
+  return {
+    nbd: nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed: log.acceptFailed }),
     replicationRefused: (rule: string) => connectionsRefused.inc({ port: 'replication', rule }),
     replicationBroken: (rule: string) => protocolErrors.inc({ port: 'replication', rule }),
   };
@@ -85,6 +94,7 @@ function levelGauges(metrics: Metrics): (levels: AgentLevels) => void {
   const used = metrics.gauge('pool_used_bytes', 'Bytes of it that anybody uses', ['pool']);
   const allocated = metrics.gauge('pool_allocated_bytes', 'Sum of the sizes promised to replicas', ['pool']);
   const quarantined = metrics.gauge('pool_quarantined_count', '1 where nothing new is placed because its disk failed', ['pool']);
+  const silent = metrics.gauge('pool_silent_seconds', 'How long the disk under a pool has not answered', ['pool']);
   const resyncLeft = metrics.gauge('resync_left_bytes', 'What learners of the volumes served here still miss');
   const tasks = metrics.gauge('tasks_in_work_count', 'Tasks that are being performed');
   const settings = metrics.gauge('settings_version_info', 'Version of the settings in force', ['version']);
@@ -99,6 +109,7 @@ function levelGauges(metrics: Metrics): (levels: AgentLevels) => void {
       allocated.set({ pool }, allocatedBytes);
       quarantined.set({ pool }, state === 'quarantined' ? 1 : 0);
     }
+    for (const { name: pool, silentMs } of levels.silences) silent.set({ pool }, silentMs / MS_PER_SECOND);
     resyncLeft.set(levels.resyncLeftBytes);
     tasks.set(levels.tasks);
     settings.reset();

@@ -83,14 +83,25 @@ const isText = (value: unknown): value is string => typeof value === 'string' &&
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
 const isId = (value: unknown): value is string => isText(value) && isHexId(value);
 
-/** Who is registered, and where. */
-export type MachineIdentity = Pick<MachineState, 'node' | 'instance' | 'bootId'> & { addresses: { replication: string } };
+/** Who is registered, and where its pools answer. */
+export type MachineIdentity = Pick<MachineState, 'node' | 'instance' | 'bootId'> & {
+  addresses: { http: string };
+  pools: { name: string; address?: string }[];
+};
 
 export function parseMachine(text: string): MachineIdentity | null {
   const machine = parseObject(text);
-  const addresses = machine?.addresses as Json | null | undefined;
   if (machine === null || !isText(machine.node) || !isId(machine.instance) || !isText(machine.bootId)) return null;
-  return isText(addresses?.replication) ? (machine as MachineIdentity) : null;
+  const { node, instance, bootId } = machine as MachineIdentity;
+  const { http } = (machine.addresses ?? {}) as Json;
+  const pools = Array.isArray(machine.pools) ? (machine.pools as (Json | null)[]) : [];
+  return {
+    node,
+    instance,
+    bootId,
+    addresses: { http: isText(http) ? http : 'an unknown address' },
+    pools: pools.flatMap((pool) => (isText(pool?.name) && isText(pool.address) ? { name: pool.name, address: pool.address } : [])),
+  };
 }
 
 export type ReportIdentity = Pick<ServingReport, 'instance' | 'epoch'>;

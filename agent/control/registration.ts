@@ -106,7 +106,7 @@ export class Registration {
     const other = parseMachine(value);
     if (other === null) return true;
     const { node, bootId } = this.#identity;
-    const who = `instance ${other.instance} at ${other.addresses.replication}`;
+    const who = `instance ${other.instance} at ${other.addresses.http}`;
     if (this.#wasRegistered) {
       this.#options.displaced(`another agent has registered as ${node} (${who}): this one is no longer ${node} and ends`);
       return false;

@@ -68,6 +68,11 @@ export class Volume {
     return this.#primary !== null;
   }
 
+  /** Primaries that ended and still have a connection. */
+  get endings(): number {
+    return this.#ended.length;
+  }
+
   get resyncLeftBytes(): number {
     return this.#primary?.resyncLeftBytes ?? 0;
   }
@@ -107,10 +112,9 @@ export class Volume {
     this.#afterPrimary();
   }
 
-  tick(nowMs: number): void {
+  tick(): void {
     if (this.#mustTellAgain) this.#tell();
-    this.#primary?.tick(nowMs);
-    for (const primary of this.#ended) primary.tick(nowMs);
+    this.#primary?.tick();
     this.#afterPrimary();
     this.#readIfDue();
   }

@@ -7,6 +7,7 @@ import { isVolumeUid, type NodeName, type ReplicaId, type VolumeUid, volumeUid }
 import type { Log } from '../../core/log.ts';
 import type { Entry, View } from '../../core/store.ts';
 import { whenAnswered } from './calls.ts';
+import type { ExpectedReplica } from './pools.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
 
 /** A net below the watch: what it missed is found by a listing. */
@@ -39,6 +40,11 @@ export class Volumes {
     return [...this.#volumes.values()].filter((volume) => volume.isServing).length;
   }
 
+  /** Primaries that ended and still have a connection. */
+  get endings(): number {
+    return [...this.#volumes.values()].reduce((sum, volume) => sum + volume.endings, 0);
+  }
+
   /** What learners still miss, of all volumes that are served here. */
   get resyncLeftBytes(): number {
     let left = 0;
@@ -58,13 +64,13 @@ export class Volumes {
   }
 
   /** Replicas that the configs say are on this node and hold data: in sync, or out of it after having been in. */
-  *replicasHere(): Iterable<{ volume: VolumeUid; replica: ReplicaId }> {
+  *replicasHere(): Iterable<ExpectedReplica> {
     for (const { uid, latest, isGone } of this.#volumes.values()) {
       if (isGone) continue;
       for (const { members, inSync } of latest?.shards ?? []) {
-        for (const { node, replica, leftAt } of members) {
+        for (const { node, replica, pool, leftAt } of members) {
           const hasData = inSync.includes(replica) || leftAt !== undefined;
-          if (node === this.#options.node && hasData) yield { volume: uid, replica };
+          if (node === this.#options.node && hasData) yield { volume: uid, replica, pool };
         }
       }
     }
@@ -88,7 +94,7 @@ export class Volumes {
 
   tick(nowMs: number): void {
     for (const [uid, volume] of this.#volumes) {
-      volume.tick(nowMs);
+      volume.tick();
       if (volume.isForgettable) this.#volumes.delete(uid);
     }
     if (!this.#isListing && nowMs - this.#listedAtMs >= LIST_MS) this.#list(nowMs);

@@ -1,12 +1,17 @@
-/** The replication port and the way to others, wired to logs and counters. Must never decide who is served. */
-import type { Member } from '../../core/config.ts';
+/**
+ * The replication ports of a pool and the ways to those of others, wired to logs and counters. Must never decide who is served.
+ *
+ * A pool answers at two places: on a port of its own, with mutual TLS, for primaries on other nodes; and on a unix socket for primaries of this agent, which
+ * live in other threads. The socket's directory may be entered by this agent's user alone, so nobody has to prove anything there.
+ */
+import { join } from 'node:path';
 import type { NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { HostPort } from '../../core/parameter-kinds.ts';
 import type { Certificates } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
 import type { Accept, Connect } from '../replication/link.ts';
-import { connectLocal } from '../replication/localLink.ts';
+import type { Listening } from '../workers/poolHost.ts';
 import { connectOverNetwork, type PeerAddress } from './replicationClient.ts';
 import { ReplicationServer } from './replicationServer.ts';
 
@@ -27,22 +32,47 @@ export function replicationEvents(log: Log, counters: NetworkCounters): Replicat
   };
 }
 
+/** In the run directory, beside the volumes' sockets; `prepareRunDirectory` makes it. */
+export const POOL_SOCKETS = 'pools';
+export const poolSocket = (runDirectory: string, pool: string): string => join(runDirectory, POOL_SOCKETS, `${pool}.sock`);
+
 export type ConnectOptions = {
   node: NodeName;
-  accept: Accept;
-  resolve: (node: NodeName) => PeerAddress | null;
-  certificates: Certificates;
+  runDirectory: string;
+  resolve: (node: NodeName, pool: string) => PeerAddress | null;
+  /** Null: REPLICATION_TLS is off. */
+  certificates: Certificates | null;
   events: ReplicationEvents;
 };
 
-/** Within this process to a replica here, else over the network to its node. */
-export function connectAnywhere({ node, accept, resolve, certificates, events }: ConnectOptions): Connect {
-  const here = connectLocal(accept);
-  const there = connectOverNetwork({ certificates, events, resolve: (member: Member) => resolve(member.node) });
-  return (member, seal, listener) => (member.node === node ? here : there)(member, seal, listener);
+/** By a unix socket to a replica of this agent, else over the network to its node. */
+export function connectAnywhere({ node, runDirectory, resolve, certificates, events }: ConnectOptions): Connect {
+  return connectOverNetwork({
+    certificates,
+    events,
+    resolve: (member) => (member.node === node ? { path: poolSocket(runDirectory, member.pool) } : resolve(member.node, member.pool)),
+  });
 }
 
-export const listenForReplication = (
-  listen: HostPort,
-  options: { accept: Accept; certificates: Certificates; events: ReplicationEvents },
-): Promise<ReplicationServer> => ReplicationServer.listen({ ...listen, ...options });
+export type ListenOptions = {
+  node: NodeName;
+  runDirectory: string;
+  pool: string;
+  listen: HostPort;
+  certificates: Certificates | null;
+  events: ReplicationEvents;
+};
+
+export async function listenForReplication(
+  { node, runDirectory, pool, listen, ...rest }: ListenOptions,
+  accept: Accept,
+): Promise<Listening> {
+  const network = await ReplicationServer.listen({ ...listen, ...rest, accept });
+  const local = await ReplicationServer.listen({ ...listen, ...rest, accept, local: { path: poolSocket(runDirectory, pool), node } });
+  return {
+    port: network.port,
+    close: async () => {
+      await Promise.all([network.close(), local.close()]);
+    },
+  };
+}

@@ -16,7 +16,8 @@ import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts
 import type { Connect, PrimaryLink, PrimaryLinkListener } from '../replication/link.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
-export type PeerAddress = { readonly host: string; readonly port: number };
+/** `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. */
+export type PeerAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export type ReplicationClientOptions = {
   /** Where the member's agent answers; null: not known yet. Asked at each connect. */
@@ -106,18 +107,18 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     this.#pendingBytes += bytesOf(frame);
   }
 
-  #connect({ host, port }: PeerAddress): void {
-    const { certificates } = this.#options;
+  #connect(address: PeerAddress): void {
+    const certificates = 'path' in address ? null : this.#options.certificates;
     const { connectTimeoutMs } = this.#limits;
-    const where = `${this.#member.node} at ${host}:${port}`;
+    const where = `${this.#member.node} at ${'path' in address ? address.path : `${address.host}:${address.port}`}`;
     // The name is checked when the connection stands, before anything is sent: it is the node's, not the host's, which may be any address.
     const socket = certificates
-      ? connectTls({ host, port, secureContext: certificates.context, rejectUnauthorized: true, checkServerIdentity: () => undefined })
-      : connectPlain({ host, port });
+      ? connectTls({ ...address, secureContext: certificates.context, rejectUnauthorized: true, checkServerIdentity: () => undefined })
+      : connectPlain(address);
     this.#socket = socket;
     this.#connectTimer = setTimeout(() => this.#fail(`no connection to ${where} within ${connectTimeoutMs} ms`), connectTimeoutMs);
     socket.on('error', (error) => this.#notConnected(socket, `no connection to ${where}: ${messageOf(error)}`));
-    socket.once(certificates ? 'secureConnect' : 'connect', () => this.#stands(socket));
+    socket.once(certificates ? 'secureConnect' : 'connect', () => this.#stands(socket, certificates !== null));
   }
 
   /** Later errors are the FrameSocket's. */
@@ -127,9 +128,9 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     else this.#fail(message);
   }
 
-  #stands(socket: Socket): void {
+  #stands(socket: Socket, mustProve: boolean): void {
     if (this.#state !== 'connecting') return;
-    const broken = this.#options.certificates ? this.#ruleOfName(socket as TLSSocket) : null;
+    const broken = mustProve ? this.#ruleOfName(socket as TLSSocket) : null;
     if (broken) return this.#refuse('peer', broken);
     this.#stopTimer();
     this.#state = 'open';

@@ -17,6 +17,8 @@ export type ReplicationServerOptions = {
   readonly port: number;
   /** Null: plain TCP, where nobody proves anything. For benchmarks only. */
   readonly certificates: Pick<Certificates, 'material' | 'onRenewed'> | null;
+  /** A unix socket in a directory that only this agent may enter, instead of host and port: whoever connects is this node's agent, without TLS. */
+  readonly local?: { readonly path: string; readonly node: string };
   readonly accept: Accept;
   readonly events: ReplicationEvents;
   readonly limits?: Partial<ReplicationLimits>;
@@ -49,8 +51,8 @@ export class ReplicationServer {
   private constructor(options: ReplicationServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const { certificates } = options;
-    if (certificates) {
+    const { certificates, local } = options;
+    if (certificates && !local) {
       const listener = createTlsServer({ ...tlsOptions(certificates.material), handshakeTimeout: this.#limits.sealTimeoutMs });
       this.#forgetRenewals = certificates.onRenewed(() => listener.setSecureContext(tlsOptions(certificates.material)));
       listener.on('secureConnection', (socket) => this.#accept(socket, peerName(socket)));
@@ -58,7 +60,8 @@ export class ReplicationServer {
       this.#listener = listener;
     } else {
       this.#forgetRenewals = () => undefined;
-      this.#listener = createPlainServer((socket) => this.#accept(socket, 'plain'));
+      const proved: Proved = local ? { role: 'agent', name: local.node } : 'plain';
+      this.#listener = createPlainServer((socket) => this.#accept(socket, proved));
     }
     this.#listener.maxConnections = this.#limits.connectionsMax;
     this.#listener.on('connection', (socket: Socket) => this.#track(socket));
@@ -105,10 +108,10 @@ export class ReplicationServer {
   }
 }
 
-function listenOn(listener: Server, { host, port }: ReplicationServerOptions): Promise<void> {
+function listenOn(listener: Server, { host, port, local }: ReplicationServerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     listener.once('error', reject);
-    listener.listen({ host, port }, () => {
+    listener.listen(local ? { path: local.path } : { host, port }, () => {
       listener.off('error', reject);
       resolve();
     });

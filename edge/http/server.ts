@@ -114,14 +114,14 @@ const traceRequests: RequestHandler = (request, response, next) => {
   next();
 };
 
-function metricsRoute({ registry, counter }: Metrics): RequestHandler {
+function metricsRoute({ registry, render, counter }: Metrics): RequestHandler {
   const refused = counter('http_refused_total', 'HTTP requests without the certificate that they need', ['route']);
   return async (request, response) => {
     if (!(request.socket as TLSSocket).authorized) {
       refused.inc({ route: '/metrics' });
       throw new HttpError(401, 'Unauthorized', 'metrics are only for clients that show a certificate of the authority of this cluster');
     }
-    response.type(registry.contentType).send(await registry.metrics());
+    response.type(registry.contentType).send(await render());
   };
 }
 

@@ -3,13 +3,15 @@ import type { Member, VolumeConfig } from '../../../core/config.ts';
 import { type InstanceId, instanceId, type NodeName, replicaId, type VolumeUid, volumeUid } from '../../../core/ids.ts';
 import { createTaskId, deleteTaskId, keysOf } from '../../../core/keys.ts';
 import type { MachineState, PoolReport, ServingReport } from '../../../core/machine.ts';
+import type { ScrubState } from '../../../core/scrub.ts';
 import type { Task, TaskState } from '../../../core/task.ts';
-import { FINALIZER, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
+import { FINALIZER, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
 import type { VolumeSpec } from '../../../operator/generated/volume.ts';
 import { emptyMemory } from '../../../operator/observe/memory.ts';
 import type { ObservedTask, ObservedVolume } from '../../../operator/observe/observed.ts';
 import type { PlacementNode } from '../../../operator/placement/checks.ts';
 import { Ledger } from '../../../operator/placement/ledger.ts';
+import { snapshotIndex } from '../../../operator/snapshot/subjects.ts';
 import type { World } from '../../../operator/volume/decision.ts';
 import { SeededRandom } from '../seededRandom.ts';
 
@@ -38,7 +40,7 @@ export const pool = (change: Partial<PoolReport> = {}): PoolReport => ({
 export const machine = (letter: string, change: Partial<MachineState> = {}): MachineState => ({
   node: nodeOf(letter),
   instance: instance(letter),
-  addresses: { replication: `${nodeOf(letter)}:1`, http: `${nodeOf(letter)}:2` },
+  addresses: { http: `${nodeOf(letter)}:2` },
   bootId: 'boot',
   zone: '',
   labels: {},
@@ -138,19 +140,25 @@ export type VolumeParts = {
   config?: VolumeConfig | null;
   tasks?: ObservedTask[];
   serving?: ServingReport | null;
+  snapshots?: ObservedVolume['snapshots'];
+  scrub?: ScrubState | null;
+  uid?: VolumeUid;
   damage?: string;
 };
 
 export const observedVolume = (parts: VolumeParts = {}): ObservedVolume => {
   const value = parts.config === undefined ? config() : parts.config;
+  const uid = parts.uid ?? UID;
   return {
-    uid: UID,
+    uid,
     object: parts.object === undefined ? volumeObject() : parts.object,
-    config: value === null ? null : { value, key: KEYS.volume(UID), revision: '50' },
+    config: value === null ? null : { value, key: KEYS.volume(uid), revision: '50' },
     damage: parts.damage ?? null,
     tasks: parts.tasks ?? [],
     history: parts.history ?? [],
     serving: parts.serving ?? null,
+    snapshots: parts.snapshots ?? new Map(),
+    scrub: parts.scrub ?? null,
   };
 };
 
@@ -178,13 +186,16 @@ export const placementNode = (
 export type WorldParts = Partial<Omit<World, 'machines' | 'nodes' | 'now'>> & {
   machines?: MachineState[];
   configs?: VolumeConfig[];
+  /** From which snapshots and sources are looked up. */
+  volumes?: ObservedVolume[];
+  snapshotObjects?: SnapshotObject[];
   nowMs?: number;
 };
 
 /** Nodes a to e live unless a test says otherwise. */
 export function world(parts: WorldParts = {}): World {
   const machines = parts.machines ?? [...'abcde'].map((letter) => machine(letter));
-  const { machines: _, configs = [], nowMs = 1_000_000, ...rest } = parts;
+  const { machines: _, configs = [], nowMs = 1_000_000, volumes = [], snapshotObjects = [], ...rest } = parts;
   return {
     keys: KEYS,
     now: { monotonicMs: nowMs, wallMs: WALL_MS },
@@ -194,6 +205,8 @@ export function world(parts: WorldParts = {}): World {
     limits: { overProvisioningRatio: 2, reserveRatio: 0.05 },
     replaceAfterMs: 600_000,
     replacements: { left: 8 },
+    growTroubles: new Map(),
+    snapshots: snapshotIndex({ volumes: new Map(volumes.map((volume) => [volume.uid, volume])), snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])) }),
     memory: emptyMemory,
     random: new SeededRandom(1),
     ...rest,

@@ -1,7 +1,7 @@
 /** The agent's configuration: every bad value, every relation, and all of them at once. */
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import { AGENT_PARAMETERS, type MachineProbe, parseAgentSettings } from '../../../agent/settings.ts';
+import { AGENT_PARAMETERS, type MachineProbe, parseAgentSettings, poolListen } from '../../../agent/settings.ts';
 import { ConfigurationError, describeProblems, type Environment } from '../../../core/parameters.ts';
 
 const GOOD: Environment = {
@@ -10,7 +10,7 @@ const GOOD: Environment = {
   POOLS: 'default=/pools/default,fast=/pools/fast',
   POOL_TAGS: 'fast=nvme+local',
   RUN_DIR: '/run/holdfast',
-  REPLICATION_LISTEN: '10.0.0.1:9442',
+  REPLICATION_LISTEN: '10.0.0.1:9450',
   HTTP_LISTEN: '0.0.0.0:9443',
   ETCD_ENDPOINTS: 'https://10.0.0.9:2379',
   TLS_CA: '/tls/ca.crt',
@@ -56,7 +56,19 @@ describe("the agent's settings", () => {
     expect(problemsOf({ ...rest, ADVERTISE_ADDRESS: '10.0.0.1' })).to.deep.equal([]);
   });
 
+  it('give each pool a port of its own, from REPLICATION_LISTEN upwards', () => {
+    expect(poolListen({ host: '10.0.0.1', port: 9450 }, 1)).to.deep.equal({ host: '10.0.0.1', port: 9451 });
+    expect(poolListen({ host: '10.0.0.1', port: 0 }, 1)).to.deep.equal({ host: '10.0.0.1', port: 0 });
+  });
+
   const BAD: [string, Environment, RegExp][] = [
+    [
+      'a port of a pool that is that of HTTP',
+      { REPLICATION_LISTEN: '10.0.0.1:9442' },
+      /^HTTP_LISTEN must not be 9443: .* ports 9442 to 9443$/,
+    ],
+    ['fewer ports than pools', { REPLICATION_LISTEN: '10.0.0.1:65535' }, /^REPLICATION_LISTEN must leave a port for each pool/],
+    ['replication that is half encrypted', { REPLICATION_TLS: 'maybe' }, /^REPLICATION_TLS must be one of on, off/],
     ['a node name that is no key', { NODE_NAME: '../x' }, /^NODE_NAME must be lower-case/],
     ['no node name', { NODE_NAME: '' }, /^NODE_NAME must be set/],
     ['a cluster name that is no key', { HOLDFAST_CLUSTER: 'a/b' }, /^HOLDFAST_CLUSTER /],
@@ -77,7 +89,7 @@ describe("the agent's settings", () => {
     ['an advertised address with a port', { ADVERTISE_ADDRESS: 'host:1' }, /^ADVERTISE_ADDRESS /],
     [
       'every address as the replication address',
-      { REPLICATION_LISTEN: '[::]:9442' },
+      { REPLICATION_LISTEN: '[::]:9450' },
       /^ADVERTISE_ADDRESS must be set while REPLICATION_LISTEN is ::/,
     ],
     ['etcd without TLS', { ETCD_ENDPOINTS: 'http://10.0.0.9:2379' }, /^ETCD_ENDPOINTS .* must be https/],

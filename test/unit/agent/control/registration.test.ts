@@ -17,7 +17,7 @@ const GIB = 1024 ** 3;
 const machine = (change: Partial<MachineState> = {}): MachineState => ({
   node: 'node-a',
   instance: INSTANCE,
-  addresses: { replication: '10.0.0.1:9442', http: '10.0.0.1:9443' },
+  addresses: { http: '10.0.0.1:9443' },
   bootId: 'boot-1',
   zone: '',
   labels: {},

@@ -1,10 +1,13 @@
 /** From pointers to configs to replicas and primaries, over a scripted store and fake engines. */
 import { expect } from 'chai';
-import { AddressBook } from '../../../../agent/control/addressBook.ts';
 import { CallSlots } from '../../../../agent/control/calls.ts';
 import type { PrimaryEnd } from '../../../../agent/control/engines.ts';
+import { Primaries } from '../../../../agent/control/primaries.ts';
 import { ServingReports } from '../../../../agent/control/servingReports.ts';
 import { Volumes } from '../../../../agent/control/volumes.ts';
+import { channelWithinThread } from '../../../../agent/workers/channel.ts';
+import type { FromPrimary, ToPrimary } from '../../../../agent/workers/messages.ts';
+import { PrimaryHost } from '../../../../agent/workers/primaryHost.ts';
 import type { VolumeConfig } from '../../../../core/config.ts';
 import { keysOf } from '../../../../core/keys.ts';
 import { silentLog } from '../../../../core/log.ts';
@@ -28,10 +31,32 @@ class Node {
   readonly toReplicas: VolumeConfig[] = [];
   readonly reports: ServingReports;
   readonly volumes: Volumes;
+  readonly workers: Primaries;
+  readonly host: PrimaryHost;
 
   constructor() {
     const { store, clock, lease } = this;
     const slots = new CallSlots();
+    const [here, there] = channelWithinThread<ToPrimary, FromPrimary>();
+    this.host = new PrimaryHost({
+      channel: there,
+      node: NODE,
+      instance: INSTANCE,
+      runDirectory: '/run/holdfast',
+      makePrimary: (options) => {
+        const primary = new FakePrimary(options);
+        this.primaries.push(primary);
+        return primary;
+      },
+      connectBy: () => () => {
+        throw new Error('no fake primary connects');
+      },
+      listen: this.sockets.listen,
+      clock,
+      log: silentLog,
+    });
+    const resolve = () => undefined;
+    this.workers = new Primaries({ workers: [here], settings: () => DEFAULT_SETTINGS, resolve, common: () => undefined });
     this.reports = new ServingReports({ store, lease, clock, slots, keys, instance: INSTANCE });
     this.volumes = new Volumes({
       store,
@@ -44,17 +69,7 @@ class Node {
       environment: {
         node: NODE,
         instance: INSTANCE,
-        runDirectory: '/run/holdfast',
-        settings: () => DEFAULT_SETTINGS,
-        makePrimary: (options) => {
-          const primary = new FakePrimary(options);
-          this.primaries.push(primary);
-          return primary;
-        },
-        connect: () => {
-          throw new Error('no fake primary connects');
-        },
-        listen: this.sockets.listen,
+        primaries: this.workers,
         clock,
         log: silentLog,
         reports: this.reports,
@@ -73,7 +88,9 @@ class Node {
     for (let spentMs = 0; spentMs < forMs; spentMs += 50) {
       await atRest();
       this.clock.advance(50);
+      this.workers.tick();
       this.volumes.tick(this.clock.nowMs);
+      this.host.tick();
       this.reports.tick();
     }
     await atRest();
@@ -123,6 +140,7 @@ describe('the volumes of a node', () => {
     await node.run(3_000);
     expect(node.report).to.include({ socket: '/run/holdfast/pgdata.sock', epoch: 1, state: 'serving', node: NODE, instance: INSTANCE });
     node.volumes.letGo();
+    await atRest();
     expect(primary?.hasLetGo).to.equal(true);
     primary?.options.events.socket(false);
     primary?.release();
@@ -350,50 +368,8 @@ describe('the volumes of a node', () => {
     node.primaries[0]?.options.events.socket(true);
     await node.run();
     node.volumes.stop('the agent is stopping');
+    await atRest();
     expect(node.primaries[0]?.isEnded).to.equal(true);
     expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['dropped']);
   });
-});
-
-describe('the address book', () => {
-  const machine = (address: string) => ({
-    node: 'node-b',
-    instance: OTHER_INSTANCE,
-    bootId: 'b',
-    addresses: { replication: address, http: '' },
-  });
-
-  function setUp() {
-    const store = new ScriptedStore();
-    const clock = new ManualClock();
-    return { store, clock, book: new AddressBook({ store, keys, clock, slots: new CallSlots() }) };
-  }
-
-  it('reads a node when it is asked for, follows its changes, and keeps the last address when its key goes', async () => {
-    const { store, clock, book } = setUp();
-    const resolve = async () => {
-      book.resolve('node-b');
-      await atRest();
-      clock.advance(1_500);
-      return book.resolve('node-b');
-    };
-    expect(await resolve()).to.equal(null);
-    store.put(keys.machine('node-b'), machine('10.0.0.2:9442'));
-    expect(await resolve()).to.deep.equal({ host: '10.0.0.2', port: 9442 });
-    store.put(keys.machine('node-b'), machine('[fd00::2]:9443'));
-    expect(await resolve()).to.deep.equal({ host: 'fd00::2', port: 9443 });
-    store.delete(keys.machine('node-b'));
-    expect(await resolve()).to.deep.equal({ host: 'fd00::2', port: 9443 });
-  });
-
-  for (const bad of ['', 'node-b', '10.0.0.2:0', '10.0.0.2:65536', ':9442', 'fd00::2:9443']) {
-    it(`does not dial ${JSON.stringify(bad)}`, async () => {
-      const { store, clock, book } = setUp();
-      store.put(keys.machine('node-b'), machine(bad));
-      book.resolve('node-b');
-      await atRest();
-      clock.advance(1_500);
-      expect(book.resolve('node-b')).to.equal(null);
-    });
-  }
 });

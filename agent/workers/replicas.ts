@@ -1,18 +1,18 @@
 /**
- * The replicas that this node holds: an engine for each whose files are sound, a reason for each that is not served. Makes and removes them for the
- * leader's tasks, and gives every Seal to the one it is for. Must never serve a replica again that has failed, nor remove files that an engine
- * still has open.
+ * The replicas of one pool: an engine for each whose files are sound, a reason for each that is not served. Makes and removes them for the leader's
+ * tasks, and gives every Seal to the one it is for. Must never serve a replica again that has failed, nor remove files that an engine still has open.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
-import type { FailedReplica, PoolReport } from '../../core/machine.ts';
-import type { TaskSpec } from '../../core/task.ts';
+import type { PoolReport } from '../../core/machine.ts';
+import type { CreateSpec, TaskSpec } from '../../core/task.ts';
 import type { RefusalCode, Seal } from '../../core/wire/messages.ts';
+import type { MakeReplica, ReplicaEngine } from '../control/engines.ts';
 import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
-import type { MakeReplica, ReplicaEngine } from './engines.ts';
+import type { HeldReplica } from './messages.ts';
 
 export type NewReplica = Pick<ReplicaMeta, 'volume' | 'volumeName' | 'replica' | 'sizeBytes'>;
 
@@ -30,62 +30,56 @@ export interface PoolPort {
 
 /** What was found in a pool when it was opened. `volume` is null where the files do not tell. */
 export type FoundReplica =
-  | { pool: PoolPort; replica: ReplicaId; volume: VolumeUid; store: ReplicaStore }
-  | { pool: PoolPort; replica: ReplicaId; volume: VolumeUid | null; damage: string };
+  | { replica: ReplicaId; volume: VolumeUid; store: ReplicaStore }
+  | { replica: ReplicaId; volume: VolumeUid | null; damage: string };
 
 export type ReplicasOptions = {
-  pools: ReadonlyMap<string, PoolPort>;
+  pool: PoolPort;
   makeReplica: MakeReplica;
   clock: Clock;
   log: Log;
-  /** The latest config of a volume, if one was seen. */
-  configOf: (volume: VolumeUid) => VolumeConfig | null;
-  /** Replicas that configs say are here with data: in sync, or out of sync after having been in. */
-  expected: () => Iterable<{ volume: VolumeUid; replica: ReplicaId }>;
-  /** A member of which volume's config a replica is, as far as configs were seen. */
-  volumeOf: (replica: ReplicaId) => VolumeUid | null;
   protocolError: (rule: string) => void;
+  /** `held` may be another now. */
+  changed: () => void;
 };
 
-type Held = {
-  pool: PoolPort;
-  replica: ReplicaId;
-  volume: VolumeUid | null;
-  engine: ReplicaEngine | null;
-  failure: string | null;
-  isBeingRemoved: boolean;
-};
+type Held = HeldReplica & { engine: ReplicaEngine | null };
 
 const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
 
 export class Replicas {
   readonly #options: ReplicasOptions;
   readonly #held = new Map<ReplicaId, Held>();
-  /** What the pools held is known: what is not there is missing. */
-  #isComplete = false;
+  /** The latest config of each volume of which a replica is being made: what is seen meanwhile must not be missed. */
+  readonly #making = new Map<VolumeUid, { config: VolumeConfig | null; count: number }>();
   #isClosed = false;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
   }
 
-  /** Once, with what the pools held when they were opened. */
+  /** Once, with what the pool held when it was opened. */
   found(replicas: Iterable<FoundReplica>): void {
     for (const found of replicas) {
-      if ('store' in found) this.#serve(found.pool, found.store);
-      else this.#damaged(found.pool, found.replica, found.volume, found.damage);
+      if ('store' in found) this.#serve(found.store, null);
+      else this.#damaged(found.replica, found.volume, found.damage);
     }
-    this.#isComplete = true;
   }
 
   readonly accept = (seal: Seal, link: ReplicaLink): ReplicaSession => {
     const held = this.#held.get(seal.replica);
     if (held?.engine && !this.#isClosed) return held.engine.accept(seal, link);
     if (held?.failure) return refuse(link, 'failed', held.failure);
-    return refuse(link, 'unknownReplica', this.#isClosed ? 'the agent is stopping' : `replica ${seal.replica} is not on this node`);
+    return refuse(
+      link,
+      'unknownReplica',
+      this.#isClosed ? 'the agent is stopping' : `replica ${seal.replica} is not in pool ${this.#options.pool.name}`,
+    );
   };
 
   observe(config: VolumeConfig): void {
+    const making = this.#making.get(config.uid);
+    if (making && config.version > (making.config?.version ?? -1)) making.config = config;
     for (const { volume, engine } of this.#held.values()) if (volume === config.uid) engine?.observe(config);
   }
 
@@ -93,72 +87,60 @@ export class Replicas {
     for (const { engine } of this.#held.values()) engine?.tick();
   }
 
-  /** Those that are held and not served, and those that should be and are not. One whose volume nobody knows is left out: no config names it, so nobody waits for it. */
-  failed(): FailedReplica[] {
-    const failed: FailedReplica[] = [];
-    for (const { replica, failure, volume, isBeingRemoved } of this.#held.values()) {
-      if (failure === null || isBeingRemoved) continue;
-      const uid = volume ?? this.#options.volumeOf(replica);
-      if (uid !== null) failed.push({ volume: uid, replica, reason: failure });
-    }
-    if (!this.#isComplete) return failed;
-    for (const { volume, replica } of this.#options.expected()) {
-      if (!this.#held.has(replica)) failed.push({ volume, replica, reason: 'its files are missing: no pool of this agent has them' });
-    }
-    return failed;
+  held(): HeldReplica[] {
+    return [...this.#held.values()].map(({ engine: _, ...held }) => held);
   }
 
-  count(): { served: number; failed: number } {
-    const all = [...this.#held.values()];
-    const served = all.filter(({ failure }) => failure === null).length;
-    return { served, failed: all.length - served };
-  }
-
-  /** Does what a task says; null, or what went wrong in words. Idempotent. */
-  async perform(spec: TaskSpec): Promise<string | null> {
-    if (spec.kind === 'snapshot' || spec.kind === 'delete-snapshot') return 'snapshots are not supported by this agent yet';
-    if (spec.kind === 'create-replica' && spec.source) return 'clones are not supported by this agent yet';
-    const pool = this.#options.pools.get(spec.pool);
-    if (pool === undefined) {
-      return `pool ${spec.pool} is not one of this agent's (${[...this.#options.pools.keys()].join(', ')})`;
+  /** Does what a task says, of this pool; null, or what went wrong in words. Idempotent. `config`: the latest of the volume that was seen. */
+  async perform(spec: TaskSpec, config: VolumeConfig | null): Promise<string | null> {
+    switch (spec.kind) {
+      case 'create-replica':
+        return this.#create(spec, config);
+      case 'delete-replica':
+        return this.#remove(spec.replica);
+      case 'snapshot':
+      case 'delete-snapshot':
+        return 'snapshots are not supported by this agent yet';
     }
-    return spec.kind === 'create-replica' ? this.#create(spec, pool) : this.#remove(spec.replica, pool);
   }
 
-  async #create(spec: Extract<TaskSpec, { kind: 'create-replica' }>, pool: PoolPort): Promise<string | null> {
+  async #create(spec: CreateSpec, config: VolumeConfig | null): Promise<string | null> {
+    if (spec.source) return 'clones are not supported by this agent yet';
     const { volume, volumeName, replica, sizeBytes } = spec;
+    const { pool } = this.#options;
     const held = this.#held.get(replica);
-    if (held)
-      return this.#isAsAsked(held, spec) ? held.failure : `replica ${replica} is here already, in pool ${held.pool.name}, and is another`;
+    if (held) return held.volume === volume ? held.failure : `replica ${replica} is here already, in pool ${pool.name}, and is another`;
+    const making = this.#making.get(volume) ?? { config: null, count: 0 };
+    this.#making.set(volume, making);
+    making.count++;
+    if (config && config.version > (making.config?.version ?? -1)) making.config = config;
     const made = await pool.create({ volume, volumeName, replica, sizeBytes });
+    if (--making.count === 0) this.#making.delete(volume);
     if ('problem' in made) return made.problem;
     if (this.#isClosed) return 'the agent is stopping';
-    this.#serve(pool, made.store);
+    this.#serve(made.store, making.config);
     return null;
   }
 
-  #isAsAsked(held: Held, spec: Extract<TaskSpec, { pool: string }>): boolean {
-    return held.pool.name === spec.pool && held.volume === spec.volume;
-  }
-
   /** Also while a primary of long ago still talks to it: its session ends first. */
-  async #remove(replica: ReplicaId, pool: PoolPort): Promise<string | null> {
+  async #remove(replica: ReplicaId): Promise<string | null> {
     const held = this.#held.get(replica);
-    if (held && held.pool !== pool) return `replica ${replica} is in pool ${held.pool.name}, not in ${pool.name}`;
     if (held) {
       const { engine } = held;
       held.isBeingRemoved = true;
       held.engine = null;
       held.failure ??= 'it is being removed';
+      this.#options.changed();
       // A crash from here till the files are gone leaves a replica that was closed cleanly, and a task that is done again.
       if (engine) await new Promise<void>((resolve) => engine.close(resolve));
     }
-    const problem = await pool.remove(replica);
+    const problem = await this.#options.pool.remove(replica);
     if (problem === null) this.#held.delete(replica);
     else if (held) {
       held.isBeingRemoved = false;
       held.failure = `it could not be removed: ${problem}`;
     }
+    this.#options.changed();
     return problem;
   }
 
@@ -169,11 +151,11 @@ export class Replicas {
     await Promise.all(engines.map((engine) => new Promise<void>((resolve) => engine.close(resolve))));
   }
 
-  #serve(pool: PoolPort, store: ReplicaStore): void {
-    const { makeReplica, clock, configOf } = this.#options;
+  #serve(store: ReplicaStore, config: VolumeConfig | null): void {
+    const { makeReplica, clock, changed } = this.#options;
     const { replica, volume, volumeName, failed } = store.meta;
     const log = this.#options.log.child({ replica, volume: volumeName, uid: volume });
-    const held: Held = { pool, replica, volume, engine: null, failure: failed, isBeingRemoved: false };
+    const held: Held = { replica, volume, engine: null, failure: failed, isBeingRemoved: false };
     this.#held.set(replica, held);
     held.engine = makeReplica({
       store,
@@ -189,20 +171,22 @@ export class Replicas {
       },
     });
     if (failed !== null) log.error('replica is not served', { reason: failed });
-    const config = configOf(volume);
+    changed();
     if (config !== null) held.engine.observe(config);
   }
 
-  #damaged(pool: PoolPort, replica: ReplicaId, volume: VolumeUid | null, damage: string): void {
-    this.#held.set(replica, { pool, replica, volume, engine: null, failure: damage, isBeingRemoved: false });
-    this.#options.log.error('replica is damaged and not served', { replica, reason: damage, pool: pool.name });
+  #damaged(replica: ReplicaId, volume: VolumeUid | null, damage: string): void {
+    this.#held.set(replica, { replica, volume, engine: null, failure: damage, isBeingRemoved: false });
+    this.#options.log.error('replica is damaged and not served', { replica, reason: damage, pool: this.#options.pool.name });
+    this.#options.changed();
   }
 
   /** While it runs: the disk under it failed, and nothing else on it is to be trusted with more. */
   #failed(held: Held, reason: string): void {
     held.failure = reason;
-    held.pool.quarantine(reason);
-    this.#options.log.error('replica failed', { replica: held.replica, uid: held.volume, reason, pool: held.pool.name });
+    this.#options.pool.quarantine(reason);
+    this.#options.changed();
+    this.#options.log.error('replica failed', { replica: held.replica, uid: held.volume, reason, pool: this.#options.pool.name });
   }
 }
 

@@ -1,8 +1,8 @@
-/** The replicas of a node: served, made, removed, failed. */
+/** The replicas of a pool: served, made, removed, failed. */
 import { expect } from 'chai';
-import { type FoundReplica, type PoolPort, Replicas } from '../../../../agent/control/replicas.ts';
 import type { ReplicaMeta, ReplicaStore } from '../../../../agent/ports.ts';
 import type { ReplicaLink } from '../../../../agent/replication/link.ts';
+import { type FoundReplica, type PoolPort, Replicas } from '../../../../agent/workers/replicas.ts';
 import type { VolumeConfig } from '../../../../core/config.ts';
 import { type ReplicaId, replicaId, volumeUid } from '../../../../core/ids.ts';
 import { silentLog } from '../../../../core/log.ts';
@@ -52,32 +52,25 @@ class FakePool implements PoolPort {
 
 function setUp(found: (pool: FakePool) => FoundReplica[] = () => []) {
   const pool = new FakePool();
-  const other = new FakePool('fast');
   const engines: FakeReplica[] = [];
-  let config: VolumeConfig | null = null;
+  let changes = 0;
   const replicas = new Replicas({
-    pools: new Map([
-      ['default', pool],
-      ['fast', other],
-    ]),
+    pool,
     makeReplica: (options) => {
       const engine = new FakeReplica(options);
       engine.failed = options.store.meta.failed;
       engines.push(engine);
       return engine;
     },
-    expected: () => [],
     clock: new ManualClock(),
     log: silentLog,
-    configOf: () => config,
-    volumeOf: (replica) => (config?.shards[0]?.members.some((member) => member.replica === replica) ? config.uid : null),
     protocolError: () => undefined,
+    changed: () => changes++,
   });
   replicas.found(found(pool));
-  const seen = (latest: VolumeConfig) => {
-    config = latest;
-  };
-  return { pool, other, engines, replicas, seen };
+  const failures = () => replicas.held().flatMap(({ replica, failure }) => (failure === null ? [] : [{ replica, failure }]));
+  const perform = (spec: TaskSpec, config: VolumeConfig | null = null) => replicas.perform(spec, config);
+  return { pool, engines, replicas, failures, perform, changes: () => changes };
 }
 
 const create = (replica = R1, pool = 'default'): TaskSpec => ({
@@ -99,11 +92,11 @@ function knock(replicas: Replicas, replica: ReplicaId): FromReplica[] {
   return said;
 }
 
-describe('the replicas of a node', () => {
+describe('the replicas of a pool', () => {
   it('that are sound are served, each hears its Seals and its configs', () => {
-    const { engines, replicas } = setUp((pool) => [
-      { pool, replica: R1, volume: UID, store: storeOf(R1) },
-      { pool, replica: R2, volume: volumeUid('other'), store: storeOf(R2, { volume: volumeUid('other') }) },
+    const { replicas, engines } = setUp(() => [
+      { replica: R1, volume: UID, store: storeOf(R1) },
+      { replica: R2, volume: volumeUid('other'), store: storeOf(R2, { volume: volumeUid('other') }) },
     ]);
     expect(knock(replicas, R1)).to.deep.equal([]);
     expect(engines.map(({ seals }) => seals.length)).to.deep.equal([1, 0]);
@@ -116,90 +109,97 @@ describe('the replicas of a node', () => {
     expect(knock(replicas, R1)[0]).to.include({ type: 'refused', code: 'unknownReplica' });
   });
 
-  it('damaged ones refuse with the reason and are told, as soon as it is known whose they are', () => {
-    const { replicas, engines, seen } = setUp((pool) => [
-      { pool, replica: R1, volume: UID, damage: 'intents: it is cut short' },
-      { pool, replica: R2, volume: null, damage: 'meta: it is missing' },
+  it('damaged ones refuse with the reason and are told', () => {
+    const { replicas, engines, failures } = setUp(() => [
+      { replica: R1, volume: UID, damage: 'intents: it is cut short' },
+      { replica: R2, volume: null, damage: 'meta: it is missing' },
     ]);
     expect(engines).to.deep.equal([]);
     expect(knock(replicas, R1)[0]).to.include({ type: 'refused', code: 'failed', message: 'intents: it is cut short' });
-    expect(replicas.failed()).to.deep.equal([{ volume: UID, replica: R1, reason: 'intents: it is cut short' }]);
-    seen(configWith());
-    expect(replicas.failed().map(({ replica }) => replica)).to.deep.equal([R1, R2]);
-    expect(replicas.count()).to.deep.equal({ served: 0, failed: 2 });
+    expect(failures()).to.deep.equal([
+      { replica: R1, failure: 'intents: it is cut short' },
+      { replica: R2, failure: 'meta: it is missing' },
+    ]);
   });
 
   it('one that fails while it runs is told, and its pool is quarantined', () => {
-    const { replicas, engines, pool } = setUp((its) => [{ pool: its, replica: R1, volume: UID, store: storeOf(R1) }]);
+    const { engines, pool, failures, changes } = setUp(() => [{ replica: R1, volume: UID, store: storeOf(R1) }]);
+    const before = changes();
     engines[0]?.fail('fdatasync: EIO');
-    expect(replicas.failed()).to.deep.equal([{ volume: UID, replica: R1, reason: 'fdatasync: EIO' }]);
+    expect(changes()).to.be.greaterThan(before);
+    expect(failures()).to.deep.equal([{ replica: R1, failure: 'fdatasync: EIO' }]);
     expect(pool.quarantines).to.deep.equal(['fdatasync: EIO']);
   });
 
   it('a made one gets its engine and the latest config at once, and making it again is done already', async () => {
-    const { replicas, engines, seen } = setUp();
-    seen(configWith());
-    expect(await replicas.perform(create())).to.equal(null);
+    const { replicas, engines, perform } = setUp();
+    expect(await perform(create(), configWith())).to.equal(null);
     expect(engines[0]?.observed.length).to.equal(1);
-    expect(await replicas.perform(create())).to.equal(null);
+    expect(await perform(create())).to.equal(null);
     expect(engines.length).to.equal(1);
     expect(knock(replicas, R1)).to.deep.equal([]);
   });
 
+  it('a made one also hears of a config that was seen while it was made', async () => {
+    const { replicas, engines, perform } = setUp();
+    const making = perform(create(), configWith());
+    replicas.observe(configWith({ version: 9, epoch: 4 }));
+    replicas.observe(configWith({ version: 8, epoch: 3 }));
+    await making;
+    expect(engines[0]?.observed.map(({ version }) => version)).to.deep.equal([9]);
+  });
+
   it('what cannot be made says why', async () => {
-    const { replicas, pool } = setUp();
+    const { replicas, pool, perform } = setUp();
     pool.problem = 'pool default has 1 GiB free of 2 GiB';
-    expect(await replicas.perform(create())).to.equal('pool default has 1 GiB free of 2 GiB');
-    expect(await replicas.perform(create(R1, 'slow'))).to.equal("pool slow is not one of this agent's (default, fast)");
+    expect(await perform(create())).to.equal('pool default has 1 GiB free of 2 GiB');
     expect(knock(replicas, R1)[0]).to.include({ code: 'unknownReplica' });
   });
 
-  it('one id is never in two pools, nor of two volumes', async () => {
-    const { replicas } = setUp();
-    await replicas.perform(create());
-    expect(await replicas.perform(create(R1, 'fast'))).to.match(/is here already, in pool default/);
-    expect(await replicas.perform({ ...create(), volume: volumeUid('other') } as TaskSpec)).to.match(/is another/);
-    expect(await replicas.perform(remove(R1, 'fast'))).to.match(/is in pool default, not in fast/);
+  it('one id is never of two volumes', async () => {
+    const { perform } = setUp();
+    await perform(create());
+    expect(await perform({ ...create(), volume: volumeUid('other') } as TaskSpec)).to.match(/is another/);
   });
 
   it('a removed one is closed first, then its files go, and its id is unknown', async () => {
-    const { replicas, engines, pool } = setUp();
-    await replicas.perform(create());
-    expect(await replicas.perform(remove())).to.equal(null);
+    const { replicas, engines, pool, perform } = setUp();
+    await perform(create());
+    expect(await perform(remove())).to.equal(null);
     expect(engines[0]?.isClosed).to.equal(true);
     expect([...pool.there]).to.deep.equal([]);
     expect(knock(replicas, R1)[0]).to.include({ code: 'unknownReplica' });
-    expect(await replicas.perform(remove()), 'what is not there is removed already').to.equal(null);
+    expect(await perform(remove()), 'what is not there is removed already').to.equal(null);
   });
 
-  it('while it is removed it serves nobody and is not told as failed', async () => {
-    const { replicas } = setUp();
-    await replicas.perform(create());
-    const removing = replicas.perform(remove());
+  it('while it is removed it serves nobody and is told as being removed', async () => {
+    const { replicas, perform } = setUp();
+    await perform(create());
+    const removing = perform(remove());
     expect(knock(replicas, R1)[0]).to.include({ code: 'failed' });
-    expect(replicas.failed()).to.deep.equal([]);
+    expect(replicas.held().map(({ isBeingRemoved }) => isBeingRemoved)).to.deep.equal([true]);
     await removing;
   });
 
   it('a damaged one is removed too', async () => {
-    const { replicas } = setUp((pool) => [{ pool, replica: R1, volume: null, damage: 'meta: it is missing' }]);
-    expect(await replicas.perform(remove())).to.equal(null);
-    expect(replicas.count()).to.deep.equal({ served: 0, failed: 0 });
+    const { replicas, perform } = setUp(() => [{ replica: R1, volume: null, damage: 'meta: it is missing' }]);
+    expect(await perform(remove())).to.equal(null);
+    expect(replicas.held()).to.deep.equal([]);
   });
 
   it('one that cannot be removed is told as failed, and may be tried again', async () => {
-    const { replicas, pool } = setUp();
-    await replicas.perform(create());
+    const { pool, failures, perform } = setUp();
+    await perform(create());
     pool.problem = 'EIO';
-    expect(await replicas.perform(remove())).to.equal('EIO');
-    expect(replicas.failed()[0]?.reason).to.match(/could not be removed: EIO/);
+    expect(await perform(remove())).to.equal('EIO');
+    expect(failures()[0]?.failure).to.match(/could not be removed: EIO/);
     pool.problem = null;
-    expect(await replicas.perform(remove())).to.equal(null);
+    expect(await perform(remove())).to.equal(null);
   });
 
   it('when the agent stops all are closed, and no Seal is answered', async () => {
-    const { replicas, engines } = setUp();
-    for (let index = 1; index <= 5; index++) await replicas.perform(create(replicaId(String(index).padStart(16, '0'))));
+    const { replicas, engines, perform } = setUp();
+    for (let index = 1; index <= 5; index++) await perform(create(replicaId(String(index).padStart(16, '0'))));
     const closing = replicas.close();
     expect(knock(replicas, replicaId('1'.padStart(16, '0')))[0]).to.include({ code: 'unknownReplica' });
     await closing;

@@ -9,9 +9,9 @@
 import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
+import { retryDelayMs } from '../control/calls.ts';
+import type { ListenOnSocket, SocketServer } from '../control/engines.ts';
 import type { BlockDevice } from '../ports.ts';
-import { retryDelayMs } from './calls.ts';
-import type { ListenOnSocket, SocketServer } from './engines.ts';
 
 /** A volume's name becomes a file's: whatever it is, it stays in its directory. */
 const FILE_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,251}[a-zA-Z0-9])?$/;

@@ -1,7 +1,7 @@
 /** The NBD socket of one volume: opened, closed with answers, dropped without. */
 import { expect } from 'chai';
-import { VolumeSocket } from '../../../../agent/control/volumeSocket.ts';
 import type { BlockDevice } from '../../../../agent/ports.ts';
+import { VolumeSocket } from '../../../../agent/workers/volumeSocket.ts';
 import { silentLog } from '../../../../core/log.ts';
 import { FakeSockets } from '../../../support/fakeEngines.ts';
 import { ManualClock } from '../../../support/manualClock.ts';

@@ -1,0 +1,235 @@
+/**
+ * One pool as control sees it, through its worker.
+ *
+ *   opening --opened--> open --close, closed--> closed
+ *      |--the disk does not let itself be used--> unusable
+ *   opening, open --no answer for POOL_SILENT_MS--> the same, and hung until the agent is started again
+ *
+ * A disk that hangs holds up its worker, or one of the threads that its syncs have; either is noticed by pings. Must never wait for the worker: what is asked
+ * of a pool that has hung is answered here, with the reason.
+ */
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { Log } from '../../core/log.ts';
+import type { PoolReport } from '../../core/machine.ts';
+import type { TaskSpec } from '../../core/task.ts';
+import type { Channel } from '../workers/channel.ts';
+import type { FromPool, FromWorker, HeldReplica, ToPool } from '../workers/messages.ts';
+
+/** A disk that answers nothing for so long is given up: its replicas are replaced, and nothing new comes to it. */
+export const POOL_SILENT_MS = 10_000;
+const PING_MS = 1_000;
+/** Of the time between two ticks no more counts as silence: control itself may have stood still, and the answer waits to be heard. */
+const TICK_COUNTED_MS_MAX = 500;
+/** One alone may come from before the whole process stood still. */
+const SLOW_PONGS = 2;
+
+export type PoolProxyOptions = {
+  name: string;
+  tags: string[];
+  channel: Channel<ToPool, FromPool>;
+  /** What others dial, by the port that was bound. */
+  addressOf: (port: number) => string;
+  clock: Clock;
+  log: Log;
+  /** The agent must end, with this sentence. */
+  refused: (problem: string) => void;
+  /** Its worker, or a thread of its disk, may be stuck for ever. */
+  hung: (reason: string) => void;
+  common: (message: FromWorker, worker: string) => void;
+};
+
+export class PoolProxy {
+  readonly name: string;
+  readonly #options: PoolProxyOptions;
+  readonly #log: Log;
+  #state: 'opening' | 'open' | 'unusable' | 'closed' = 'opening';
+  #report: PoolReport;
+  #address: string | null = null;
+  #held = new Map<ReplicaId, HeldReplica>();
+  /** Why nothing on it is trusted to answer; the first reason stays. */
+  #hung: string | null = null;
+  /** Those that the worker has not been given yet: the latest of each volume. */
+  #configs = new Map<VolumeUid, VolumeConfig>();
+  #observeOut: number | null = null;
+  #pingOut: number | null = null;
+  #pingedAtMs = Number.NEGATIVE_INFINITY;
+  #tickedAtMs: number;
+  #silentMs = 0;
+  #oldestCallMs = 0;
+  #slowPongs = 0;
+  readonly #performing = new Map<number, (problem: string | null) => void>();
+  #nextId = 1;
+  #isClosing = false;
+
+  constructor(options: PoolProxyOptions) {
+    this.name = options.name;
+    this.#options = options;
+    this.#log = options.log.child({ pool: options.name });
+    this.#tickedAtMs = options.clock.monotonicMs();
+    const space = { capacityBytes: 0, usedBytes: 0, allocatedBytes: 0 };
+    const reason = 'it is still being opened';
+    this.#report = { name: options.name, ...space, tags: options.tags, reflink: false, state: 'quarantined', reason };
+    options.channel.listen((message) => this.#heard(message));
+  }
+
+  /** As it was when the worker last told; asks no disk. */
+  get report(): PoolReport {
+    const address = this.#address === null ? {} : { address: this.#address };
+    if (this.#hung === null) return { ...this.#report, ...address };
+    return { ...this.#report, ...address, state: 'quarantined', reason: this.#hung };
+  }
+
+  /** What lies in it is known, or never will be. */
+  get isSettled(): boolean {
+    return this.#state !== 'opening' || this.#hung !== null;
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed' || this.#state === 'unusable';
+  }
+
+  /** Null, or why nothing on it can be served any more. */
+  get trouble(): string | null {
+    return this.#hung ?? (this.#state === 'unusable' ? (this.#report.reason ?? null) : null);
+  }
+
+  /** For how long it has not answered. */
+  get silentMs(): number {
+    return Math.max(this.#silentMs, this.#oldestCallMs);
+  }
+
+  get held(): ReadonlyMap<ReplicaId, HeldReplica> {
+    return this.#held;
+  }
+
+  observe(config: VolumeConfig): void {
+    if (this.#state === 'unusable' || this.#isClosing) return;
+    this.#configs.set(config.uid, config);
+    this.#sendConfigs();
+  }
+
+  /** Null, or what went wrong in words; answered also by a pool that hangs. */
+  perform(spec: TaskSpec, config: VolumeConfig | null): Promise<string | null> {
+    const refusal = this.#refusalOf(spec);
+    if (refusal !== null) return Promise.resolve(`pool ${this.name}: ${refusal}`);
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#performing.set(id, resolve);
+      this.#options.channel.post({ type: 'perform', id, spec, config });
+    });
+  }
+
+  /** `isClosed` says when. */
+  close(): void {
+    this.#isClosing = true;
+    this.#options.channel.post({ type: 'close' });
+  }
+
+  tick(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const passedMs = Math.min(nowMs - this.#tickedAtMs, TICK_COUNTED_MS_MAX);
+    this.#tickedAtMs = nowMs;
+    if (this.isClosed) return;
+    if (this.#pingOut !== null) {
+      this.#silentMs += passedMs;
+      if (this.#silentMs >= POOL_SILENT_MS) this.#becomeHung();
+    } else if (nowMs - this.#pingedAtMs >= PING_MS) {
+      this.#pingedAtMs = nowMs;
+      this.#pingOut = this.#nextId++;
+      this.#options.channel.post({ type: 'ping', id: this.#pingOut });
+    }
+  }
+
+  /** A deletion may be tried on one that hung and answers again: the leader wants the space back. */
+  #refusalOf(spec: TaskSpec): string | null {
+    if (this.#isClosing) return 'the agent is stopping';
+    if (this.#state !== 'open') return this.#hung ?? this.#report.reason ?? 'it is not open';
+    const isAnswering = this.#pingOut === null && this.#slowPongs === 0;
+    return this.#hung !== null && (spec.kind !== 'delete-replica' || !isAnswering) ? this.#hung : null;
+  }
+
+  #heard(message: FromPool): void {
+    switch (message.type) {
+      case 'opened':
+        return this.#opened(message);
+      case 'refused':
+        return this.#options.refused(message.problem);
+      case 'unusable':
+        return this.#unusable(message.problem);
+      case 'report':
+        this.#report = message.report;
+        return;
+      case 'held':
+        this.#held = new Map(message.held.map((one) => [one.replica, one]));
+        return;
+      case 'observed':
+        this.#observeOut = null;
+        return this.#sendConfigs();
+      case 'performed':
+        return this.#performed(message.id, message.problem);
+      case 'pong':
+        return this.#answered(message.oldestCallMs);
+      case 'closed':
+        this.#state = 'closed';
+        return;
+      case 'log':
+      case 'metrics':
+        return this.#options.common(message, `pool-${this.name}`);
+    }
+  }
+
+  #opened({ port, report, held }: Extract<FromPool, { type: 'opened' }>): void {
+    this.#state = 'open';
+    this.#report = report;
+    this.#address = this.#options.addressOf(port);
+    this.#held = new Map(held.map((one) => [one.replica, one]));
+    this.#log.info('pool opened', { replicas: held.length, address: this.#address });
+    if (this.#hung !== null) this.#options.channel.post({ type: 'quarantine', reason: this.#hung });
+    this.#sendConfigs();
+  }
+
+  #unusable(problem: string): void {
+    this.#state = 'unusable';
+    this.#report = { ...this.#report, reason: problem };
+    this.#configs.clear();
+    this.#log.error('pool cannot be used and is quarantined, the others go on', { reason: problem });
+  }
+
+  #answered(oldestCallMs: number): void {
+    this.#pingOut = null;
+    this.#silentMs = 0;
+    this.#oldestCallMs = oldestCallMs;
+    this.#slowPongs = oldestCallMs >= POOL_SILENT_MS ? this.#slowPongs + 1 : 0;
+    if (this.#slowPongs >= SLOW_PONGS) this.#becomeHung();
+  }
+
+  /** For good: a disk that hung once hangs again, and its replicas are being replaced already. */
+  #becomeHung(): void {
+    if (this.#hung !== null) return;
+    this.#hung = `its disk has not answered for ${POOL_SILENT_MS / 1000} s; it stays quarantined until this agent is started again`;
+    this.#log.error('pool is quarantined: its disk does not answer', { reason: this.#hung, replicas: this.#held.size });
+    this.#options.hung(this.#hung);
+    this.#options.channel.post({ type: 'quarantine', reason: this.#hung });
+    for (const id of [...this.#performing.keys()]) this.#performed(id, `pool ${this.name}: ${this.#hung}`);
+  }
+
+  #performed(id: number, problem: string | null): void {
+    const resolve = this.#performing.get(id);
+    this.#performing.delete(id);
+    resolve?.(problem);
+  }
+
+  #sendConfigs(): void {
+    if (this.#state !== 'open' || this.#observeOut !== null || this.#configs.size === 0) return;
+    const configs = [...this.#configs.values()];
+    this.#configs.clear();
+    this.#observeOut = this.#nextId++;
+    this.#options.channel.post({ type: 'observe', id: this.#observeOut, configs });
+  }
+}

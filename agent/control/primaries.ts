@@ -1,0 +1,122 @@
+/**
+ * The primary workers as control sees them: which volume's primary runs in which, what is said to it and heard of it. Must never wait for a worker.
+ */
+import { assert } from '../../core/assert.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { ServingReport } from '../../core/machine.ts';
+import type { Settings } from '../../core/settings.ts';
+import type { Channel } from '../workers/channel.ts';
+import { type Address, type FromPrimary, type FromWorker, keyText, type PrimaryKey, type ToPrimary } from '../workers/messages.ts';
+import type { PrimaryEnd } from './engines.ts';
+
+/** Told to one primary in its worker. */
+export interface PrimaryHandle {
+  observe(config: VolumeConfig): void;
+  letGo(): void;
+  /** At once: from when the worker hears it, not a byte more to anybody. */
+  stop(): void;
+}
+
+/** Heard of it, in the order in which it was said; nothing after `over`. */
+export interface PrimaryListener {
+  report(report: ServingReport): void;
+  propose(known: VolumeConfig, next: VolumeConfig): void;
+  recheck(): void;
+  ended(why: PrimaryEnd, reason: string): void;
+  over(): void;
+}
+
+export interface PrimariesPort {
+  start(config: VolumeConfig, listener: PrimaryListener): PrimaryHandle;
+}
+
+export type PrimariesOptions = {
+  workers: readonly Channel<ToPrimary, FromPrimary>[];
+  settings: () => Settings;
+  /** `answered` is called with what is known, and perhaps again when more is. */
+  resolve: (node: NodeName, pool: string, answered: (address: Address | null) => void) => void;
+  /** Logs and metrics. */
+  common: (message: FromWorker, worker: string) => void;
+};
+
+const HASH_FACTOR = 31;
+
+/** Always the same worker for a volume, so that its epochs follow each other in one thread. */
+export function workerOf(uid: VolumeUid, workers: number): number {
+  let hash = 0;
+  for (let index = 0; index < uid.length; index++) hash = (Math.imul(hash, HASH_FACTOR) + uid.charCodeAt(index)) >>> 0;
+  return hash % workers;
+}
+
+export class Primaries implements PrimariesPort {
+  readonly #options: PrimariesOptions;
+  readonly #listeners = new Map<string, PrimaryListener>();
+  #told: Settings | null = null;
+
+  constructor(options: PrimariesOptions) {
+    assert(options.workers.length > 0, 'no worker for primaries');
+    this.#options = options;
+    for (const [index, worker] of options.workers.entries()) worker.listen((message) => this.#heard(message, worker, `primaries-${index}`));
+  }
+
+  /** Settings that changed go to every worker. */
+  tick(): void {
+    const settings = this.#options.settings();
+    if (settings === this.#told) return;
+    this.#told = settings;
+    for (const worker of this.#options.workers) worker.post({ type: 'settings', settings });
+  }
+
+  start(config: VolumeConfig, listener: PrimaryListener): PrimaryHandle {
+    const { uid, epoch } = config;
+    const key: PrimaryKey = { uid, epoch };
+    const { workers } = this.#options;
+    const worker = workers[workerOf(uid, workers.length)];
+    assert(worker, `a worker for volume ${uid}`);
+    assert(!this.#listeners.has(keyText(key)), `a second primary of volume ${uid} in epoch ${epoch}`);
+    this.#listeners.set(keyText(key), listener);
+    // Before the first primary, also when the loop has not ticked yet.
+    this.tick();
+    worker.post({ type: 'start', config });
+    return {
+      observe: (later) => worker.post({ type: 'observe', ...key, config: later }),
+      letGo: () => worker.post({ type: 'letGo', ...key }),
+      stop: () => worker.post({ type: 'stop', ...key }),
+    };
+  }
+
+  #heard(message: FromPrimary, worker: Channel<ToPrimary, FromPrimary>, name: string): void {
+    switch (message.type) {
+      case 'log':
+      case 'metrics':
+        this.#options.common(message, name);
+        return;
+      case 'resolve': {
+        const { node, pool } = message;
+        this.#options.resolve(node, pool, (address) => worker.post({ type: 'address', node, pool, address }));
+        return;
+      }
+      default:
+        this.#toListener(message);
+    }
+  }
+
+  #toListener(message: Extract<FromPrimary, PrimaryKey>): void {
+    const listener = this.#listeners.get(keyText(message));
+    assert(listener, `nothing is said of a primary that is over: ${message.type} ${keyText(message)}`);
+    switch (message.type) {
+      case 'report':
+        return listener.report(message.report);
+      case 'propose':
+        return listener.propose(message.known, message.next);
+      case 'recheck':
+        return listener.recheck();
+      case 'ended':
+        return listener.ended(message.why, message.reason);
+      case 'over':
+        this.#listeners.delete(keyText(message));
+        return listener.over();
+    }
+  }
+}

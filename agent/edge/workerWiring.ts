@@ -1,0 +1,134 @@
+/**
+ * What a worker is made of, in reading order: its log and metrics, which control writes and shows; its certificates, which it reads itself; its host; its one
+ * timer. Real threads and tests within one thread are wired by the same lines. Must hold no rule of its own.
+ */
+import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../../core/log.ts';
+import { systemRandom } from '../../core/random.ts';
+import { plainFields } from '../../edge/logLine.ts';
+import { createMetrics, type Metrics } from '../../edge/metrics.ts';
+import { type Certificates, loadCertificates } from '../../edge/tls.ts';
+import { type MakePrimary, type MakeReplica, TICK_MS } from '../control/engines.ts';
+import { createWorkerMetrics } from '../control/metrics.ts';
+import type { Channel } from '../workers/channel.ts';
+import type {
+  FromPool,
+  FromPrimary,
+  FromWorker,
+  PoolWorkerData,
+  PrimaryWorkerData,
+  ToPool,
+  ToPrimary,
+  WorkerBasics,
+} from '../workers/messages.ts';
+import { PoolHost } from '../workers/poolHost.ts';
+import { openPoolPort } from '../workers/poolPort.ts';
+import { PrimaryHost } from '../workers/primaryHost.ts';
+import { wakefulClock } from './clock.ts';
+import { RealDisk } from './disk.ts';
+import { NbdServer } from './nbdServer.ts';
+import { connectAnywhere, listenForReplication, replicationEvents } from './network.ts';
+import { startTicker } from './ticker.ts';
+
+const METRICS_MS = 1_000;
+
+/** Ends its timers and what it holds, if it runs in this thread; a thread of its own ends with all of it. */
+export type RunningWorker = { stop(): void };
+
+export async function runPoolWorker(
+  data: PoolWorkerData,
+  channel: Channel<FromPool, ToPool>,
+  makeReplica: MakeReplica,
+): Promise<RunningWorker> {
+  const base = await openBase(data, channel, `pool-${data.pool}`);
+  const { log, counters, certificates } = base;
+  const { node, runDirectory, pool, path, tags, bootId, listen } = data;
+  const disk = new RealDisk();
+  const listening = { node, runDirectory, pool, listen, certificates, events: replicationEvents(log, counters) };
+  const host = new PoolHost({
+    channel,
+    open: (done) => openPoolPort({ name: pool, path, tags, disk, bootId, random: systemRandom }, done),
+    listen: (accept) => listenForReplication(listening, accept),
+    makeReplica,
+    oldestCallMs: () => disk.oldestCallMs,
+    protocolError: counters.replicationBroken,
+    clock: wakefulClock,
+    log,
+  });
+  return base.run(() => host.tick());
+}
+
+export async function runPrimaryWorker(
+  data: PrimaryWorkerData,
+  channel: Channel<FromPrimary, ToPrimary>,
+  makePrimary: MakePrimary,
+): Promise<RunningWorker> {
+  const base = await openBase(data, channel, `primaries-${data.index}`);
+  const { log, counters, certificates } = base;
+  const { node, instance, runDirectory } = data;
+  const events = replicationEvents(log, counters);
+  const host = new PrimaryHost({
+    channel,
+    node,
+    instance,
+    runDirectory,
+    makePrimary,
+    connectBy: (addresses) =>
+      connectAnywhere({ node, runDirectory, certificates, events, resolve: (peer, pool) => addresses.resolve(peer, pool) }),
+    listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: counters.nbd, clock: wakefulClock }),
+    clock: wakefulClock,
+    log,
+  });
+  return base.run(() => host.tick());
+}
+
+/** What every kind of worker may say. */
+type Posts = { post(message: FromWorker): void };
+
+type Base = {
+  log: Log;
+  counters: ReturnType<typeof createWorkerMetrics>;
+  certificates: Certificates | null;
+  /** From here on it ticks. */
+  run(tick: () => void): RunningWorker;
+};
+
+async function openBase({ tls, logLevel }: WorkerBasics, channel: Posts, worker: string): Promise<Base> {
+  const log = postedLog(channel, logLevel, { worker });
+  const metrics = createMetrics({ processMetrics: false });
+  const counters = createWorkerMetrics(metrics, {
+    acceptFailed: (error) => log.error('NBD socket takes no connection for the moment', { error }),
+  });
+  const certificates = tls && (await loadCertificates(tls, log));
+  const run = (tick: () => void): RunningWorker => {
+    const stopTicker = startTicker(TICK_MS, tick);
+    const stopTelling = startTicker(METRICS_MS, () => void tell(metrics, channel));
+    return {
+      stop: () => {
+        stopTicker();
+        stopTelling();
+        certificates?.close();
+      },
+    };
+  };
+  return { log, counters, certificates, run };
+}
+
+async function tell({ registry }: Metrics, channel: Posts): Promise<void> {
+  channel.post({ type: 'metrics', metrics: (await registry.getMetricsAsJSON()) as Extract<FromWorker, { type: 'metrics' }>['metrics'] });
+}
+
+/** Control writes the lines: in the order in which they come, each of them whole. */
+function postedLog(channel: Posts, least: LogLevel, bound: LogFields): Log {
+  const write = (level: LogLevel) => (message: string, fields?: LogFields) => {
+    // Asked before, not after: a debug line that nobody wants costs nothing.
+    if (LOG_LEVELS.indexOf(level) > LOG_LEVELS.indexOf(least)) return;
+    channel.post({ type: 'log', level, message, fields: plainFields({ ...bound, ...fields }) });
+  };
+  return {
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+    child: (fields) => postedLog(channel, least, { ...bound, ...fields }),
+  };
+}

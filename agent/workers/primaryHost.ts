@@ -1,0 +1,90 @@
+/**
+ * A primary worker's side of the conversation with control: the primaries of some of the volumes that are served here. Must never decide who is primary,
+ * nor write to etcd: what a primary proposes is control's to bring there, and what etcd says comes back as a config to observe.
+ */
+import { assert } from '../../core/assert.ts';
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import { DEFAULT_SETTINGS, type Settings } from '../../core/settings.ts';
+import type { Channel } from './channel.ts';
+import { type FromPrimary, keyText, type PrimaryKey, type ToPrimary } from './messages.ts';
+import { PeerAddresses } from './peerAddresses.ts';
+import { type PrimaryEnvironment, RunningPrimary } from './runningPrimary.ts';
+
+export type PrimaryHostOptions = Omit<PrimaryEnvironment, 'settings' | 'connect'> & {
+  channel: Channel<FromPrimary, ToPrimary>;
+  /** The way to replicas, by what is known of where they answer. */
+  connectBy: (addresses: PeerAddresses) => PrimaryEnvironment['connect'];
+  clock: Clock;
+};
+
+export class PrimaryHost {
+  readonly #channel: Channel<FromPrimary, ToPrimary>;
+  readonly #environment: PrimaryEnvironment;
+  readonly #addresses: PeerAddresses;
+  readonly #primaries = new Map<string, { key: PrimaryKey; primary: RunningPrimary }>();
+  #settings: Settings = DEFAULT_SETTINGS;
+
+  constructor({ channel, connectBy, ...rest }: PrimaryHostOptions) {
+    this.#channel = channel;
+    this.#addresses = new PeerAddresses({ clock: rest.clock, ask: (node, pool) => channel.post({ type: 'resolve', node, pool }) });
+    this.#environment = { ...rest, settings: () => this.#settings, connect: connectBy(this.#addresses) };
+    channel.listen((message) => this.#heard(message));
+  }
+
+  tick(): void {
+    const nowMs = this.#environment.clock.monotonicMs();
+    for (const { primary } of this.#primaries.values()) primary.tick(nowMs);
+    this.#forget();
+  }
+
+  #heard(message: ToPrimary): void {
+    switch (message.type) {
+      case 'settings':
+        this.#settings = message.settings;
+        return;
+      case 'address':
+        this.#addresses.told(message);
+        return;
+      case 'start':
+        this.#start(message.config);
+        break;
+      // One that is over is no longer there: control has not heard of it yet.
+      case 'observe':
+        this.#primaries.get(keyText(message))?.primary.observe(message.config);
+        break;
+      case 'letGo':
+        this.#primaries.get(keyText(message))?.primary.letGo();
+        break;
+      case 'stop':
+        this.#primaries.get(keyText(message))?.primary.stop();
+        break;
+    }
+    this.#forget();
+  }
+
+  #start(config: VolumeConfig): void {
+    const channel = this.#channel;
+    const { uid, epoch } = config;
+    const key: PrimaryKey = { uid, epoch };
+    assert(!this.#primaries.has(keyText(key)), `a second primary of volume ${uid} in epoch ${epoch}`);
+    this.#addresses.prepare(config, this.#environment.node);
+    const primary = new RunningPrimary(config, this.#environment, {
+      configPort: {
+        propose: (known, next) => channel.post({ type: 'propose', ...key, known, next }),
+        recheck: () => channel.post({ type: 'recheck', ...key }),
+      },
+      report: (report) => channel.post({ type: 'report', ...key, report }),
+      ended: (why, reason) => channel.post({ type: 'ended', ...key, why, reason }),
+    });
+    this.#primaries.set(keyText(key), { key, primary });
+  }
+
+  #forget(): void {
+    for (const [text, { key, primary }] of this.#primaries) {
+      if (!primary.isOver) continue;
+      this.#primaries.delete(text);
+      this.#channel.post({ type: 'over', ...key });
+    }
+  }
+}
