@@ -9,9 +9,11 @@ import type { Clock } from '../../core/clock.ts';
 import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '../../core/extent.ts';
 import type { AllocationRun, BlockClient, BlockDevice, Done } from '../ports.ts';
 import { IoError } from '../ports.ts';
+import { type AllocationDone, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
 import { Flushes } from './flushes.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
 import { joinChunks, joinRuns, splitChunks } from './striping.ts';
+import { Throttle } from './throttle.ts';
 
 /** Requests that wait for their turn; clients are bounded themselves, this bounds their number. */
 export const WAITING_MAX = 16_384;
@@ -33,52 +35,12 @@ type Pending = {
   startedAtMs: number;
 };
 
-type ReadDone = (error: IoError | null, chunks: Buffer[]) => void;
-type AllocationDone = (error: IoError | null, runs: AllocationRun[]) => void;
-
-class Client implements BlockClient {
-  readonly #frontend: Frontend;
-  isOpen = true;
-
-  constructor(frontend: Frontend) {
-    this.#frontend = frontend;
-  }
-
-  read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {
-    this.#frontend.read(this, offsetBytes, lengthBytes, done);
-  }
-
-  write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: Done): void {
-    this.#frontend.operate(this, { type: 'write', offsetBytes, lengthBytes, chunks }, forceUnitAccess, done);
-  }
-
-  zero(offsetBytes: number, lengthBytes: number, options: { free: boolean; forceUnitAccess: boolean }, done: Done): void {
-    this.#frontend.operate(this, { type: 'zero', offsetBytes, lengthBytes, free: options.free }, options.forceUnitAccess, done);
-  }
-
-  flush(done: Done): void {
-    this.#frontend.flush(this, done);
-  }
-
-  allocation(offsetBytes: number, lengthBytes: number, done: AllocationDone): void {
-    this.#frontend.allocation(this, offsetBytes, lengthBytes, done);
-  }
-
-  close(): void {
-    this.isOpen = false;
-    this.#frontend.forget(this);
-  }
-}
-
-type OperationRequest =
-  | { type: 'write'; offsetBytes: number; lengthBytes: number; chunks: Buffer[] }
-  | { type: 'zero'; offsetBytes: number; lengthBytes: number; free: boolean };
-
-export class Frontend implements BlockDevice {
+export class Frontend implements BlockDevice, Requests {
   readonly name: string;
   readonly #replications: readonly Replication[];
   readonly #clock: Clock;
   readonly #flushes: Flushes;
+  readonly throttle: Throttle;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
   /** Replies that wait for leases. Gone when the request is: by its time-out, or with its client. */
@@ -91,6 +53,7 @@ export class Frontend implements BlockDevice {
     this.#replications = options.replications;
     this.#clock = options.clock;
     this.#flushes = new Flushes(options.clock);
+    this.throttle = new Throttle(options.clock);
   }
 
   get sizeBytes(): number {
@@ -99,7 +62,7 @@ export class Frontend implements BlockDevice {
 
   /** Requests that wait for their turn; one over several shards counts once for each. */
   get waitingCount(): number {
-    return this.#waiting.length;
+    return this.#waiting.length + this.throttle.heldCount;
   }
 
   connect(): BlockClient {
@@ -107,7 +70,9 @@ export class Frontend implements BlockDevice {
   }
 
   open(): void {
-    if (this.#state === 'closed') this.#state = 'open';
+    if (this.#state !== 'closed') return;
+    this.#state = 'open';
+    this.throttle.open();
   }
 
   /** Everything that waits is answered with an error; operations that were sent stay in flight. */
@@ -116,6 +81,7 @@ export class Frontend implements BlockDevice {
     this.#state = 'closed';
     for (const pending of [...this.#pending]) this.#finish(pending, new IoError('shutdown', reason));
     this.#waiting = [];
+    this.throttle.close(new IoError('shutdown', reason));
   }
 
   /** From here on nobody hears anything. */
@@ -125,6 +91,7 @@ export class Frontend implements BlockDevice {
     this.#held.clear();
     this.#pending.clear();
     this.#flushes.clear();
+    this.throttle.silence();
   }
 
   /** Everyone who counts, in every shard, has promised not to answer anybody newer yet. */
@@ -149,6 +116,7 @@ export class Frontend implements BlockDevice {
       for (const [pending, { error, value }] of [...this.#held]) this.#finish(pending, error, value);
     }
     this.#flushes.step();
+    this.throttle.step();
     if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
@@ -171,6 +139,7 @@ export class Frontend implements BlockDevice {
       this.#drop(pending);
     }
     this.#waiting = this.#waiting.filter((pending) => pending.client !== client);
+    this.throttle.forget(client);
   }
 
   read(client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void {

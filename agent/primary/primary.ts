@@ -80,6 +80,7 @@ export class Primary {
     this.#knowledge = new Knowledge(options.config);
     this.#shards = options.config.shards.map((_, index) => this.#makeShard(index));
     this.#frontend = new Frontend({ name: options.config.name, replications: this.#replications, clock: options.clock });
+    this.#frontend.throttle.set(options.config.limits);
     const propose: ConfigPort['propose'] = (known, next) => options.configPort.propose(known, next);
     this.#inSyncSet = new InSyncSet({ knowledge: this.#knowledge, shards: this.#shards, clock: options.clock, propose });
     this.#maintain();
@@ -176,6 +177,7 @@ export class Primary {
   #adopt(config: VolumeConfig): void {
     const before = this.#shards.map((shard) => shard.possiblyInSync);
     this.#knowledge.adopt(config);
+    this.#frontend.throttle.set(config.limits);
     this.#shards.forEach((shard, index) => {
       shard.adopted(before[index] ?? []);
     });
