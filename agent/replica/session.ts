@@ -65,6 +65,9 @@ export class Session implements ReplicaSession {
   #told = 0;
   #settled = 0;
   #mayClean = false;
+  /** Of a learner: its primary said, with nothing in doubt, that everything below is done; what was levelled again since is not. */
+  #doneBelow = 0;
+  readonly #levelledSinceDone = new Set<number>();
   /** Extents written in this session: by which operation last, and when. */
   readonly #touched = new Map<number, Touch>();
   /** While a clean runs: what was touched since it began, which its flush may not have made durable. */
@@ -160,7 +163,7 @@ export class Session implements ReplicaSession {
 
   /** Extents that may leave the log and have not been written for a while; at most CLEAN_EXTENTS_MAX. A clean of them begins now. */
   beginClean(nowMs: number): number[] {
-    if (!this.#mayClean) return [];
+    if (!this.#mayClean && this.#doneBelow === 0) return [];
     this.#touchedWhileCleaning = new Set();
     const cooled: number[] = [];
     for (const extent of this.#store.intents) {
@@ -172,11 +175,12 @@ export class Session implements ReplicaSession {
   }
 
   /**
-   * All that was sent of it is applied here and acknowledged by all who count, and the primary has nothing to level. The last also covers
-   * what was in the log when the session began: it was levelled or compared since.
+   * All that was sent of it is applied here and acknowledged by all who count, and the primary has nothing to level, here at least. The last also covers
+   * what was in the log when the session began: it was levelled or compared since. Of a learner whatever is copied would else stay in the log until all is.
    */
   mayLeave(extent: number): boolean {
-    if (this.#state !== 'open' || !this.#mayClean || this.#touchedWhileCleaning?.has(extent)) return false;
+    const isDone = this.#mayClean || (extent < this.#doneBelow && !this.#levelledSinceDone.has(extent));
+    if (this.#state !== 'open' || !isDone || this.#touchedWhileCleaning?.has(extent)) return false;
     const sequence = this.#touched.get(extent)?.sequence ?? 0;
     return sequence <= this.#applied && sequence <= this.#settled;
   }
@@ -191,6 +195,7 @@ export class Session implements ReplicaSession {
     if (!holder) return;
     this.#settled = Math.max(this.#settled, message.settled);
     this.#mayClean = message.mayClean;
+    if (message.mayClean) this.#doneBelow = 0;
     this.#replica.grantLease(this, holder, message.leaseMs, () => this.#link.send({ type: 'pong', id: message.id }));
   }
 
@@ -216,7 +221,14 @@ export class Session implements ReplicaSession {
     }
     if (this.#touchedWhileCleaning) for (const extent of touchedExtents(message)) this.#touchedWhileCleaning.add(extent);
     // A levelled extent is in doubt until the primary says again that nothing is.
-    if (message.type === 'level') this.#mayClean = false;
+    if (message.type === 'level') {
+      this.#mayClean = false;
+      if (message.extent < this.#doneBelow) this.#levelledSinceDone.add(message.extent);
+    }
+    if (message.type === 'progress') {
+      this.#doneBelow = message.below;
+      this.#levelledSinceDone.clear();
+    }
   }
 
   #violate(rule: string): void {

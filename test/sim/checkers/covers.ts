@@ -30,9 +30,12 @@ function checkEqual([first, ...others]: readonly ReplicaView[], extent: number):
 }
 
 function checkStamped(inSync: readonly ReplicaView[], absent: ReplicaView, leftAt: number | undefined, extent: number): void {
+  // What it keeps as done is compared again only where it was stamped since.
+  const { resync } = absent.platter.meta;
+  const done = resync !== null && resync.since === (leftAt ?? 0) && extent < resync.below ? resync.version : null;
   // One that was never in is compared with whatever either side has a stamp for.
-  if (leftAt === undefined && absent.stamp(extent) > 0) return;
-  const since = Math.max(1, leftAt ?? 0);
+  if (leftAt === undefined && absent.stamp(extent) > 0 && done === null) return;
+  const since = Math.max(1, done ?? leftAt ?? 0);
   for (const replica of inSync) {
     if (replica.stamp(extent) >= since || isEqual(replica.platter, absent.platter, extent)) continue;
     const said = `stamp ${replica.stamp(extent)} of ${replica.id}`;

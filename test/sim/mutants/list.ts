@@ -156,8 +156,8 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'cleanedUnsettled',
     rule: 'an extent stays in the log until all its writes are settled and nothing is to be levelled',
     changes: [
-      change(SESSION, "if (this.#state !== 'open' || !this.#mayClean || this", "if (this.#state !== 'open' || this"),
-      change(SESSION, 'if (!this.#mayClean) return [];', ''),
+      change(SESSION, 'const isDone = this.#mayClean ||', 'const isDone = true ||'),
+      change(SESSION, 'if (!this.#mayClean && this.#doneBelow === 0) return [];', ''),
       change(SESSION, 'return sequence <= this.#applied && sequence <= this.#settled;', 'return sequence <= this.#applied;'),
     ],
     seedsMax: 100,

@@ -69,7 +69,7 @@ describe('A replica', () => {
       expect([...bench.platter.intents]).to.deep.equal([0]);
       expect(bench.platter.value(0)).to.equal(5);
       expect(session.types()).to.deep.equal(['sealed', 'applied 1']);
-      session.send({ type: 'digest', id: 1, extent: 0 });
+      session.send({ type: 'digest', id: 1, extent: 0, stampOnly: false });
       expect(session.answers.at(-1)).to.deep.include({ type: 'digests', stamp: 7 });
     });
 
@@ -94,6 +94,38 @@ describe('A replica', () => {
     });
   });
 
+  describe('and a digest', () => {
+    const summaryOf = (session: ReturnType<typeof bench.open>, extents: number) => {
+      session.send({ type: 'summary', id: 1, extent: 0, extents });
+      const answer = session.answers.at(-1);
+      return answer?.type === 'summaryDigest' ? answer.digest.toString('hex') : null;
+    };
+
+    it('gives the stamp alone when nothing else is asked for', () => {
+      const session = bench.open();
+      session.send(write(1, 0, 5));
+      bench.complete('intents');
+      session.send({ type: 'digest', id: 1, extent: 0, stampOnly: true });
+      expect(session.answers.at(-1)).to.deep.equal({ type: 'digests', id: 1, stamp: 7, digests: null });
+    });
+
+    it('of a run of extents tells one block from another, and not what is zeroed from what was never written', () => {
+      const session = bench.open();
+      const untouched = summaryOf(session, 4);
+      session.send(write(1, 256, 5));
+      bench.complete('intents');
+      const written = summaryOf(session, 4);
+      expect(summaryOf(session, 1)).to.not.equal(summaryOf(session, 4));
+      session.send(write(2, 256, 0));
+      expect([untouched === written, untouched === summaryOf(session, 4)]).to.deep.equal([false, true]);
+    });
+
+    it('of a run of extents is of use to its own primary only', () => {
+      const before = summaryOf(bench.open(1), 4);
+      expect(summaryOf(bench.open(2), 4)).to.not.equal(before);
+    });
+  });
+
   describe('and its sessions', () => {
     it('applies nothing of an earlier session once a later one is sealed', () => {
       const earlier = bench.open();
@@ -110,7 +142,8 @@ describe('A replica', () => {
       { what: 'a gap in the sequence', messages: [write(1, 0, 5), write(3, 0, 6)], rule: 'operation 3 after 1' },
       { what: 'a second Seal', messages: [sealOf(1)], rule: 'a second Seal' },
       { what: 'a read beyond the end', messages: [{ type: 'read', id: 1, offsetBytes: SIZE_BYTES, lengthBytes: 1 }], rule: 'bytes at' },
-      { what: 'an extent that is not there', messages: [{ type: 'digest', id: 1, extent: 4 }], rule: 'extent 4 of 4' },
+      { what: 'a run of extents beyond the end', messages: [{ type: 'summary', id: 1, extent: 3, extents: 2 }], rule: 'extent 4 of 4' },
+      { what: 'an extent that is not there', messages: [{ type: 'digest', id: 1, extent: 4, stampOnly: false }], rule: 'extent 4 of 4' },
     ] as { what: string; messages: ToReplica[]; rule: string }[]) {
       it(`ends one for ${what}, and says which rule was broken`, () => {
         const session = bench.open();
@@ -221,6 +254,22 @@ describe('A replica', () => {
       later();
       expect([...bench.platter.intents]).to.deep.equal([0]);
       expect(bench.platter.value(0)).to.equal(0);
+    });
+
+    it('lets what a learner has done leave, but not what is levelled again or not settled', () => {
+      const session = bench.open();
+      const levelled = { type: 'level', id: 1, stamp: 8, runs: [{ block: 0, blocks: 1, data: null }] } as const;
+      session.send({ ...levelled, extent: 0 }, { ...levelled, extent: 1 }, { ...levelled, extent: 3 });
+      bench.complete();
+      session.send({ type: 'progress', id: 2, since: 3, version: 6, below: 3 }, { ...levelled, id: 3, extent: 1 }, write(1, 512, 5));
+      bench.complete();
+      session.send(ping(0, false));
+      expect(bench.platter.meta.resync).to.deep.equal({ since: 3, version: 6, below: 3 });
+      later();
+      expect([...bench.platter.intents]).to.deep.equal([1, 2, 3]);
+      session.send(ping(1, false));
+      later();
+      expect([...bench.platter.intents]).to.deep.equal([1, 3]);
     });
 
     it('tells the log alone, or all that was stamped since a version', () => {
