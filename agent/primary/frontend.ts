@@ -35,11 +35,20 @@ type Pending = {
   startedAtMs: number;
 };
 
+export type FrontendOptions = {
+  name: string;
+  replications: readonly Replication[];
+  clock: Clock;
+  /** A snapshot is being taken: no new operation goes out. */
+  holdsOperations: () => boolean;
+};
+
 export class Frontend implements BlockDevice, Requests {
   readonly name: string;
   readonly #replications: readonly Replication[];
   readonly #clock: Clock;
   readonly #flushes: Flushes;
+  readonly #holdsOperations: () => boolean;
   readonly throttle: Throttle;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
@@ -48,10 +57,11 @@ export class Frontend implements BlockDevice, Requests {
   /** Everything begun and not replied, in the order of beginning: for time-outs and for the end. */
   readonly #pending = new Set<Pending>();
 
-  constructor(options: { name: string; replications: readonly Replication[]; clock: Clock }) {
+  constructor(options: FrontendOptions) {
     this.name = options.name;
     this.#replications = options.replications;
     this.#clock = options.clock;
+    this.#holdsOperations = options.holdsOperations;
     this.#flushes = new Flushes(options.clock);
     this.throttle = new Throttle(options.clock);
   }
@@ -287,7 +297,7 @@ export class Frontend implements BlockDevice, Requests {
 
   #mayGo({ replication, offsetBytes, lengthBytes, isOperation }: Pending): boolean {
     if (replication === null) return this.#replications.every((each) => each.isLoaded());
-    if (isOperation && !(replication.hasRoom && this.#hasRoom())) return false;
+    if (isOperation && (this.#holdsOperations() || !(replication.hasRoom && this.#hasRoom()))) return false;
     // What has no range waits for no extent.
     return lengthBytes === 0 ? replication.isLoaded() : replication.isAdmissible(offsetBytes, lengthBytes);
   }

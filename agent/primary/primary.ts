@@ -11,7 +11,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { PrimaryMode, VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
-import type { BlockDevice } from '../ports.ts';
+import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { Frontend } from './frontend.ts';
 import { InSyncSet } from './inSyncSet.ts';
@@ -20,12 +20,15 @@ import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
 import type { SessionsOptions } from './sessions.ts';
 import { PrimaryShard } from './shard.ts';
+import { type SnapshotDone, Snapshots } from './snapshot.ts';
 import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 
 /** Between two ticks further apart than this the process stood still: nobody's silence counts. */
 const STANDSTILL_MS = 500;
 /** Rounds of one `#maintain`: each begins something new, so it ends long before; the rest is the next event's. */
 const ROUNDS_MAX = 100;
+/** How long a primary stays that was made for work in the background: a snapshot is asked for when it is seen to be there. */
+const BACKGROUND_MS = 2_000;
 
 /** released: `primary: null` is written. fenced: a later config names another. lost: the agent stopped it. */
 export type PrimaryEnd = 'released' | 'fenced' | 'lost';
@@ -57,6 +60,7 @@ export class Primary {
   readonly #shards: readonly PrimaryShard[];
   readonly #frontend: Frontend;
   readonly #inSyncSet: InSyncSet;
+  readonly #snapshots: Snapshots;
   #phase: PrimaryPhase = 'sealing';
   #socketOpen = false;
   #lettingGo = false;
@@ -64,6 +68,7 @@ export class Primary {
   #isGivenUp = false;
   /** It was ready: a loss from here on must not go unsaid. */
   #hasServed = false;
+  #readyAtMs = 0;
   #maintaining = false;
   #again = false;
   #tickAtMs: number;
@@ -79,7 +84,20 @@ export class Primary {
     this.#tickAtMs = this.#clock.monotonicMs();
     this.#knowledge = new Knowledge(options.config);
     this.#shards = options.config.shards.map((_, index) => this.#makeShard(index));
-    this.#frontend = new Frontend({ name: options.config.name, replications: this.#replications, clock: options.clock });
+    this.#snapshots = new Snapshots({
+      knowledge: this.#knowledge,
+      shards: this.#shards,
+      clock: options.clock,
+      ioTimeoutMs: () => options.settings().ioTimeoutMs,
+      sizeBytes: () => this.#frontend.sizeBytes,
+      changed: () => this.#maintain(),
+    });
+    this.#frontend = new Frontend({
+      name: options.config.name,
+      replications: this.#replications,
+      clock: options.clock,
+      holdsOperations: () => this.#snapshots.isUp,
+    });
     this.#frontend.throttle.set(options.config.limits);
     const propose: ConfigPort['propose'] = (known, next) => options.configPort.propose(known, next);
     this.#inSyncSet = new InSyncSet({ knowledge: this.#knowledge, shards: this.#shards, clock: options.clock, propose });
@@ -153,6 +171,12 @@ export class Primary {
     this.#maintain();
   }
 
+  /** Keeps the volume as it is at one moment, on every in-sync replica. `done` is told once, also when this primary ends before. */
+  snapshot(request: SnapshotRequest, done: SnapshotDone): void {
+    this.#snapshots.request(request, done);
+    this.#maintain();
+  }
+
   stop(): void {
     this.#end('lost', 'the agent stopped it');
   }
@@ -186,7 +210,7 @@ export class Primary {
 
   /** The common burst, acknowledgements and data, settles and answers; whatever else happened in it has asked for more by itself. */
   #burstEnd(replication: Replication): void {
-    if (this.#phase !== 'ready' || this.#maintaining) return this.#maintain();
+    if (this.#phase !== 'ready' || this.#maintaining || this.#snapshots.isUp) return this.#maintain();
     settle(replication);
     this.#frontend.step();
   }
@@ -210,16 +234,22 @@ export class Primary {
     for (const { replication } of this.#shards) replication.chooseAuthority();
     this.#advance();
     for (const { replication } of this.#shards) settle(replication);
+    this.#snapshots.step(this.#phase === 'ready');
     this.#frontend.step();
     this.#level();
     if (this.#phase === 'ready') for (const { replication } of this.#shards) clearSuspicion(replication);
-    if (!this.#released) this.#inSyncSet.step({ isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed });
+    if (!this.#released && !this.#snapshots.isKeeping)
+      this.#inSyncSet.step({ isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed });
     this.#close();
   }
 
+  /** While a snapshot waits for nothing to move, only what is in doubt is made equal. */
   #level(): void {
     this.#resyncing = Math.max(1, this.#shards.filter((shard) => shard.isResyncing).length);
-    for (const shard of this.#shards) shard.level(this.#frontend.wantedExtents(shard.replication));
+    for (const shard of this.#shards) {
+      if (this.#snapshots.isUp && shard.replication.gate.size === 0) continue;
+      shard.level(this.#frontend.wantedExtents(shard.replication));
+    }
   }
 
   /** A loss that may still be told is; one under a primary that has served ends it: the clients of the next epoch attach knowing. */
@@ -259,8 +289,7 @@ export class Primary {
   #close(): void {
     const { known, proposal } = this.#knowledge;
     if (this.#phase !== 'closing') {
-      const isIdle = this.#phase === 'ready' && this.#mode === 'background' && this.#shards.every((shard) => shard.isWhole);
-      if (this.#mode !== 'release' && !isIdle) return;
+      if (this.#mode !== 'release' && !this.#isIdle) return;
       this.#beginClosing('the volume is detached');
     }
     const isSettled = this.#isGivenUp || this.#shards.every((shard) => shard.isSettled);
@@ -269,7 +298,15 @@ export class Primary {
     this.#inSyncSet.propose({ ...known, version: known.version + 1, primary: null });
   }
 
+  /** In the background, with nothing left to do; one that came for what is to be done gives the leader a while to say what else there is. */
+  get #isIdle(): boolean {
+    if (this.#phase !== 'ready' || this.#mode !== 'background' || !this.#snapshots.isIdle) return false;
+    const isNew = this.#options.config.primary?.mode === 'background' && this.#clock.monotonicMs() - this.#readyAtMs < BACKGROUND_MS;
+    return !isNew && this.#shards.every((shard) => shard.isWhole);
+  }
+
   #beginClosing(reason: string): void {
+    this.#snapshots.end(reason);
     this.#become('closing');
     this.#frontend.close(reason);
     if (this.#socketOpen) this.#options.events.socket(false);
@@ -286,7 +323,10 @@ export class Primary {
 
   #become(phase: PrimaryPhase): void {
     this.#phase = phase;
-    if (phase === 'ready') this.#hasServed = true;
+    if (phase === 'ready') {
+      this.#hasServed = true;
+      this.#readyAtMs = this.#clock.monotonicMs();
+    }
     this.#options.events.reportChanged();
   }
 
@@ -294,6 +334,7 @@ export class Primary {
     if (this.#phase === 'closed') return;
     this.#phase = 'closed';
     this.#frontend.silence();
+    this.#snapshots.end(reason);
     for (const { sessions } of this.#shards) sessions.end();
     this.#options.events.closed(why, reason);
   }
