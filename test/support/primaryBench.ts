@@ -9,7 +9,7 @@ import type { Member, PrimaryMode, Shard, VolumeConfig } from '../../core/config
 import { BLOCK_BYTES, EXTENT_BYTES, ExtentSet, extentCount, shardBytes } from '../../core/extent.ts';
 import { type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
-import { type FromReplica, LOG_ONLY, type ToReplica } from '../../core/wire/messages.ts';
+import { type FromReplica, LOG_ONLY, type ResyncProgress, type ToReplica } from '../../core/wire/messages.ts';
 import { encodeBlock } from '../sim/store.ts';
 import { instance } from './replicaBench.ts';
 
@@ -38,8 +38,14 @@ export class FakeReplica {
   /** Extents in its log; and those stamped since it was asked. */
   log: number[] = [];
   stamped: number[] = [];
+  /** Extents stamped with a version, which are told only to who asks for that one or an earlier one. */
+  readonly stamps = new Map<number, number>();
+  /** How far it has caught up, as it was last told. */
+  resync: ResyncProgress | null = null;
   /** Digests of an extent's first block: all others are zeroes. */
   digest: Buffer | null = null;
+  /** Why it cannot keep a snapshot. */
+  snapshotProblem: string | null = null;
   /** Kinds of messages that it does not answer now. */
   readonly mute = new Set<ToReplica['type']>();
   isReachable = true;
@@ -92,6 +98,11 @@ export class FakeReplica {
     return this.heard.filter((message) => types.includes(message.type)).map(inWords);
   }
 
+  #changedSince(since: number): number[] {
+    if (since === LOG_ONLY) return this.log;
+    return [...this.log, ...this.stamped, ...[...this.stamps].flatMap(([extent, version]) => (version >= since ? [extent] : []))];
+  }
+
   #answerTo(message: ToReplica): FromReplica[] {
     const extents = (list: readonly number[]) => {
       const set = new ExtentSet(extentCount(this.sizeBytes));
@@ -101,7 +112,13 @@ export class FakeReplica {
     switch (message.type) {
       case 'seal':
         return [
-          { type: 'sealed', suspect: this.suspect, sizeBytes: this.sizeBytes, leaseRemainingMs: this.leaseRemainingMs, resync: null },
+          {
+            type: 'sealed',
+            suspect: this.suspect,
+            sizeBytes: this.sizeBytes,
+            leaseRemainingMs: this.leaseRemainingMs,
+            resync: this.resync,
+          },
         ];
       case 'write':
       case 'zero':
@@ -112,15 +129,19 @@ export class FakeReplica {
       case 'resize':
         this.sizeBytes = Math.max(this.sizeBytes, message.sizeBytes);
         return [{ type: 'done', id: message.id }];
+      case 'progress':
+        this.resync = { since: message.since, version: message.version, below: message.below };
+        return [{ type: 'done', id: message.id }];
+      case 'snapshot':
+        if (this.snapshotProblem !== null) return [{ type: 'unable', id: message.id, message: this.snapshotProblem }];
+        return [{ type: 'done', id: message.id }];
       case 'flush':
       case 'level':
         return [{ type: 'done', id: message.id }];
       case 'digest':
-        return [{ type: 'digests', id: message.id, stamp: 1, digests: this.digest }];
+        return [{ type: 'digests', id: message.id, stamp: 1, digests: message.stampOnly ? null : this.digest }];
       case 'changed':
-        return [
-          { type: 'changedSet', id: message.id, extents: extents(message.since === LOG_ONLY ? this.log : [...this.log, ...this.stamped]) },
-        ];
+        return [{ type: 'changedSet', id: message.id, extents: extents(this.#changedSince(message.since)) }];
       case 'read':
         return [
           { type: 'data', id: message.id, chunks: [Buffer.alloc(message.lengthBytes, this.letter)], lengthBytes: message.lengthBytes },
@@ -141,6 +162,10 @@ export function inWords(message: ToReplica): string {
       return `level ${message.extent} of ${message.runs.map((run) => `${run.block}+${run.blocks}`)}`;
     case 'resize':
       return `resize to ${message.sizeBytes / EXTENT_BYTES} MiB`;
+    case 'digest':
+      return message.stampOnly ? `stamp of ${message.extent}` : `digest ${message.extent}`;
+    case 'progress':
+      return `since ${message.since} below ${message.below} v${message.version}`;
     case 'changed':
       return message.since === LOG_ONLY ? 'log' : `changed since ${message.since}`;
     default:
@@ -166,6 +191,7 @@ export class PrimaryBench {
     sizeBytes?: number;
     minInSync?: number;
     mode?: PrimaryMode;
+    settings?: Partial<Settings>;
     before?: (bench: PrimaryBench) => void;
   }) {
     const learners = (options.learners ?? '').split('/');
@@ -196,7 +222,7 @@ export class PrimaryBench {
       config: this.config,
       node: 'node-a',
       instance: instance(1),
-      settings: () => SETTINGS,
+      settings: () => ({ ...SETTINGS, ...options.settings }),
       connect: (member, seal, listener) => {
         const replica = this.#replica(member);
         if (replica.isReachable) {

@@ -320,7 +320,7 @@ describe('A primary', () => {
       bench.pass(100);
       expect(bench.proposed()).to.deep.equal(['ab']);
       bench.lands();
-      bench.pass(100);
+      bench.pass(2_000);
       expect(bench.proposals.at(-1)?.primary).to.equal(null);
     });
   });
