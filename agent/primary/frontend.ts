@@ -50,6 +50,7 @@ export class Frontend implements BlockDevice, Requests {
   readonly #flushes: Flushes;
   readonly #holdsOperations: () => boolean;
   readonly throttle: Throttle;
+  #sizeBytes = 0;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
   /** Replies that wait for leases. Gone when the request is: by its time-out, or with its client. */
@@ -66,8 +67,14 @@ export class Frontend implements BlockDevice, Requests {
     this.throttle = new Throttle(options.clock);
   }
 
+  /** 0 until it is known what all replicas have room for: long before anybody is served. */
   get sizeBytes(): number {
-    return this.#replications[0]?.known.sizeBytes ?? 0;
+    return this.#sizeBytes;
+  }
+
+  /** All that count have the room. It grows, and never shrinks. */
+  offer(sizeBytes: number): void {
+    this.#sizeBytes = Math.max(this.#sizeBytes, sizeBytes);
   }
 
   /** Requests that wait for their turn; one over several shards counts once for each. */

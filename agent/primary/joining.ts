@@ -46,9 +46,12 @@ export class Joining {
     peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);
   }
 
+  /** With the room for all that the config names: whoever is in sync can be all that is left of what was offered. */
   #next(): Peer | null {
-    for (const peer of this.#replication.peers.values()) {
-      if (peer.state === 'open' && !peer.member.leaving && peer.need.size === 0 && !this.#replication.isInSync(peer)) return peer;
+    const { peers, wantedBytes } = this.#replication;
+    for (const peer of peers.values()) {
+      const isThere = peer.state === 'open' && peer.need.size === 0 && peer.sizeBytes >= wantedBytes;
+      if (isThere && !peer.member.leaving && !this.#replication.isInSync(peer)) return peer;
     }
     return null;
   }

@@ -6,20 +6,28 @@ import type { VolumeConfig } from '../../core/config.ts';
 
 export class Knowledge {
   #known: VolumeConfig;
+  #sizeBytes: number;
   /** The compare-and-set that is out, or of which nobody knows what became. At most one for the volume. */
   proposal: VolumeConfig | null = null;
 
   constructor(known: VolumeConfig) {
     this.#known = known;
+    this.#sizeBytes = known.sizeBytes;
   }
 
   get known(): VolumeConfig {
     return this.#known;
   }
 
+  /** How large the volume shall be: the most that any config has named, for none may name less than one before. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
   /** A later config stands in etcd: whatever was proposed became that, or nothing. */
   adopt(config: VolumeConfig): void {
     this.#known = config;
+    this.#sizeBytes = Math.max(this.#sizeBytes, config.sizeBytes);
     this.proposal = null;
   }
 }

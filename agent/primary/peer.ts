@@ -2,9 +2,10 @@
  * One member of the volume as its primary sees it: the session, what was asked there, and what the replica still needs.
  *
  *   down --connect--> sealing --Sealed--> loading --its log is known--> open
+ *                               |--Sealed, too small--> growing --it has the room--> loading
  *   any --closed, refused, silent--> down
  *
- * In `loading` it is sent all that happens already; only in `open` is it known which extents it needs.
+ * In `growing` it is sent nothing that changes it: it may lie in what it has no room for. In `loading` it is sent all that happens already; only in `open` is it known which extents it needs.
  */
 import type { Member } from '../../core/config.ts';
 import { ExtentSet } from '../../core/extent.ts';
@@ -12,7 +13,7 @@ import type { FromReplica, RefusalCode, Request, ResyncProgress, ToReplica } fro
 import type { PrimaryLink } from '../replication/link.ts';
 import type { CatchUp } from './catchUp.ts';
 
-export type PeerState = 'down' | 'sealing' | 'loading' | 'open';
+export type PeerState = 'down' | 'sealing' | 'growing' | 'loading' | 'open';
 /** Why there is no session. */
 export type Trouble = { code: RefusalCode | 'broken'; message: string };
 export type Reply = Exclude<FromReplica, { type: 'sealed' | 'refused' | 'applied' | 'pong' | 'failed' }>;
@@ -49,6 +50,8 @@ export class Peer {
   resync: ResyncProgress | null = null;
   /** Of a learner in this session. */
   catchUp: CatchUp | null = null;
+  /** The room that it has said it has; 0: it never said. */
+  sizeBytes = 0;
   /** All operations up to this one are applied there. */
   applied = 0;
   leaseUntilMs = 0;
@@ -95,7 +98,7 @@ export class Peer {
   }
 
   ask(request: Ask, nowMs: number, onReply: (reply: Reply) => void, onLost: () => void): void {
-    if (!this.isUp) return onLost();
+    if (!this.isUp && this.state !== 'growing') return onLost();
     const id = this.#nextId++;
     this.#outstanding.set(id, { kind: request.type, sentAtMs: nowMs, onReply, onLost });
     this.send({ ...request, id } as Request);
@@ -152,6 +155,10 @@ export class Peer {
     this.link = link;
     this.state = 'sealing';
     this.#connectingSinceMs = nowMs;
+  }
+
+  growing(): void {
+    this.state = 'growing';
   }
 
   sealedAt(nowMs: number, suspect: boolean, leaseRemainingMs: number, appliedUpTo: number): void {

@@ -14,6 +14,7 @@ import type { Settings } from '../../core/settings.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { Frontend } from './frontend.ts';
+import { offerableBytes } from './growth.ts';
 import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
 import type { Replication } from './replication.ts';
@@ -162,6 +163,7 @@ export class Primary {
       phase: this.#phase,
       isSocketOpen: this.#socketOpen,
       isLeased: this.#frontend.isLeased(),
+      sizeBytes: this.#frontend.sizeBytes,
       nowMs: this.#clock.monotonicMs(),
     });
   }
@@ -232,6 +234,7 @@ export class Primary {
     for (const shard of this.#shards) shard.connectAndLoad();
     if (this.#endsByLoss()) return this.#close();
     for (const { replication } of this.#shards) replication.chooseAuthority();
+    this.#grow();
     this.#advance();
     for (const { replication } of this.#shards) settle(replication);
     this.#snapshots.step(this.#phase === 'ready');
@@ -268,6 +271,16 @@ export class Primary {
     this.#beginClosing(reason);
   }
 
+  /** Offers what everybody has room for by now. */
+  #grow(): void {
+    const { sizeBytes } = this.#knowledge;
+    if (this.#frontend.sizeBytes >= sizeBytes) return;
+    const offerable = offerableBytes(this.#replications, sizeBytes);
+    if (offerable === null || offerable <= this.#frontend.sizeBytes) return;
+    this.#frontend.offer(offerable);
+    this.#options.events.reportChanged();
+  }
+
   #advance(): void {
     if (this.#phase === 'sealing') {
       if (this.#knowledge.proposal || !this.#shards.every((shard) => shard.isSealed)) return;
@@ -276,7 +289,7 @@ export class Primary {
     const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
     const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.isLeased();
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
-    const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve';
+    const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve' && this.#frontend.sizeBytes > 0;
     if (wantsSocket === this.#socketOpen) return;
     this.#socketOpen = wantsSocket;
     if (wantsSocket) this.#frontend.open();
@@ -302,7 +315,8 @@ export class Primary {
   get #isIdle(): boolean {
     if (this.#phase !== 'ready' || this.#mode !== 'background' || !this.#snapshots.isIdle) return false;
     const isNew = this.#options.config.primary?.mode === 'background' && this.#clock.monotonicMs() - this.#readyAtMs < BACKGROUND_MS;
-    return !isNew && this.#shards.every((shard) => shard.isWhole);
+    const hasGrown = this.#frontend.sizeBytes >= this.#knowledge.sizeBytes;
+    return !isNew && hasGrown && this.#shards.every((shard) => shard.isWhole);
   }
 
   #beginClosing(reason: string): void {

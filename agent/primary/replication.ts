@@ -46,6 +46,7 @@ export class Replication {
   readonly #localNode: string;
   readonly #dropSession: (peer: Peer, reason: string) => void;
   readonly #backlogBytesMax: number;
+  #sizeBytes: number;
   #leaseUntilMs = 0;
 
   constructor(options: {
@@ -61,7 +62,8 @@ export class Replication {
     this.#localNode = options.localNode;
     this.#dropSession = options.dropSession;
     this.#backlogBytesMax = Math.max(LEARNER_BACKLOG_BYTES_MIN, LEARNER_BACKLOG_BYTES_MAX / this.known.shards.length);
-    this.gate = new ExtentSet(extentCount(this.sizeBytes));
+    this.#sizeBytes = this.wantedBytes;
+    this.gate = new ExtentSet(extentCount(this.#sizeBytes));
     this.syncMembers();
   }
 
@@ -70,9 +72,14 @@ export class Replication {
     return this.#knowledge.known;
   }
 
-  /** Of this shard's replicas. */
+  /** How large this shard's replicas shall be. */
+  get wantedBytes(): number {
+    return shardBytes(this.#knowledge.sizeBytes, this.known.shards.length, this.shardIndex);
+  }
+
+  /** What everybody who is there has room for; nothing was ever written beyond it. */
   get sizeBytes(): number {
-    return shardBytes(this.known.sizeBytes, this.known.shards.length, this.shardIndex);
+    return this.#sizeBytes;
   }
 
   get shard(): Shard {
@@ -126,6 +133,33 @@ export class Replication {
     this.counted = [...this.peers.values()].filter((peer) => replicas.has(peer.member.replica));
     this.regate();
     this.refreshLease();
+    this.#resize();
+  }
+
+  /** Whoever is there is asked for the room that the config names; what a replica is sent in the new part waits until all have it (see Growth). */
+  grow(): void {
+    this.gate.grow(extentCount(this.wantedBytes));
+    for (const peer of this.peers.values()) {
+      peer.need.grow(this.gate.extents);
+      if (peer.isUp) this.askToGrow(peer, () => this.recount());
+    }
+  }
+
+  /** Calls back when it has the room; at once if it had it. */
+  askToGrow(peer: Peer, then: () => void): void {
+    const sizeBytes = this.wantedBytes;
+    if (peer.sizeBytes >= sizeBytes) return then();
+    const grown = () => {
+      peer.sizeBytes = Math.max(peer.sizeBytes, sizeBytes);
+      then();
+    };
+    peer.ask({ type: 'resize', sizeBytes }, this.#clock.monotonicMs(), grown, () => undefined);
+  }
+
+  #resize(): void {
+    let least = this.wantedBytes;
+    for (const peer of this.peers.values()) if (peer.isUp) least = Math.min(least, peer.sizeBytes);
+    this.#sizeBytes = least;
   }
 
   regate(): void {
@@ -222,7 +256,7 @@ export class Replication {
     const settled: InFlightOperation[] = [];
     if (this.inFlight.count === 0 || this.counted.length === 0) return settled;
     // While somebody's need is unknown nothing is settled: it may need what is in flight.
-    if (!this.counted.every((peer) => peer.wasLoaded && peer.state !== 'loading' && peer.state !== 'sealing')) return settled;
+    if (!this.counted.every((peer) => peer.wasLoaded && (peer.state === 'open' || peer.state === 'down'))) return settled;
     const applied = this.counted.reduce((least, peer) => Math.min(least, peer.applied), Number.POSITIVE_INFINITY);
     for (let front = this.inFlight.front(); front && front.barrier <= applied; front = this.inFlight.front()) {
       if (this.#isInDoubt(front.operation)) break;

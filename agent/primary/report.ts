@@ -4,7 +4,7 @@ import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 
 export type PrimaryPhase = 'sealing' | 'waiting' | 'ready' | 'closing' | 'closed';
-export type PrimaryReport = { state: ServingState; reason?: string; replicas: ReplicaProgress[] };
+export type PrimaryReport = { state: ServingState; reason?: string; sizeBytes?: number; replicas: ReplicaProgress[] };
 
 /** A volume: its shards, and how far its primary is. */
 export type Reported = {
@@ -12,16 +12,18 @@ export type Reported = {
   phase: PrimaryPhase;
   isSocketOpen: boolean;
   isLeased: boolean;
+  /** What is offered; 0: not known yet. */
+  sizeBytes: number;
   nowMs: number;
 };
 
-export function reportOf({ replications, phase, isSocketOpen, isLeased, nowMs }: Reported): PrimaryReport {
+export function reportOf({ replications, phase, isSocketOpen, isLeased, sizeBytes, nowMs }: Reported): PrimaryReport {
   const reason = reasonOf(replications, phase, isLeased);
   const state = servingState(phase, isSocketOpen, reason);
   const replicas = replications.flatMap((replication) =>
     [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs)),
   );
-  return reason === null ? { state, replicas } : { state, reason, replicas };
+  return { state, ...(reason === null ? {} : { reason }), ...(sizeBytes === 0 ? {} : { sizeBytes }), replicas };
 }
 
 function servingState(phase: PrimaryPhase, isSocketOpen: boolean, reason: string | null): ServingState {

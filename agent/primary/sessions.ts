@@ -10,6 +10,8 @@ import type { Connect } from '../replication/link.ts';
 import type { Peer, Trouble } from './peer.ts';
 import type { Replication } from './replication.ts';
 
+type Sealed = Extract<FromReplica, { type: 'sealed' }>;
+
 export type SessionsOptions = {
   epoch: number;
   instance: InstanceId;
@@ -130,14 +132,31 @@ export class Sessions {
     }
   }
 
-  #sealed(peer: Peer, { suspect, leaseRemainingMs, resync }: Extract<FromReplica, { type: 'sealed' }>, nowMs: number): void {
+  #sealed(peer: Peer, sealed: Sealed, nowMs: number): void {
     if (peer.state !== 'sealing') return this.drop(peer, 'sealed twice');
+    const { sizeBytes, leaseRemainingMs } = sealed;
+    if (sizeBytes < peer.sizeBytes) return this.drop(peer, `it has ${sizeBytes} bytes, and had ${peer.sizeBytes}`, 'failed');
+    if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
+    peer.sizeBytes = sizeBytes;
+    this.#grow(peer, sealed);
+    this.#options.changed();
+  }
+
+  /** One that is too small takes part when it has the room: then nothing that it is sent lies beyond. The config may name more meanwhile. */
+  #grow(peer: Peer, sealed: Sealed): void {
+    if (peer.sizeBytes >= this.#replication.wantedBytes) return this.#takesPart(peer, sealed);
+    peer.growing();
+    this.#replication.askToGrow(peer, () => {
+      this.#grow(peer, sealed);
+      this.#options.changed();
+    });
+  }
+
+  #takesPart(peer: Peer, { suspect, leaseRemainingMs, resync }: Sealed): void {
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
-    peer.sealedAt(nowMs, suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
+    peer.sealedAt(this.#clock.monotonicMs(), suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
     peer.resync = resync;
-    if (this.#promotedWith.includes(peer.member.replica)) this.#mayStartAtMs = Math.min(this.#mayStartAtMs, nowMs + leaseRemainingMs);
     if (counts) this.#replication.resend(peer);
-    this.#options.changed();
   }
 }

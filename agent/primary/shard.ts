@@ -96,6 +96,7 @@ export class PrimaryShard {
   adopted(before: readonly ReplicaId[]): void {
     const { replication, sessions } = this;
     replication.joining = null;
+    replication.grow();
     for (const removed of replication.syncMembers()) removed.down(this.#clock.monotonicMs());
     const after = replication.shard.inSync;
     const gone = before.filter((replica) => !after.includes(replica));
