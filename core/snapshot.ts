@@ -4,10 +4,7 @@
  */
 import type { NodeName, ReplicaId } from './ids.ts';
 import { demand, Fields, type Parsed, parsedJson } from './parse.ts';
-import { MEMBERS_MAX, NAME_CHARACTERS_MAX, readReplicaId } from './parseConfig.ts';
-
-/** As many as a volume may have. */
-const SHARDS_MAX = 64;
+import { MEMBERS_IN_ALL_MAX, NAME_CHARACTERS_MAX, readReplicaId, SHARDS_MAX } from './parseConfig.ts';
 
 export type SnapshotReplica = { shard: number; replica: ReplicaId; node: NodeName; pool: string };
 
@@ -28,7 +25,7 @@ export const parseRecordedSnapshot = (text: string): Parsed<RecordedSnapshot> =>
 
 function readRecordedSnapshot(input: unknown): RecordedSnapshot {
   const fields = new Fields(input, 'snapshot', ['attempt', 'epoch', 'sizeBytes', 'createdAtMs', 'replicas']);
-  const replicas = fields.list('replicas', 1, SHARDS_MAX * MEMBERS_MAX, readReplica);
+  const replicas = fields.list('replicas', 1, MEMBERS_IN_ALL_MAX, readReplica);
   const present = new Set(replicas.map(({ shard }) => shard));
   demand(present.size === Math.max(...present) + 1, fields.place('replicas'), 'must name a replica of every shard');
   return {

@@ -7,6 +7,8 @@ export const GROUP = 'holdfast.dev';
 export const API_VERSION = `${GROUP}/v1alpha1`;
 /** While it stands on a Volume, Kubernetes does not forget the object: first its replicas and keys must be gone. */
 export const FINALIZER = `${GROUP}/replicas`;
+/** The same for a Snapshot and what the pools hold of it. */
+export const SNAPSHOT_FINALIZER = `${GROUP}/snapshot`;
 /** Set by who asks for a change, so that logs and tasks carry the same trace. */
 export const TRACEPARENT_ANNOTATION = `${GROUP}/traceparent`;
 

@@ -39,6 +39,8 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
       history: store.view(keys.history, wake),
       machines: store.view(keys.machines, wake),
       serving: store.view(keys.serving, wake),
+      snapshots: store.view(keys.snapshots, wake),
+      scrubs: store.view(keys.scrubs, wake),
     },
     kube: {
       volumes: new ListWatchView<VolumeObject>('volumes', ports, wake),

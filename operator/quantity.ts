@@ -57,4 +57,10 @@ function format(bytes: number, round: (tenths: number) => number): string {
 export const formatFree = (bytes: number): string => format(bytes, Math.floor);
 /** Never less than asked: for what is needed. So what is free and too little never reads like what is needed. */
 export const formatNeeded = (bytes: number): string => format(bytes, Math.ceil);
+/** Exactly as many, in the largest unit that has no fraction: for sizes that people compare with what they asked. */
+export function formatExact(bytes: number): string {
+  let unit = 0;
+  while (unit < UNITS.length - 1 && bytes > 0 && bytes % 1024 ** (unit + 1) === 0) unit++;
+  return `${bytes / 1024 ** unit}${UNITS[unit]}`;
+}
 export const formatBytes = (bytes: number): string => format(bytes, Math.round);

@@ -18,6 +18,10 @@ export interface SnapshotSpec {
  */
 export interface SnapshotStatus {
   /**
+   * Pending: it cannot be taken now, error says why. Taking. Ready: it exists, on nodes. Failed: taking it failed and is tried again. Deleting.
+   */
+  phase?: 'Pending' | 'Taking' | 'Ready' | 'Failed' | 'Deleting';
+  /**
    * It can be used as a volume's source.
    */
   ready?: boolean;
@@ -25,6 +29,14 @@ export interface SnapshotStatus {
    * Of the volume when the snapshot was taken.
    */
   size?: string;
+  /**
+   * When it was taken.
+   */
+  createdAt?: string;
+  /**
+   * That hold a part of it.
+   */
+  nodes?: string[];
   /**
    * In words, why it is not ready.
    */

@@ -13,7 +13,7 @@ export interface VolumeSpec {
    */
   size: number | string;
   /**
-   * How many nodes keep a full copy, 1 to 9. May change later.
+   * How many full copies are kept, each on another node, 1 to 9. May change later.
    */
   replicas: number;
   /**
@@ -21,7 +21,7 @@ export interface VolumeSpec {
    */
   minInSync?: number;
   /**
-   * Into how many independently replicated parts the volume is striped. Only 1 for now.
+   * Into how many independently replicated parts the volume is striped, 1 to 64: of several, each is kept on nodes of its own, so that the volume may be larger than any node and a lost node is made anew by many. May not change later.
    */
   shards: number;
   placement: VolumeSpecPlacement;
@@ -33,7 +33,7 @@ export interface VolumeSpec {
   attachTo?: string;
 }
 /**
- * Where replicas may be kept. Two replicas are never on one node.
+ * Where replicas may be kept. Two replicas (of one shard) are never on one node.
  */
 export interface VolumeSpecPlacement {
   /**
@@ -67,7 +67,7 @@ export interface VolumeSpecLimits {
   bytesPerSecond: number;
 }
 /**
- * What the volume starts from, fixed at its making. Left out, it starts empty. Not supported yet.
+ * What the volume starts from, fixed at its making: as large or larger, with as many shards. Left out, it starts empty. Its first replicas share blocks with those of the source, in the same pools.
  */
 export interface VolumeSpecSource {
   /**
@@ -75,7 +75,7 @@ export interface VolumeSpecSource {
    */
   snapshot?: string;
   /**
-   * A Volume's name.
+   * A Volume's name: as that is now.
    */
   volume?: string;
 }
@@ -92,7 +92,11 @@ export interface VolumeStatus {
    */
   observedGeneration?: number;
   /**
-   * Replicas in sync, of those asked for: 3/3.
+   * What it offers its clients now.
+   */
+  size?: string;
+  /**
+   * Replicas in sync, of those asked for: 3/3. Of several shards, the one with the fewest.
    */
   inSync?: string;
   /**
@@ -105,6 +109,7 @@ export interface VolumeStatus {
   primary?: string;
   attachment?: VolumeStatusAttachment;
   replicas?: VolumeStatusReplica[];
+  scrub?: VolumeStatusScrub;
   /**
    * For every known node, why it takes no replica of this volume.
    */
@@ -150,6 +155,24 @@ export interface VolumeStatusReplicaProgress {
    * At the present pace. Left out while it is not known.
    */
   secondsLeft?: number;
+}
+/**
+ * The last comparing of all replicas with each other.
+ */
+export interface VolumeStatusScrub {
+  /**
+   * How much is compared of the one under way, or of the last: 42%.
+   */
+  position: string;
+  lastCompleted?: string;
+  /**
+   * Blocks that differed and were made like the majority's.
+   */
+  repaired: number;
+  /**
+   * Blocks that differ where no majority says how they should be: somebody has to look.
+   */
+  unresolved: number;
 }
 export interface VolumeStatusUnschedulable {
   node: string;

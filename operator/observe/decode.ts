@@ -5,6 +5,10 @@
 import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
 import { isHexId, isSnapshotUid, isVolumeUid } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
+import type { Parsed } from '../../core/parse.ts';
+import { SHARDS_MAX } from '../../core/parseConfig.ts';
+import { parseScrubState, type ScrubState } from '../../core/scrub.ts';
+import { parseRecordedSnapshot, type RecordedSnapshot } from '../../core/snapshot.ts';
 import type { Entry } from '../../core/store.ts';
 import type { Claim, Task, TaskSpec } from '../../core/task.ts';
 
@@ -61,14 +65,21 @@ const membersRule = (members: readonly unknown[]): string | null => {
   return null;
 };
 
-const shardsRule: Rule = ({ shards }) => {
-  if (!isList(shards) || shards.length !== 1) return 'shards must be one';
-  const [shard] = shards as readonly Shard[];
+function shardProblem(shard: Shard): string | null {
   if (!isFields(shard) || !isList(shard.members) || !isList(shard.inSync)) return 'a shard must have members and inSync';
   const broken = membersRule(shard.members);
   if (broken !== null) return broken;
   const known = new Set(shard.members.map((member) => member.replica));
   return shard.inSync.every((replica) => known.has(replica)) ? null : 'inSync must name only members';
+}
+
+const shardsRule: Rule = ({ shards }) => {
+  if (!isList(shards) || shards.length < 1 || shards.length > SHARDS_MAX) return `shards must be a list of 1 to ${SHARDS_MAX}`;
+  for (const shard of shards as readonly Shard[]) {
+    const broken = shardProblem(shard);
+    if (broken !== null) return broken;
+  }
+  return null;
 };
 
 const primaryRule: Rule = ({ primary }) => {
@@ -121,3 +132,8 @@ export const decodeTask = (entry: Entry): Decoded<Task> => decode(entry, TASK_RU
 export const decodeMachine = (entry: Entry): Decoded<MachineState> => decode(entry, MACHINE_RULES);
 export const decodeServing = (entry: Entry): Decoded<ServingReport> => decode(entry, SERVING_RULES);
 export const decodeClaim = (entry: Entry): Decoded<Claim> => decode(entry, CLAIM_RULES);
+
+const parsedAs = <Value>(entry: Entry, { value, problem }: Parsed<Value>): Decoded<Value> =>
+  problem === null ? { value: value as Value, problem } : { value: null, problem: `${entry.key}: ${problem}` };
+export const decodeSnapshot = (entry: Entry): Decoded<RecordedSnapshot> => parsedAs(entry, parseRecordedSnapshot(entry.value));
+export const decodeScrub = (entry: Entry): Decoded<ScrubState> => parsedAs(entry, parseScrubState(entry.value));

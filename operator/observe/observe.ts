@@ -2,19 +2,38 @@
  * Gathers everything into one value: the three kinds of the API server, and machines, configs, tasks, claims and reports of etcd. Reads only what the
  * views hold; must never ask anybody.
  */
-import type { NodeName, VolumeUid } from '../../core/ids.ts';
-import { isVolumeUid, volumeUid } from '../../core/ids.ts';
+import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
+import { isSnapshotUid, isVolumeUid, snapshotUid, volumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
+import type { RecordedSnapshot } from '../../core/snapshot.ts';
 import type { Entry, View } from '../../core/store.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
 import type { KubeView } from '../ports.ts';
-import { type Decoded, decodeClaim, decodeConfig, decodeMachine, decodeServing, decodeTask } from './decode.ts';
+import {
+  type Decoded,
+  decodeClaim,
+  decodeConfig,
+  decodeMachine,
+  decodeScrub,
+  decodeServing,
+  decodeSnapshot,
+  decodeTask,
+} from './decode.ts';
 import { type Memory, releaseOf, remember } from './memory.ts';
-import type { Now, Observed, ObservedTask, ObservedVolume } from './observed.ts';
+import type { Now, Observed, ObservedTask, ObservedVolume, Stored } from './observed.ts';
 import type { Overlay } from './overlay.ts';
 
-export type StoreViews = { volumes: View; tasks: View; claims: View; history: View; machines: View; serving: View };
+export type StoreViews = {
+  volumes: View;
+  tasks: View;
+  claims: View;
+  history: View;
+  machines: View;
+  serving: View;
+  snapshots: View;
+  scrubs: View;
+};
 export type KubeViews = { volumes: KubeView<VolumeObject>; storagenodes: KubeView<StorageNodeObject>; snapshots: KubeView<SnapshotObject> };
 
 /** Why nothing can be decided now; null: all views are current. */
@@ -33,7 +52,11 @@ function once<Value>(entry: Entry, decode: (entry: Entry) => Decoded<Value>): De
   return result;
 }
 
-type Mutable = { -readonly [Field in keyof ObservedVolume]: ObservedVolume[Field] } & { tasks: ObservedTask[]; history: string[] };
+type Mutable = { -readonly [Field in keyof ObservedVolume]: ObservedVolume[Field] } & {
+  tasks: ObservedTask[];
+  history: string[];
+  snapshots: Map<SnapshotUid, Stored<RecordedSnapshot>>;
+};
 
 class Gathering {
   readonly volumes = new Map<VolumeUid, Mutable>();
@@ -42,7 +65,17 @@ class Gathering {
   volume(uid: VolumeUid): Mutable {
     const known = this.volumes.get(uid);
     if (known) return known;
-    const fresh: Mutable = { uid, object: null, config: null, damage: null, tasks: [], history: [], serving: null };
+    const fresh: Mutable = {
+      uid,
+      object: null,
+      config: null,
+      damage: null,
+      tasks: [],
+      history: [],
+      serving: null,
+      snapshots: new Map(),
+      scrub: null,
+    };
     this.volumes.set(uid, fresh);
     return fresh;
   }
@@ -80,6 +113,27 @@ function gatherTasks(gathering: Gathering, keys: Keys, entries: ReadonlyMap<stri
       task: { value: task, key: entry.key, revision: entry.revision },
       claim: claimEntry && claim ? { value: claim, key: claimEntry.key, revision: claimEntry.revision } : null,
     });
+  }
+}
+
+/** `snapshots/<volume>/<snapshot>`: also of volumes that are gone. */
+function gatherSnapshots(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
+  for (const entry of entries.values()) {
+    const [uid = '', snapshot = '', ...more] = entry.key.slice(prefix.length).split('/');
+    if (!isVolumeUid(uid) || !isSnapshotUid(snapshot) || more.length > 0) {
+      gathering.damages.push(`${entry.key} is not the key of a snapshot`);
+      continue;
+    }
+    const value = gathering.read(entry, decodeSnapshot);
+    if (value) gathering.volume(volumeUid(uid)).snapshots.set(snapshotUid(snapshot), { value, key: entry.key, revision: entry.revision });
+  }
+}
+
+function gatherScrubs(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
+  for (const entry of entries.values()) {
+    const uid = entry.key.slice(prefix.length);
+    const volume = isVolumeUid(uid) ? gathering.volumes.get(volumeUid(uid)) : undefined;
+    if (volume) volume.scrub = gathering.read(entry, decodeScrub);
   }
 }
 
@@ -126,6 +180,8 @@ export function observe({ store, kube, keys, overlay }: Sources, memory: Memory,
     const volume = report ? gathering.volumes.get(report.uid) : undefined;
     if (report && volume) volume.serving = report;
   }
+  gatherSnapshots(gathering, keys.snapshots, overlay.over(keys.snapshots, store.snapshots.entries, now.monotonicMs));
+  gatherScrubs(gathering, keys.scrubs, store.scrubs.entries);
   const machines = gatherMachines(gathering, store.machines.entries);
   const volumes = gathering.volumes;
   const tasks = [...volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value));

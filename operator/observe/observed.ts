@@ -2,8 +2,10 @@
  * All that a pass knows, as one value. Types only. Gathered once at its start (observe.ts), changed by nothing during it.
  */
 import type { VolumeConfig } from '../../core/config.ts';
-import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
+import type { ScrubState } from '../../core/scrub.ts';
+import type { RecordedSnapshot } from '../../core/snapshot.ts';
 import type { Claim, Task } from '../../core/task.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
 import type { Memory } from './memory.ts';
@@ -28,6 +30,9 @@ export type ObservedVolume = {
   /** Keys of its ended tasks. */
   history: readonly string[];
   serving: ServingReport | null;
+  /** Recorded: they exist. Also of a volume that is gone. */
+  snapshots: ReadonlyMap<SnapshotUid, Stored<RecordedSnapshot>>;
+  scrub: ScrubState | null;
 };
 
 export type Observed = {

@@ -19,13 +19,19 @@ export type PlacementNode = {
   labels: Readonly<Record<string, string>>;
 };
 
+/** A place for one replica of one shard. */
 export type PlacementRequest = {
-  /** How many more replicas to find places for. */
+  /** How many more replicas of the shard to find places for. */
   replicas: number;
+  /** Of each. */
   sizeBytes: number;
   rules: VolumeSpecPlacement;
-  /** Nodes that hold a replica which stays. */
+  /** Nodes that hold a replica of this shard which stays. */
   taken: readonly NodeName[];
+  /** How many replicas of the volume's other shards each node holds: they are spread, so that a node that is lost is rebuilt by many. */
+  crowd: ReadonlyMap<NodeName, number>;
+  /** Nowhere else; null: anywhere. The sentence is what people read of all other places. */
+  only: { places: readonly Place[]; reason: string } | null;
   /** Where the volume is used: reads are local there. */
   preferred: NodeName | null;
   /** Nodes that are left alone for a while, each with the sentence why. */
@@ -61,8 +67,19 @@ const NODE_CHECKS: readonly NodeCheck[] = [
   (node, { request }) => selectorReason(node, request.rules.nodeSelector),
   (node, { taken }) => (taken.has(node.node) ? 'holds a replica of this volume already' : null),
   (node, { request }) => request.avoided.get(node.node) ?? null,
+  (node, { request }) => onlyReason(node, request),
+  (node, { request }) => spreadReason(node, request),
   (node, situation) => zoneReason(node, situation),
 ];
+
+/** Each change of a volume's config tells every node that it concerns, in one transaction: etcd takes 128 operations in one. */
+export const NODES_MAX = 90;
+
+const spreadReason = ({ node }: PlacementNode, { crowd }: PlacementRequest): string | null =>
+  crowd.size >= NODES_MAX && !crowd.has(node) ? `the volume is spread over ${NODES_MAX} nodes already` : null;
+
+const onlyReason = ({ node }: PlacementNode, { only }: PlacementRequest): string | null =>
+  only === null || only.places.some((place) => place.node === node) ? null : only.reason;
 
 function selectorReason(node: PlacementNode, selector: Readonly<Record<string, string>>): string | null {
   const broken = Object.entries(selector).find(([label, value]) => node.labels[label] !== value);
@@ -93,14 +110,37 @@ export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: 
   return Math.max(0, Math.min(usable, Math.floor(usable * limits.overProvisioningRatio) - allocated));
 }
 
+export const poolOf = (machine: MachineState | null | undefined, name: string): PoolReport | null =>
+  machine?.pools.find((pool) => pool.name === name) ?? null;
+
 const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
+
+const fullReason = (pool: PoolReport): string =>
+  `pool ${pool.name} is full: ${Math.floor((100 * pool.usedBytes) / pool.capacityBytes)} % of it is used`;
+
+/** Why a replica that is there cannot become so large; null: it can. */
+export function roomReason(
+  node: NodeName,
+  pool: PoolReport,
+  moreBytes: number,
+  sizeBytes: number,
+  around: Pick<Situation, 'limits' | 'ledger'>,
+): string | null {
+  if (isFull(pool, around.limits)) return fullReason(pool);
+  const usable = usableBytes(pool, around.limits);
+  if (sizeBytes > usable) return `${formatFree(usable)} usable after reserve, ${formatNeeded(sizeBytes)} needed`;
+  const free = freeBytes(node, pool, around);
+  return free < moreBytes ? `${formatFree(free)} free after reserve, ${formatNeeded(moreBytes)} more needed` : null;
+}
 
 export function poolReason(node: NodeName, pool: PoolReport, situation: Situation): string | null {
   const { request, limits } = situation;
+  const { only } = request;
+  if (only !== null && !only.places.some((place) => place.node === node && place.pool === pool.name)) return only.reason;
   const missing = request.rules.poolTags.find((tag) => !pool.tags.includes(tag));
   if (missing !== undefined) return `no pool with the tag ${missing} (placement.poolTags)`;
   if (pool.state !== 'ready') return `pool ${pool.name} is quarantined: ${pool.reason ?? 'no reason given'}`;
-  if (isFull(pool, limits)) return `pool ${pool.name} is full: ${Math.floor((100 * pool.usedBytes) / pool.capacityBytes)} % of it is used`;
+  if (isFull(pool, limits)) return fullReason(pool);
   const free = freeBytes(node, pool, situation);
   return free < request.sizeBytes ? `${formatFree(free)} free after reserve, ${formatNeeded(request.sizeBytes)} needed` : null;
 }

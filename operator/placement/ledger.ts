@@ -3,6 +3,7 @@
  * together never both take the last space. Does no I/O.
  */
 import type { VolumeConfig } from '../../core/config.ts';
+import { shardBytes } from '../../core/extent.ts';
 import type { NodeName } from '../../core/ids.ts';
 
 const poolKey = (node: NodeName, pool: string): string => `${node}/${pool}`;
@@ -14,12 +15,14 @@ export class Ledger {
   readonly #replicas = new Map<NodeName, number>();
 
   constructor(configs: Iterable<VolumeConfig>) {
-    for (const config of configs) for (const shard of config.shards) for (const member of shard.members) this.#count(config, member);
-  }
-
-  #count(config: VolumeConfig, member: { node: NodeName; pool: string }): void {
-    add(this.#promised, poolKey(member.node, member.pool), config.sizeBytes);
-    add(this.#replicas, member.node, 1);
+    for (const { shards, sizeBytes } of configs) {
+      for (const [index, { members }] of shards.entries()) {
+        for (const { node, pool } of members) {
+          add(this.#promised, poolKey(node, pool), shardBytes(sizeBytes, shards.length, index));
+          add(this.#replicas, node, 1);
+        }
+      }
+    }
   }
 
   /** The pool's own count holds replicas that are still being deleted, the configs those that are still being made: the larger is nearer the truth. */
@@ -35,5 +38,16 @@ export class Ledger {
   reserve(node: NodeName, pool: string, sizeBytes: number): void {
     add(this.#reserved, poolKey(node, pool), sizeBytes);
     add(this.#replicas, node, 1);
+  }
+
+  /** Takes a reservation back: what was tried together did not fit together. */
+  release(node: NodeName, pool: string, sizeBytes: number): void {
+    add(this.#reserved, poolKey(node, pool), -sizeBytes);
+    add(this.#replicas, node, -1);
+  }
+
+  /** More for a replica that is there. */
+  grow(node: NodeName, pool: string, moreBytes: number): void {
+    add(this.#reserved, poolKey(node, pool), moreBytes);
   }
 }

@@ -1,9 +1,10 @@
 /**
- * Where replicas go: filters (checks.ts), then the best of what is left, one replica after the other. Pure and deterministic: the same
+ * Where replicas go: filters (checks.ts), then the best of what is left, one replica after the other, shard after shard. Pure and deterministic: the same
  * situation always gives the same places. Gives the choice, or for every known node one sentence why it takes none.
  *
- * Taking the best one after the other never misses a solution: all that a choice forbids is its own node, and with zones Require its own
- * zone, and every node lies in one zone.
+ * For one shard, taking the best one after the other never misses a solution: all that a choice forbids is its own node, and with zones Require its own
+ * zone, and every node lies in one zone. Several shards share the nodes' space; where the best places lead nowhere, those with the most room left do: if each
+ * shard takes the nodes (or zones) with the most room, what is left is as even as it can be.
  */
 import type { NodeName } from '../../core/ids.ts';
 import {
@@ -22,7 +23,17 @@ import type { Ledger } from './ledger.ts';
 export type NodeReason = { node: NodeName; reason: string };
 export type Placement = { places: Place[]; reasons: null } | { places: null; reasons: NodeReason[] };
 
-type Candidate = Place & { inZone: number; isPreferred: boolean; freeShare: number; replicas: number };
+/** `inVolume`: replicas of the volume's other shards on the node. `room`: how many such replicas the node could still take. */
+type Candidate = Place & {
+  inZone: number;
+  inVolume: number;
+  isPreferred: boolean;
+  freeShare: number;
+  replicas: number;
+  room: number;
+  zone: string;
+};
+type Compare = (a: Candidate, b: Candidate) => number;
 
 /** Shares of free space nearer than this count as equal, so that volumes spread by count and not by a few bytes. */
 const FREE_SHARE_STEP = 0.05;
@@ -33,6 +44,7 @@ const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 export function compareCandidates(a: Candidate, b: Candidate): number {
   return (
     a.inZone - b.inZone ||
+    a.inVolume - b.inVolume ||
     Number(b.isPreferred) - Number(a.isPreferred) ||
     step(b.freeShare) - step(a.freeShare) ||
     a.replicas - b.replicas ||
@@ -45,16 +57,19 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
 function candidatesOf(node: PlacementNode, situation: Situation): Candidate[] {
   if (nodeReason(node, situation) !== null) return [];
   const { request, ledger, zones } = situation;
-  return (node.machine?.pools ?? [])
-    .filter((pool) => poolReason(node.node, pool, situation) === null)
-    .map((pool) => ({
-      node: node.node,
-      pool: pool.name,
-      inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
-      isPreferred: request.preferred === node.node,
-      freeShare: freeBytes(node.node, pool, situation) / Math.max(1, pool.capacityBytes),
-      replicas: ledger.replicas(node.node),
-    }));
+  const pools = (node.machine?.pools ?? []).filter((pool) => poolReason(node.node, pool, situation) === null);
+  const room = pools.reduce((sum, pool) => sum + Math.floor(freeBytes(node.node, pool, situation) / Math.max(1, request.sizeBytes)), 0);
+  return pools.map((pool) => ({
+    node: node.node,
+    pool: pool.name,
+    inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
+    isPreferred: request.preferred === node.node,
+    freeShare: freeBytes(node.node, pool, situation) / Math.max(1, pool.capacityBytes),
+    replicas: ledger.replicas(node.node),
+    inVolume: request.crowd.get(node.node) ?? 0,
+    room,
+    zone: node.machine?.zone ?? '',
+  }));
 }
 
 function situationOf(
@@ -82,16 +97,77 @@ function reasonsOf(nodes: readonly PlacementNode[], places: readonly Place[], si
   });
 }
 
-/** Reserves what it chooses in `ledger`, and nothing when it finds too few. */
-export function place(request: PlacementRequest, nodes: readonly PlacementNode[], ledger: Ledger, limits: PlacementLimits): Placement {
+/** By room: of the zone where each replica needs one of its own, then of the node. */
+function byRoom(candidates: readonly Candidate[], request: PlacementRequest): Compare {
+  const zones = new Map<string, number>();
+  const nodes = new Map(candidates.map(({ node, zone, room }) => [node, { zone, room }]));
+  for (const { zone, room } of nodes.values()) zones.set(zone, (zones.get(zone) ?? 0) + room);
+  const roomOfZone = ({ zone }: Candidate): number => (request.rules.zones === 'Require' ? (zones.get(zone) ?? 0) : 0);
+  return (a, b) => roomOfZone(b) - roomOfZone(a) || b.room - a.room || compareCandidates(a, b);
+}
+
+type Order = 'best' | 'room';
+
+function find(
+  request: PlacementRequest,
+  nodes: readonly PlacementNode[],
+  ledger: Ledger,
+  limits: PlacementLimits,
+  order: Order,
+): Placement {
   const sorted = [...nodes].sort((a, b) => byName(a.node, b.node));
   const places: Place[] = [];
   while (places.length < request.replicas) {
     const situation = situationOf(request, places, sorted, ledger, limits);
-    const best = sorted.flatMap((node) => candidatesOf(node, situation)).sort(compareCandidates)[0];
+    const candidates = sorted.flatMap((node) => candidatesOf(node, situation));
+    const best = candidates.sort(order === 'best' ? compareCandidates : byRoom(candidates, request))[0];
     if (!best) return { places: null, reasons: reasonsOf(sorted, places, situation) };
     places.push({ node: best.node, pool: best.pool });
   }
   for (const { node, pool } of places) ledger.reserve(node, pool, request.sizeBytes);
   return { places, reasons: null };
+}
+
+/** Reserves what it chooses in `ledger`, and nothing when it finds too few. */
+export const place = (request: PlacementRequest, nodes: readonly PlacementNode[], ledger: Ledger, limits: PlacementLimits): Placement =>
+  find(request, nodes, ledger, limits, 'best');
+
+/** Of one shard: how many replicas, how large, and where only. */
+export type ShardRequest = Pick<PlacementRequest, 'replicas' | 'sizeBytes' | 'only'>;
+export type ShardsPlacement = { places: Place[][]; reasons: null } | { places: null; reasons: NodeReason[]; shard: number };
+
+function findAll(
+  shards: readonly ShardRequest[],
+  rest: Omit<PlacementRequest, keyof ShardRequest>,
+  nodes: readonly PlacementNode[],
+  ledger: Ledger,
+  limits: PlacementLimits,
+  order: Order,
+): ShardsPlacement {
+  const all: Place[][] = [];
+  const crowd = new Map(rest.crowd);
+  for (const [shard, request] of shards.entries()) {
+    const { places, reasons } = find({ ...rest, ...request, crowd }, nodes, ledger, limits, order);
+    if (places === null) {
+      for (const [index, taken] of all.entries()) {
+        for (const { node, pool } of taken) ledger.release(node, pool, shards[index]?.sizeBytes ?? 0);
+      }
+      return { places, reasons, shard };
+    }
+    all.push(places);
+    for (const { node } of places) crowd.set(node, (crowd.get(node) ?? 0) + 1);
+  }
+  return { places: all, reasons: null };
+}
+
+/** All shards of a new volume, or none. Reserves as `place` does. */
+export function placeShards(
+  shards: readonly ShardRequest[],
+  rest: Omit<PlacementRequest, keyof ShardRequest>,
+  nodes: readonly PlacementNode[],
+  ledger: Ledger,
+  limits: PlacementLimits,
+): ShardsPlacement {
+  const best = findAll(shards, rest, nodes, ledger, limits, 'best');
+  return best.places !== null || shards.length === 1 ? best : findAll(shards, rest, nodes, ledger, limits, 'room');
 }

@@ -13,17 +13,19 @@ import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { emptyMemory } from '../observe/memory.ts';
 import { observe, type Sources, staleReason } from '../observe/observe.ts';
-import type { Observed, ObservedVolume } from '../observe/observed.ts';
+import type { Observed } from '../observe/observed.ts';
 import { Overlay } from '../observe/overlay.ts';
 import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
 import { Ledger } from '../placement/ledger.ts';
 import type { KubeApi, Timers } from '../ports.ts';
+import { decideSnapshots, type SnapshotDecision } from '../snapshot/decide.ts';
+import { snapshotIndex } from '../snapshot/subjects.ts';
 import { decideAll } from '../volume/decide.ts';
-import type { Decision, World } from '../volume/decision.ts';
-import { AWAY_REPLACEMENTS_MAX, replacementsUnderWay } from '../volume/replace.ts';
+import type { Action, Decision, World } from '../volume/decision.ts';
+import { REPLACEMENTS_MAX, replacementsUnderWay } from '../volume/replace.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
-import { Performer } from './perform.ts';
+import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
 import { Statuses } from './statuses.ts';
 
@@ -98,7 +100,7 @@ class Term {
     const { kube } = ports.sources;
     this.#writes = new KubeWrites(clock, log, onProgress);
     const events = new Events({ api, clock, random, log, instance });
-    const performPorts = { api, volumes: kube.volumes, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
+    const performPorts = { api, kube, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
     this.#performer = new Performer(performPorts, leadership, () => this.isOver, emptyMemory);
     this.#statuses = new Statuses({ api, kube, writes: this.#writes, events });
   }
@@ -119,21 +121,29 @@ class Term {
     this.#sayDamages(observed.damages);
     const world = worldOf(observed, now, this.#ports, this.#leadership.generation);
     const decisions = decideAll(observed.volumes.values(), world);
-    if (await this.#perform(observed, decisions)) this.#onProgress();
+    const snapshots = decideSnapshots(world);
+    if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
-    const phases = this.#statuses.update(observed, decisions, world);
+    const phases = this.#statuses.update(observed, { volumes: decisions, snapshots }, world);
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     metrics.count(phases, tasks);
   }
 
   /** Whether etcd was changed. A volume whose transaction hangs holds up the pass at most for the store's own deadline. */
-  async #perform(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>): Promise<boolean> {
-    const work: [ObservedVolume, Decision][] = [];
-    for (const [uid, decision] of decisions) {
-      const volume = observed.volumes.get(uid);
-      if (volume && decision.actions.length > 0) work.push([volume, decision]);
-    }
+  async #perform(
+    observed: Observed,
+    volumes: ReadonlyMap<VolumeUid, Decision>,
+    snapshots: ReadonlyMap<string, SnapshotDecision>,
+  ): Promise<boolean> {
+    const objects = new Map([...observed.snapshots.values()].map((object) => [object.metadata.uid, object]));
+    const all: [Subject, { actions: readonly Action[] }][] = [
+      ...[...volumes].map(([uid, decision]) => [volumeSubject(observed, uid), decision] as [Subject, Decision]),
+      ...[...snapshots].map(
+        ([uid, decision]) => [{ resource: 'snapshots', uid, object: objects.get(uid) ?? null }, decision] as [Subject, SnapshotDecision],
+      ),
+    ];
+    const work = all.filter(([, { actions }]) => actions.length > 0);
     let hasChanged = false;
     const worker = async () => {
       for (let next = work.shift(); next; next = work.shift()) {
@@ -173,6 +183,12 @@ class Term {
   }
 }
 
+const volumeSubject = (observed: Observed, uid: VolumeUid): Subject => ({
+  resource: 'volumes',
+  uid,
+  object: observed.volumes.get(uid)?.object ?? null,
+});
+
 const nodeNames = (observed: Observed): NodeName[] => [...new Set([...observed.machines.keys(), ...observed.storageNodes.keys()])];
 
 export function placementNodes(observed: Observed): PlacementNode[] {
@@ -199,7 +215,9 @@ export function worldOf(
     ledger: new Ledger(configs),
     limits: ports.limits,
     replaceAfterMs: ports.replaceAfterMs,
-    replacements: { left: AWAY_REPLACEMENTS_MAX - replacementsUnderWay(configs) },
+    replacements: { left: REPLACEMENTS_MAX - replacementsUnderWay(configs) },
+    growTroubles: new Map(),
+    snapshots: snapshotIndex(observed),
     memory: observed.memory,
     random: ports.random,
   };

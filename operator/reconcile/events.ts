@@ -3,14 +3,16 @@ import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
-import { API_VERSION, GROUP, type KubeObject, type VolumeObject } from '../api.ts';
+import { API_VERSION, GROUP, type KIND_OF, type KubeObject } from '../api.ts';
 import type { KubeApi } from '../ports.ts';
-import type { VolumeEvent } from '../volume/events.ts';
+import type { ObjectEvent } from '../volume/events.ts';
 
 /** Events about objects without a namespace lie in this one. */
 const EVENTS_PATH = '/apis/events.k8s.io/v1/namespaces/default/events';
 const IN_FLIGHT_MAX = 32;
 const NAME_RANDOM_BYTES = 8;
+
+type Kind = (typeof KIND_OF)[keyof typeof KIND_OF];
 
 type EventObject = KubeObject & {
   eventTime: string;
@@ -33,26 +35,32 @@ export class Events {
     this.#ports = ports;
   }
 
-  tell(volume: VolumeObject, event: VolumeEvent): void {
+  /** `kind`: of the object, which may be as the API server lists it, without one. */
+  tell(kind: Kind, object: KubeObject, event: ObjectEvent): void {
     const { log } = this.#ports;
-    log.info('event', { volume: volume.metadata.name, reason: event.reason, note: event.note });
+    const { name } = object.metadata;
+    log.info('event', { object: `${kind} ${name}`, reason: event.reason, note: event.note });
     if (this.#inFlight >= IN_FLIGHT_MAX)
-      return log.warn('an event was not told: too many are on their way', { volume: volume.metadata.name, reason: event.reason });
-    void this.#send(volume, event);
+      return log.warn('an event was not told: too many are on their way', { object: `${kind} ${name}`, reason: event.reason });
+    void this.#send(kind, object, event);
   }
 
-  async #send(volume: VolumeObject, event: VolumeEvent): Promise<void> {
+  async #send(kind: Kind, object: KubeObject, event: ObjectEvent): Promise<void> {
     this.#inFlight++;
     try {
-      await this.#ports.api.create(EVENTS_PATH, this.#objectOf(volume, event));
+      await this.#ports.api.create(EVENTS_PATH, this.#objectOf(kind, object, event));
     } catch (error) {
-      this.#ports.log.warn('an event was not told', { volume: volume.metadata.name, reason: event.reason, error: messageOf(error) });
+      this.#ports.log.warn('an event was not told', {
+        object: `${kind} ${object.metadata.name}`,
+        reason: event.reason,
+        error: messageOf(error),
+      });
     } finally {
       this.#inFlight--;
     }
   }
 
-  #objectOf({ metadata }: VolumeObject, { type, reason, action, note }: VolumeEvent): EventObject {
+  #objectOf(kind: Kind, { metadata }: KubeObject, { type, reason, action, note }: ObjectEvent): EventObject {
     const { clock, random, instance } = this.#ports;
     return {
       apiVersion: 'events.k8s.io/v1',
@@ -65,7 +73,7 @@ export class Events {
       note,
       reportingController: `${GROUP}/operator`,
       reportingInstance: instance,
-      regarding: { apiVersion: API_VERSION, kind: 'Volume', name: metadata.name, uid: metadata.uid },
+      regarding: { apiVersion: API_VERSION, kind, name: metadata.name, uid: metadata.uid },
     };
   }
 }

@@ -1,24 +1,33 @@
 /**
- * Does what was decided about one volume: its actions in order, up to the first that does not succeed. Whatever did not happen is decided anew by the next
+ * Does what was decided about one volume or snapshot: its actions in order, up to the first that does not succeed. Whatever did not happen is decided anew by the next
  * pass, on what is then observed.
  */
 import type { Clock } from '../../core/clock.ts';
 import { isOperatingError, messageOf } from '../../core/errors.ts';
+import type { SnapshotUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
-import { FINALIZER, objectPath, type VolumeObject } from '../api.ts';
+import {
+  collectionPath,
+  FINALIZER,
+  KIND_OF,
+  type KubeObject,
+  objectPath,
+  SNAPSHOT_FINALIZER,
+  type SnapshotObject,
+  type VolumeObject,
+} from '../api.ts';
 import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { type Memory, withSetback } from '../observe/memory.ts';
-import type { ObservedVolume } from '../observe/observed.ts';
 import type { Overlay } from '../observe/overlay.ts';
 import type { KubeApi, KubeView } from '../ports.ts';
-import type { Action, Decision, Transaction } from '../volume/decision.ts';
+import type { Action, Transaction } from '../volume/decision.ts';
 import type { Events } from './events.ts';
 import type { KubeWrites } from './kubeWrites.ts';
 
 export type PerformPorts = {
   api: KubeApi;
-  volumes: KubeView<VolumeObject>;
+  kube: { volumes: KubeView<VolumeObject>; snapshots: KubeView<SnapshotObject> };
   writes: KubeWrites;
   events: Events;
   overlay: Overlay;
@@ -27,7 +36,11 @@ export type PerformPorts = {
   log: Log;
 };
 
-export const volumeKey = (name: string): string => `volumes/${name}`;
+/** What a decision is about. */
+export type Subject = { resource: 'volumes' | 'snapshots'; uid: string; object: KubeObject | null };
+
+export const objectKey = ({ resource }: Pick<Subject, 'resource'>, name: string): string => `${resource}/${name}`;
+const FINALIZER_OF = { volumes: FINALIZER, snapshots: SNAPSHOT_FINALIZER } as const;
 
 /** One term of leadership. */
 export class Performer {
@@ -44,39 +57,45 @@ export class Performer {
   }
 
   /** Whether anything was changed in etcd: then there may be more to do at once. */
-  async perform(volume: ObservedVolume, decision: Decision): Promise<boolean> {
+  async perform(subject: Subject, decision: { actions: readonly Action[] }): Promise<boolean> {
     let hasCommitted = false;
     for (const action of decision.actions) {
-      if (this.#isOver() || !(await this.#act(volume, action))) return hasCommitted;
+      if (this.#isOver() || !(await this.#act(subject, action))) return hasCommitted;
       if (action.kind === 'commit') hasCommitted = true;
     }
     return hasCommitted;
   }
 
   /** False: the actions after it must not happen. */
-  async #act(volume: ObservedVolume, action: Action): Promise<boolean> {
+  async #act(subject: Subject, action: Action): Promise<boolean> {
     switch (action.kind) {
       case 'commit':
-        return this.#commit(volume, action.transaction);
+        return this.#commit(subject, action.transaction);
       case 'confirmAbsent':
-        return this.#isAbsent(volume, action.name);
+        return this.#isAbsent(subject, action.name);
+      case 'confirmNobodyWants':
+        return this.#isUnwanted(action.uid);
       case 'noteSetback':
         this.memory = withSetback(this.memory, action.what, action.signature, this.#ports.clock.monotonicMs());
         return true;
       case 'tell':
-        if (volume.object) this.#ports.events.tell(volume.object, action.event);
+        if (subject.object) this.#ports.events.tell(KIND_OF[subject.resource], subject.object, action.event);
         return true;
       case 'addFinalizer':
-        return this.#writeFinalizers(volume, (finalizers) => [...finalizers, FINALIZER]);
+        return this.#writeFinalizers(subject, (finalizers, ours) => [...finalizers, ours]);
       case 'removeFinalizer':
-        return this.#writeFinalizers(volume, (finalizers) => finalizers.filter((finalizer) => finalizer !== FINALIZER));
+        return this.#writeFinalizers(subject, (finalizers, ours) => finalizers.filter((finalizer) => finalizer !== ours));
     }
   }
 
-  async #commit(volume: ObservedVolume, { operation, traceId, conditions, changes }: Transaction): Promise<boolean> {
+  async #commit(subject: Subject, { operation, traceId, conditions, changes }: Transaction): Promise<boolean> {
     const { clock, overlay, metrics, log } = this.#ports;
     const startedMs = clock.monotonicMs();
-    const fields = { operation, traceId, volume: volume.object?.metadata.name ?? volume.uid };
+    const fields = {
+      operation,
+      traceId,
+      [subject.resource === 'volumes' ? 'volume' : 'snapshot']: subject.object?.metadata.name ?? subject.uid,
+    };
     try {
       const result = await this.#leadership.commit(conditions, changes);
       metrics.commits.inc({ outcome: result.kind });
@@ -97,12 +116,12 @@ export class Performer {
   }
 
   /** By the API server itself, not by the view: what follows cannot be undone. */
-  async #isAbsent(volume: ObservedVolume, name: string): Promise<boolean> {
+  async #isAbsent({ uid }: Subject, name: string): Promise<boolean> {
     try {
       const object = await this.#ports.api.get<VolumeObject>(objectPath('volumes', name));
-      const isAbsent = object === null || object.metadata.uid !== volume.uid;
-      if (isAbsent) this.#ports.log.warn('keys of a volume whose object is gone are removed', { volume: name, uid: volume.uid });
-      else this.#ports.volumes.accept(object);
+      const isAbsent = object === null || object.metadata.uid !== uid;
+      if (isAbsent) this.#ports.log.warn('keys of a volume whose object is gone are removed', { volume: name, uid });
+      else this.#ports.kube.volumes.accept(object);
       return isAbsent;
     } catch (error) {
       this.#ports.log.warn('could not find out whether a volume is gone', { volume: name, error: messageOf(error) });
@@ -110,14 +129,30 @@ export class Performer {
     }
   }
 
-  #writeFinalizers(volume: ObservedVolume, change: (finalizers: string[]) => string[]): boolean {
-    const { object } = volume;
+  /** Neither as a Snapshot nor as a volume that starts from another: what follows cannot be undone. */
+  async #isUnwanted(uid: SnapshotUid): Promise<boolean> {
+    const { api, log } = this.#ports;
+    try {
+      const lists = await Promise.all(
+        (['snapshots', 'volumes'] as const).map((resource) => api.list<KubeObject>(collectionPath(resource))),
+      );
+      const isUnwanted = lists.every(({ items }) => items.every(({ metadata }) => metadata.uid !== uid));
+      if (isUnwanted) log.warn('a snapshot that nobody asks for any more is deleted', { uid });
+      return isUnwanted;
+    } catch (error) {
+      log.warn('could not find out whether a snapshot is still wanted', { uid, error: messageOf(error) });
+      return false;
+    }
+  }
+
+  #writeFinalizers({ resource, object }: Subject, change: (finalizers: string[], ours: string) => string[]): boolean {
     if (!object) return false;
     const { name, finalizers = [] } = object.metadata;
-    const body = { ...object, metadata: { ...object.metadata, finalizers: change(finalizers) } };
-    return this.#ports.writes.offer(volumeKey(name), 'change the finalizers', async () => {
-      const written = await this.#ports.api.replace(objectPath('volumes', name), body);
-      if (written) this.#ports.volumes.accept(written);
+    const body = { ...object, metadata: { ...object.metadata, finalizers: change(finalizers, FINALIZER_OF[resource]) } };
+    const view: KubeView<KubeObject> = this.#ports.kube[resource] as KubeView<never>;
+    return this.#ports.writes.offer(objectKey({ resource }, name), 'change the finalizers', async () => {
+      const written = await this.#ports.api.replace(objectPath(resource, name), body);
+      if (written) view.accept(written);
     });
   }
 }

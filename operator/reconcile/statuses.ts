@@ -4,20 +4,21 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { VolumeUid } from '../../core/ids.ts';
-import { collectionPath, type KubeObject, objectPath, type Resource, type VolumeObject } from '../api.ts';
+import { collectionPath, type KubeObject, objectPath, type Resource, type SnapshotObject, type VolumeObject } from '../api.ts';
 import type { StorageNodeStatus } from '../generated/storagenode.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
 import { newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
 import type { KubeViews } from '../observe/observe.ts';
 import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
 import type { KubeApi, KubeView } from '../ports.ts';
-import { snapshotStatusOf } from '../snapshot/status.ts';
+import type { SnapshotDecision } from '../snapshot/decide.ts';
+import { snapshotEventsOf, snapshotStatusOf } from '../snapshot/status.ts';
 import type { Decision, World } from '../volume/decision.ts';
 import { eventsOf } from '../volume/events.ts';
 import { type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
 import type { Events } from './events.ts';
 import type { KubeWrites } from './kubeWrites.ts';
-import { volumeKey } from './perform.ts';
+import { objectKey } from './perform.ts';
 
 /** How often numbers alone are worth a write. */
 const PROGRESS_INTERVAL_MS = 2_000;
@@ -38,6 +39,8 @@ function isWorthWriting<Status>(
   return sinceLastMs >= intervalMs || !isDeepStrictEqual(withoutNumbers(before), withoutNumbers(after));
 }
 
+export type Decisions = { volumes: ReadonlyMap<VolumeUid, Decision>; snapshots: ReadonlyMap<string, SnapshotDecision> };
+
 export class Statuses {
   readonly #ports: StatusPorts;
   /** When each object's status was written last, by `<resource>/<name>`. */
@@ -48,19 +51,16 @@ export class Statuses {
   }
 
   /** Returns the phases, for metrics. */
-  update(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Phase[] {
+  update(observed: Observed, decisions: Decisions, world: World): Phase[] {
     const phases: Phase[] = [];
     for (const volume of observed.volumes.values()) {
-      const decision = decisions.get(volume.uid);
+      const decision = decisions.volumes.get(volume.uid);
       if (volume.object === null || !decision) continue;
       const phase = this.#updateVolume({ ...volume, object: volume.object }, decision, world);
       if (phase !== null) phases.push(phase);
     }
     this.#updateNodes(observed, world);
-    for (const snapshot of observed.snapshots.values()) {
-      const status = snapshotStatusOf(snapshot);
-      if (!isDeepStrictEqual(snapshot.status, status)) this.#write(this.#ports.kube.snapshots, { ...snapshot, status }, world.now);
-    }
+    for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     this.#forgetOthers(observed);
     return phases;
   }
@@ -70,13 +70,24 @@ export class Statuses {
     const status = statusOf(volume, decision, world);
     // An object whose last finalizer goes vanishes: a status would only come too late.
     if (decision.state === 'gone' || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return phaseOf(status);
-    const sinceMs = this.#sinceMs(volumeKey(object.metadata.name), world.now);
+    const sinceMs = this.#sinceMs(objectKey({ resource: 'volumes' }, object.metadata.name), world.now);
     if (isWorthWriting<VolumeStatus>(object.status, status, withoutProgress, sinceMs, PROGRESS_INTERVAL_MS)) {
       this.#write(this.#ports.kube.volumes, { ...object, status }, world.now, () => {
-        for (const event of eventsOf(object.status, status)) this.#ports.events.tell(object, event);
+        for (const event of eventsOf(object.status, status)) this.#ports.events.tell('Volume', object, event);
       });
     }
     return phaseOf(status);
+  }
+
+  #updateSnapshot(object: SnapshotObject, { snapshots }: Decisions, world: World): void {
+    const decision = snapshots.get(object.metadata.uid);
+    const subject = world.snapshots.byUid.get(object.metadata.uid);
+    if (!decision || !subject || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return;
+    const status = snapshotStatusOf(object, subject, decision);
+    if (isDeepStrictEqual(object.status, status)) return;
+    this.#write(this.#ports.kube.snapshots, { ...object, status }, world.now, () => {
+      for (const event of snapshotEventsOf(object.status, status, decision.state)) this.#ports.events.tell('Snapshot', object, event);
+    });
   }
 
   #updateNodes(observed: Observed, world: World): void {

@@ -7,29 +7,30 @@ import type { VolumeUid } from '../../core/ids.ts';
 import { traceFrom } from '../../core/trace.ts';
 import { TRACEPARENT_ANNOTATION, type VolumeObject } from '../api.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
-import { creationStep, finalizerStep, placeStep } from './create.ts';
+import { creationStep, finalizerStep, placeStep } from './begin.ts';
 import { type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
 import { deletionStep, orphanStep } from './delete.ts';
+import { growStep, judgeGrowth } from './grow.ts';
+import { limitsStep } from './limits.ts';
 import { countStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
 import { backgroundStep, primaryStep } from './primary.ts';
-import { awayStep, failedStep } from './replace.ts';
+import { awayStep, failedStep, quarantinedStep } from './replace.ts';
+import { isFresh } from './shards.ts';
 import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type NewVolume = ObservedVolume & { object: VolumeObject };
-
-const unsupportedStep: Step<NewVolume> = ({ object, config }) => {
-  if (!object.spec.source || config !== null) return null;
-  return note('unsupported', 'spec.source is not supported yet: delete this volume and make it without, it then starts empty');
-};
 
 const NEW_STEPS: readonly Step<NewVolume>[] = [finalizerStep, placeStep];
 
 /** Availability first, then redundancy, then tidiness. */
 const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
   primaryStep,
+  limitsStep,
+  growStep,
   refileStep,
   failedStep,
   awayStep,
+  quarantinedStep,
   unmadeStep,
   removeLeftStep,
   countStep,
@@ -67,9 +68,8 @@ function atRest({ config }: PlacedVolume): Decision {
 }
 
 function decidePlaced(volume: PlacedVolume, world: World, traceId: string): Decision {
-  const { epoch, shards } = volume.config.value;
-  const isEmpty = epoch === 0 && shards.every((shard) => shard.inSync.length === 0);
-  return firstThatActs(isEmpty ? CREATION_STEPS : PLACED_STEPS, volume, world, traceId) ?? atRest(volume);
+  judgeGrowth(volume, world);
+  return firstThatActs(isFresh(volume.config.value) ? CREATION_STEPS : PLACED_STEPS, volume, world, traceId) ?? atRest(volume);
 }
 
 const traceOf = (volume: ObservedVolume, world: World): string =>
@@ -80,8 +80,6 @@ export function decideVolume(volume: ObservedVolume, world: World): Decision {
   const traceId = traceOf(volume, world);
   if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
   if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
-  const unsupported = unsupportedStep(volume, world, traceId);
-  if (unsupported !== null) return unsupported;
   if (isPlaced(volume)) return firstThatActs([finalizerStep], volume, world, traceId) ?? decidePlaced(volume, world, traceId);
   return firstThatActs(NEW_STEPS, volume, world, traceId) ?? note('new', 'waits to be placed');
 }

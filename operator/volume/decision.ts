@@ -3,7 +3,7 @@
  * together, and whatever comes next is decided on what was then observed. Pure.
  */
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
-import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { Random } from '../../core/random.ts';
@@ -15,7 +15,8 @@ import type { Now, ObservedTask, ObservedVolume, Stored } from '../observe/obser
 import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
 import type { Ledger } from '../placement/ledger.ts';
 import type { NodeReason } from '../placement/place.ts';
-import type { VolumeEvent } from './events.ts';
+import type { SnapshotIndex } from '../snapshot/subjects.ts';
+import type { ObjectEvent } from './events.ts';
 
 /** In the order of the README, which says what each means. */
 export const DECISION_STATES = [
@@ -24,6 +25,7 @@ export const DECISION_STATES = [
   'deleting',
   'unsupported',
   'new',
+  'waiting',
   'unschedulable',
   'placing',
   'creating',
@@ -55,8 +57,10 @@ export type Action =
   | { kind: 'commit'; transaction: Transaction }
   /** After a commit: so that the same is not tried again at once if it leads to nothing. */
   | { kind: 'noteSetback'; what: string; signature: string }
+  /** Asks the API server itself whether really nobody asks for that snapshot; the actions after it happen only if so. */
+  | { kind: 'confirmNobodyWants'; uid: SnapshotUid }
   /** After a commit. */
-  | { kind: 'tell'; event: VolumeEvent };
+  | { kind: 'tell'; event: ObjectEvent };
 
 export type Decision = {
   state: DecisionState;
@@ -81,6 +85,9 @@ export type World = {
   replaceAfterMs: number;
   /** How many more may be begun because of that; shared by all volumes of a pass, like the ledger. */
   replacements: { left: number };
+  /** Why volumes that shall grow cannot; told by the pass itself, for what people see. */
+  growTroubles: Map<VolumeUid, string>;
+  snapshots: SnapshotIndex;
   memory: Memory;
   random: Random;
 };

@@ -7,21 +7,47 @@ import { hasEnded } from '../../core/task.ts';
 import { FINALIZER } from '../api.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { filedDelete, taskOf } from './create.ts';
-import { act, commit, type Decision, droppedPart, join, note, removedConfigPart, type Step, type World } from './decision.ts';
+import {
+  act,
+  commit,
+  type Decision,
+  droppedPart,
+  join,
+  note,
+  type Part,
+  removedConfigPart,
+  type Step,
+  unchanged,
+  type World,
+} from './decision.ts';
 import { fence, isAlive, isReleaseOverdue, RELEASE_PATIENCE_MS, setMode } from './primary.ts';
+import { allMembers } from './shards.ts';
 import { dropHistoryStep, dropStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type WithConfig = ObservedVolume & { config: NonNullable<ObservedVolume['config']> };
 
+/** With three operations each, beside the config and a pointer to each of its nodes, still in one transaction. */
+const MEMBERS_PER_TRANSACTION_MAX = 10;
+
+/**
+ * Of a volume with many members the delete tasks are filed first, some at a time, while the config still names them; a crash in between goes on here. Nobody
+ * writes any more, and a volume that is being deleted never comes back.
+ */
 function removeConfig(volume: WithConfig, world: World, traceId: string): Decision {
   const { value: config } = volume.config;
-  const members = config.shards.flatMap((shard) => shard.members);
-  const parts = members.flatMap((member) => {
+  const left = allMembers(config).flatMap((member) => {
     const create = taskOf(volume, createTaskId(member.replica));
     const isFiled = taskOf(volume, deleteTaskId(member.replica)) !== null;
-    return [...(create ? [droppedPart(world.keys, create)] : []), ...(isFiled ? [] : [filedDelete(world, config, member, traceId)])];
+    if (isFiled && !create) return [];
+    return [join(...(create ? [droppedPart(world.keys, create)] : []), ...(isFiled ? [] : [filedDelete(world, config, member, traceId)]))];
   });
-  const part = join(removedConfigPart(world.keys, volume.config), ...parts);
+  const isLast = left.length <= MEMBERS_PER_TRANSACTION_MAX;
+  const same: Part = { conditions: [unchanged(volume.config)], changes: [] };
+  const scrub: Part = { conditions: [], changes: [{ delete: world.keys.scrub(config.uid) }] };
+  const part = join(
+    isLast ? join(removedConfigPart(world.keys, volume.config), scrub) : same,
+    ...left.slice(0, MEMBERS_PER_TRANSACTION_MAX),
+  );
   return act('deleting', 'its replicas are being deleted', commit(`delete ${config.name}`, traceId, part.conditions, part.changes));
 }
 
@@ -45,7 +71,9 @@ function leftovers(volume: ObservedVolume, world: World, traceId: string): Decis
     const decision = step(volume, world, traceId);
     if (decision !== null) return { ...decision, state: 'deleting' };
   }
-  const waiting = volume.tasks.filter(({ task }) => !hasEnded(task.value) && world.machines.has(task.value.node));
+  const waiting = volume.tasks.filter(
+    ({ task }) => !('snapshot' in task.value.spec) && !hasEnded(task.value) && world.machines.has(task.value.node),
+  );
   if (waiting.length === 0) return null;
   return note('deleting', `${waiting.map(({ task }) => task.value.node).join(', ')} has still to delete its replica`);
 }

@@ -8,7 +8,8 @@ import { conditionOf, isTrue } from '../conditions.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
 
 export type EventType = 'Normal' | 'Warning';
-export type VolumeEvent = { type: EventType; reason: string; action: string; note: string };
+/** Of a volume or a snapshot. */
+export type ObjectEvent = { type: EventType; reason: string; action: string; note: string };
 
 /** Kubernetes takes at most this much text. */
 export const NOTE_LENGTH_MAX = 1_024;
@@ -34,6 +35,11 @@ function newlyFailed({ before, after }: Change): string | null {
   return failed.length === 0 ? null : failed.map(({ node, reason }) => `the replica on ${node}: ${reason ?? 'no reason given'}`).join('; ');
 }
 
+function repairedNote({ before, after }: Change): string | null {
+  const [was, is] = [before.scrub?.repaired ?? 0, after.scrub?.repaired ?? 0];
+  return is > was ? `comparing the replicas found ${is} blocks that differed; they are as the majority's now` : null;
+}
+
 const isUnavailable = (status: VolumeStatus): boolean => status.phase === 'Unavailable' && reasonOf(status, 'Ready') !== 'Attaching';
 
 /** In the order in which they are told. */
@@ -54,7 +60,17 @@ export const VOLUME_EVENTS: readonly Rule[] = [
         : null,
   },
   {
-    reason: 'NotSupported',
+    reason: 'SourceNotReady',
+    type: 'Normal',
+    action: 'Clone',
+    note: (change) =>
+      reasonOf(change.after, 'Scheduled') === 'SourceNotReady' &&
+      messageOf(change.before, 'Scheduled') !== messageOf(change.after, 'Scheduled')
+        ? messageOf(change.after, 'Scheduled')
+        : null,
+  },
+  {
+    reason: 'Failed',
     type: 'Warning',
     action: 'Validate',
     note: (change) => (reached(change, 'Failed') ? messageOf(change.after, 'Ready') : null),
@@ -88,6 +104,28 @@ export const VOLUME_EVENTS: readonly Rule[] = [
     note: (change) => (reached(change, 'Degraded') ? messageOf(change.after, 'Ready') : null),
   },
   {
+    reason: 'ResizeRefused',
+    type: 'Warning',
+    action: 'Resize',
+    note: (change) => (became(change, 'Resizing', 'False') ? messageOf(change.after, 'Resizing') : null),
+  },
+  {
+    reason: 'Resized',
+    type: 'Normal',
+    action: 'Resize',
+    note: ({ before, after }) =>
+      before.size !== undefined && after.size !== undefined && before.size !== after.size
+        ? `${after.size} now, ${before.size} before`
+        : null,
+  },
+  { reason: 'BlocksRepaired', type: 'Warning', action: 'Scrub', note: repairedNote },
+  {
+    reason: 'BlocksDiffer',
+    type: 'Warning',
+    action: 'Scrub',
+    note: (change) => (became(change, 'Consistent', 'False') ? messageOf(change.after, 'Consistent') : null),
+  },
+  {
     reason: 'Healthy',
     type: 'Normal',
     action: 'Replicate',
@@ -95,7 +133,7 @@ export const VOLUME_EVENTS: readonly Rule[] = [
   },
 ];
 
-export function eventsOf(before: VolumeStatus | undefined, after: VolumeStatus): VolumeEvent[] {
+export function eventsOf(before: VolumeStatus | undefined, after: VolumeStatus): ObjectEvent[] {
   const change = { before: before ?? {}, after };
   return VOLUME_EVENTS.flatMap(({ reason, type, action, note }) => {
     const text = note(change);
@@ -104,7 +142,7 @@ export function eventsOf(before: VolumeStatus | undefined, after: VolumeStatus):
 }
 
 /** Told with a transaction: an agent was gone and another, or the same one started again, takes over. */
-export function takeOverEvent(gone: string, next: string, epoch: number): VolumeEvent {
+export function takeOverEvent(gone: string, next: string, epoch: number): ObjectEvent {
   const again = gone === next;
   return {
     type: 'Warning',
@@ -117,9 +155,9 @@ export function takeOverEvent(gone: string, next: string, epoch: number): Volume
 }
 
 /** Told with a transaction. */
-export const replacedEvent = (node: string, failure: string, next: string): VolumeEvent => ({
+export const replacedEvent = (old: string, failure: string, next: string): ObjectEvent => ({
   type: 'Warning',
   reason: 'ReplicaReplaced',
   action: 'Replace',
-  note: `the replica on ${node} (${failure}) is made anew on ${next}`.slice(0, NOTE_LENGTH_MAX),
+  note: `${old} (${failure}) is made anew on ${next}`.slice(0, NOTE_LENGTH_MAX),
 });

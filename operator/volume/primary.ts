@@ -10,9 +10,23 @@
 import { type Member, outOfSync, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import { releaseOf, waitMs } from '../observe/memory.ts';
+import { type Asking, askedAt, isPending, takeTaskOf } from '../snapshot/take.ts';
 import { createTaskOf } from './create.ts';
-import { type Action, act, commit, configPart, type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
+import {
+  type Action,
+  act,
+  commit,
+  configPart,
+  type Decision,
+  join,
+  note,
+  type Part,
+  type PlacedVolume,
+  type Step,
+  type World,
+} from './decision.ts';
 import { takeOverEvent } from './events.ts';
+import { failureOf } from './shards.ts';
 
 export const wantedNode = (volume: PlacedVolume): NodeName | null => volume.object.spec.attachTo || null;
 
@@ -25,19 +39,28 @@ function changed(
   operation: string,
   world: World,
   traceId: string,
+  ...parts: readonly Part[]
 ): Action {
-  const part = configPart(world.keys, volume.config, after);
+  const part = join(configPart(world.keys, volume.config, after), ...parts);
   return commit(operation, traceId, part.conditions, part.changes);
 }
 
-function promote(volume: PlacedVolume, node: NodeName, mode: PrimaryMode, reason: string, world: World, traceId: string): Decision {
+function promote(
+  volume: PlacedVolume,
+  node: NodeName,
+  mode: PrimaryMode,
+  reason: string,
+  world: World,
+  traceId: string,
+  ...parts: readonly Part[]
+): Decision {
   const machine = world.machines.get(node);
   const before = volume.config.value;
   const epoch = before.epoch + 1;
   const primary = machine ? { node, instance: machine.instance, mode } : null;
   const after: VolumeConfig = { ...before, epoch, version: before.version + 1, primary };
   const operation = primary ? `promote ${node} (${mode}) to epoch ${epoch}` : `fence with epoch ${epoch}`;
-  return act(mode === 'serve' ? 'attaching' : 'settling', reason, changed(volume, after, operation, world, traceId));
+  return act(mode === 'serve' ? 'attaching' : 'settling', reason, changed(volume, after, operation, world, traceId, ...parts));
 }
 
 /** Nobody may write under the old epoch any more, and nobody may under the new one yet. */
@@ -74,13 +97,21 @@ export function isReleaseOverdue(config: VolumeConfig, world: World): boolean {
 
 const notHeardOf = (node: NodeName): string => `the agent of ${node} is not heard of`;
 
-const isFailed = (member: Member, world: World): boolean =>
-  world.machines.get(member.node)?.failedReplicas.some(({ replica }) => replica === member.replica) ?? false;
+/** It holds every acknowledged write, and its agent lives. */
+const isSound = (shard: Shard, member: Member, world: World): boolean =>
+  shard.inSync.includes(member.replica) && world.machines.has(member.node) && failureOf(member, world) === null;
 
-/** An agent that lives and holds a sound replica with every acknowledged write. */
-const successorOf = (shard: Shard, world: World): NodeName | null =>
-  shard.members.find((member) => shard.inSync.includes(member.replica) && world.machines.has(member.node) && !isFailed(member, world))
-    ?.node ?? null;
+/** An agent that lives and holds the most sound replicas; null where some shard has none anywhere: nobody could serve it. */
+export function successorOf({ shards }: VolumeConfig, world: World): NodeName | null {
+  const counts = new Map<NodeName, number>();
+  for (const shard of shards) {
+    const sound = shard.members.filter((member) => isSound(shard, member, world));
+    if (sound.length === 0) return null;
+    for (const { node } of sound) counts.set(node, (counts.get(node) ?? 0) + 1);
+  }
+  const most = Math.max(...counts.values());
+  return [...counts].find(([, count]) => count === most)?.[0] ?? null;
+}
 
 function promoteAfter(
   volume: PlacedVolume,
@@ -106,8 +137,7 @@ function replaceGone(volume: PlacedVolume, gone: PrimaryRole, world: World, trac
   if (wanted !== null)
     return fence(volume, `${notHeardOf(wanted)}; nobody serves the volume until it is back or spec.attachTo names another`, world, traceId);
   // What the one that is gone left in doubt is levelled now, not only at the next attachment.
-  const [shard] = volume.config.value.shards;
-  const successor = shard ? successorOf(shard, world) : null;
+  const successor = successorOf(volume.config.value, world);
   return successor === null
     ? fence(volume, lost, world, traceId)
     : promoteAfter(volume, gone, successor, 'background', `${successor} finishes what ${gone.node} left: ${lost}`, world, traceId);
@@ -153,31 +183,60 @@ const isMade = (volume: PlacedVolume, member: Member): boolean => {
 };
 
 /** What only a primary can do: bring a replica back that is made and reachable, or drop one that is leaving. */
-export function workForPrimary(volume: PlacedVolume, shard: Shard, world: World): string | null {
-  const learner = outOfSync(shard).find((member) => isMade(volume, member) && world.machines.has(member.node) && !isFailed(member, world));
+function workInShard(volume: PlacedVolume, shard: Shard, world: World): string | null {
+  const learner = outOfSync(shard).find(
+    (member) => isMade(volume, member) && world.machines.has(member.node) && failureOf(member, world) === null,
+  );
   if (learner) return `the replica on ${learner.node} is out of sync`;
   const leaving = shard.members.find((member) => member.leaving && shard.inSync.includes(member.replica));
   return leaving ? `the replica on ${leaving.node} is leaving` : null;
 }
 
-/** As long as it is the same, another try would go as the last one did. */
-const signatureOf = (shard: Shard, world: World): string =>
-  JSON.stringify([
-    shard.members.map((member) => [member.replica, member.leaving, world.machines.get(member.node)?.instance]),
-    shard.inSync,
-  ]);
+function workForPrimary(volume: PlacedVolume, world: World): string | null {
+  for (const shard of volume.config.value.shards) {
+    const work = workInShard(volume, shard, world);
+    if (work !== null) return work;
+  }
+  return null;
+}
 
-/** A detached volume with work left gets a primary without a socket; one that led to nothing is tried again at growing intervals. */
+/** etcd takes 128 operations in a transaction; what is over waits for the next primary. */
+const SNAPSHOTS_PER_TRANSACTION_MAX = 8;
+
+/** Snapshots that can be asked for as soon as there is a primary. */
+function snapshotsFor(volume: PlacedVolume, node: NodeName, world: World, traceId: string): { asked: Asking[]; signature: string } {
+  const pending = (world.snapshots.byVolume.get(volume.uid) ?? []).filter((subject) => isPending(subject, world));
+  const asked = pending.flatMap((subject) => askedAt(subject, node, world, traceId) ?? []).slice(0, SNAPSHOTS_PER_TRANSACTION_MAX);
+  return { asked, signature: pending.map((subject) => `${subject.uid}#${takeTaskOf(subject)?.task.value.attempt ?? 0}`).join() };
+}
+
+/** As long as it is the same, another try would go as the last one did. */
+const signatureOf = ({ shards }: VolumeConfig, world: World): string =>
+  JSON.stringify(
+    shards.map((shard) => [
+      shard.members.map((member) => [member.replica, member.leaving, world.machines.get(member.node)?.instance]),
+      shard.inSync,
+    ]),
+  );
+
+/**
+ * A detached volume with work left gets a primary without a socket; one that led to nothing is tried again at growing intervals. Snapshots are asked for in the
+ * same transaction: one that found nothing to do would let go before it heard of them.
+ */
 export const backgroundStep: Step<PlacedVolume> = (volume, world, traceId) => {
-  const [shard] = volume.config.value.shards;
-  if (!shard || volume.config.value.primary !== null || wantedNode(volume) !== null) return null;
-  const work = workForPrimary(volume, shard, world);
-  const node = successorOf(shard, world);
-  if (work === null || node === null) return null;
+  const config = volume.config.value;
+  if (config.primary !== null || wantedNode(volume) !== null) return null;
+  const node = successorOf(config, world);
+  if (node === null) return null;
+  const snapshots = snapshotsFor(volume, node, world, traceId);
+  const work = workForPrimary(volume, world) ?? (snapshots.asked.length > 0 ? 'a snapshot is to be taken' : null);
+  if (work === null) return null;
   const what = `background/${volume.uid}`;
-  const signature = signatureOf(shard, world);
+  const signature = `${signatureOf(config, world)}${snapshots.signature}`;
   if (waitMs(world.memory, what, signature, world.now.monotonicMs) > 0)
-    return note('settling', `${work}, and could not be brought back; tried again after a while`);
-  const decision = promote(volume, node, 'background', `${work}: ${node} takes care of it`, world, traceId);
-  return { ...decision, actions: [...decision.actions, { kind: 'noteSetback', what, signature }] };
+    return note('settling', `${work}, and it could not be done; tried again after a while`);
+  const parts = snapshots.asked.flatMap(({ part }) => part ?? []);
+  const decision = promote(volume, node, 'background', `${work}: ${node} takes care of it`, world, traceId, ...parts);
+  const setbacks = snapshots.asked.flatMap((asking) => asking.setbacks);
+  return { ...decision, actions: [...decision.actions, { kind: 'noteSetback', what, signature }, ...setbacks] };
 };

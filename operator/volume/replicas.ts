@@ -1,12 +1,12 @@
 /** What people see of each replica, and the facts about a volume that phase and conditions are made of. Pure. */
-import type { Member, VolumeConfig } from '../../core/config.ts';
+import type { Member, Shard } from '../../core/config.ts';
 import type { ReplicaProgress, ServingReport } from '../../core/machine.ts';
 import type { VolumeStatusAttachment, VolumeStatusReplica, VolumeStatusReplicaProgress } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { createTaskOf } from './create.ts';
 import type { World } from './decision.ts';
-import { failureOf } from './members.ts';
 import { isAlive } from './primary.ts';
+import { failureOf, quarantineOf } from './shards.ts';
 
 /** The primary's report, if it is of this epoch and by the very process that is the primary: anything else speaks of the past. */
 export function currentReport(volume: ObservedVolume, world: World): ServingReport | null {
@@ -45,15 +45,16 @@ function outOfSyncState(volume: ObservedVolume, member: Member, world: World): S
   return { state: 'Out', reason: report ? 'the primary does not reach it' : 'waits for a primary to bring it back' };
 }
 
-function seen(volume: ObservedVolume, config: VolumeConfig, member: Member, world: World): Seen {
-  const inSync = config.shards[0]?.inSync ?? [];
+function seen(volume: ObservedVolume, { inSync }: Shard, member: Member, world: World): Seen {
   const failure = failureOf(member, world);
   if (failure !== null) return { state: 'Failed', reason: failure };
   if (member.leaving) return { state: 'Leaving' };
   const made = creating(volume, member, inSync.length === 0);
   if (made !== null) return made;
   if (!inSync.includes(member.replica)) return outOfSyncState(volume, member, world);
-  return world.machines.has(member.node) ? { state: 'InSync' } : { state: 'InSync', reason: NOT_HEARD_OF };
+  if (!world.machines.has(member.node)) return { state: 'InSync', reason: NOT_HEARD_OF };
+  const quarantine = quarantineOf(member, world);
+  return quarantine === null ? { state: 'InSync' } : { state: 'InSync', reason: quarantine };
 }
 
 export function replicasOf(volume: ObservedVolume, world: World): VolumeStatusReplica[] {
@@ -65,7 +66,7 @@ export function replicasOf(volume: ObservedVolume, world: World): VolumeStatusRe
       node: member.node,
       pool: member.pool,
       shard: index,
-      ...seen(volume, config, member, world),
+      ...seen(volume, shard, member, world),
     })),
   );
 }

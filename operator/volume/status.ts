@@ -2,14 +2,17 @@
  * What people see of a volume: phase, conditions, replicas. A pure function of what was observed and decided, and of the status before (which holds since when
  * a condition is so). Must never feed back into a decision.
  */
+import type { Shard, VolumeConfig } from '../../core/config.ts';
 import type { VolumeObject } from '../api.ts';
 import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
-import { formatBytes, formatNeeded } from '../quantity.ts';
+import { formatExact, parseQuantity } from '../quantity.ts';
 import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
 import { attachmentOf, currentReport, replicasOf } from './replicas.ts';
+import { scrubOf } from './scrub.ts';
+import { isFresh } from './shards.ts';
 
 export type Phase = NonNullable<VolumeStatus['phase']>;
 type Judged = { phase: Phase; reason: string; message: string };
@@ -24,14 +27,35 @@ type Facts = {
   attachment: VolumeStatus['attachment'] | null;
   /** Of members that stay. */
   replicas: readonly VolumeStatusReplica[];
+  /** Of each shard. */
+  shards: readonly ShardFacts[];
+  /** Of the shard with the fewest. */
   inSyncCount: number;
-  reachableInSyncCount: number;
 };
+
+type ShardFacts = { inSyncCount: number; reachableCount: number; neededCount: number };
+
+function shardFacts(
+  config: VolumeConfig,
+  { inSync }: Shard,
+  index: number,
+  replicas: readonly VolumeStatusReplica[],
+  world: World,
+): ShardFacts {
+  const ones = replicas.filter(
+    ({ shard, name, state }) => shard === index && state === 'InSync' && inSync.some((replica) => replica === name),
+  );
+  return {
+    inSyncCount: ones.length,
+    reachableCount: ones.filter(({ node }) => world.machines.has(node)).length,
+    neededCount: Math.min(config.minInSync, inSync.length),
+  };
+}
 
 function factsOf(volume: Seen, decision: Decision, world: World): Facts {
   const replicas = replicasOf(volume, world).filter(({ state }) => state !== 'Leaving');
-  const inSync = volume.config?.value.shards[0]?.inSync ?? [];
-  const inSyncOnes = replicas.filter(({ name }) => inSync.some((replica) => replica === name));
+  const config = volume.config?.value;
+  const shards = config?.shards.map((shard, index) => shardFacts(config, shard, index, replicas, world)) ?? [];
   return {
     volume,
     decision,
@@ -39,8 +63,8 @@ function factsOf(volume: Seen, decision: Decision, world: World): Facts {
     wanted: volume.object.metadata.deletionTimestamp ? null : volume.object.spec.attachTo || null,
     attachment: attachmentOf(volume, world),
     replicas,
-    inSyncCount: inSyncOnes.filter(({ state }) => state === 'InSync').length,
-    reachableInSyncCount: inSyncOnes.filter(({ node, state }) => state === 'InSync' && world.machines.has(node)).length,
+    shards,
+    inSyncCount: shards.length === 0 ? 0 : Math.min(...shards.map(({ inSyncCount }) => inSyncCount)),
   };
 }
 
@@ -48,10 +72,13 @@ const wantedReplicas = ({ volume }: Facts): number => volume.object.spec.replica
 const share = (facts: Facts): string => `${facts.inSyncCount}/${wantedReplicas(facts)}`;
 /** `node-b: its agent is not heard of` for each replica that is not as it should be. */
 const troubles = ({ replicas }: Facts): string =>
-  replicas
-    .filter(({ state, reason }) => state !== 'InSync' || reason)
-    .map(({ node, state, reason }) => `${node}: ${reason ?? (state === 'Learner' ? 'catches up' : 'is being made')}`)
-    .join('; ');
+  [
+    ...new Set(
+      replicas
+        .filter(({ state, reason }) => state !== 'InSync' || reason)
+        .map(({ node, state, reason }) => `${node}: ${reason ?? (state === 'Learner' ? 'catches up' : 'is being made')}`),
+    ),
+  ].join('; ');
 
 /** Never served yet: the way to the first attachment is still part of making it. */
 function isFirstAttachment({ volume, wanted }: Facts): boolean {
@@ -74,20 +101,27 @@ function notServed(facts: Facts): Judged | null {
   return { phase: isFirstAttachment(facts) ? 'Creating' : 'Unavailable', reason: 'Attaching', message };
 }
 
+const inShard = ({ shards }: Facts, index: number): string => (shards.length === 1 ? '' : ` of shard ${index}`);
+
 function tooFew(facts: Facts): Judged | null {
-  const { volume, reachableInSyncCount } = facts;
-  const needed = Math.min(volume.config?.value.minInSync ?? 1, volume.config?.value.shards[0]?.inSync.length ?? 0);
-  if (facts.attachment || reachableInSyncCount >= needed) return null;
-  const message = `${reachableInSyncCount} of the replicas in sync can be reached, ${needed} are needed: ${troubles(facts)}`;
+  const index = facts.shards.findIndex(({ reachableCount, neededCount }) => reachableCount < neededCount);
+  const shard = facts.shards[index];
+  if (facts.attachment || !shard) return null;
+  const { reachableCount, neededCount } = shard;
+  const message = `${reachableCount} of the replicas${inShard(facts, index)} in sync can be reached, ${neededCount} are needed: ${troubles(facts)}`;
   return { phase: 'Unavailable', reason: 'TooFewReplicas', message };
 }
 
 function notAllInSync(facts: Facts): Judged | null {
-  const { inSyncCount, reachableInSyncCount, decision } = facts;
-  if (inSyncCount >= wantedReplicas(facts) && reachableInSyncCount === inSyncCount) return null;
+  const { shards, decision } = facts;
+  const isWell = ({ inSyncCount, reachableCount }: ShardFacts) => inSyncCount >= wantedReplicas(facts) && reachableCount === inSyncCount;
+  if (shards.length > 0 && shards.every(isWell)) return null;
   const why = troubles(facts) || decision.reason;
   return { phase: 'Degraded', reason: 'OutOfSync', message: `${share(facts)} in sync (${why})` };
 }
+
+const pendingReason = ({ state }: Decision): string =>
+  state === 'unschedulable' ? 'Unschedulable' : state === 'waiting' ? 'SourceNotReady' : 'Placing';
 
 /** Ordered: the first that applies is the phase. */
 const PHASES: readonly ((facts: Facts) => Judged | null)[] = [
@@ -96,12 +130,9 @@ const PHASES: readonly ((facts: Facts) => Judged | null)[] = [
   ({ volume, decision }) => (volume.damage === null ? null : { phase: 'Failed', reason: 'DamagedConfig', message: decision.reason }),
   ({ decision }) => (decision.state === 'unsupported' ? { phase: 'Failed', reason: 'NotSupported', message: decision.reason } : null),
   ({ decision }) => (decision.state === 'lost' ? { phase: 'Failed', reason: 'AllReplicasFailed', message: decision.reason } : null),
+  ({ volume, decision }) => (volume.config ? null : { phase: 'Pending', reason: pendingReason(decision), message: decision.reason }),
   ({ volume, decision }) =>
-    volume.config
-      ? null
-      : { phase: 'Pending', reason: decision.state === 'unschedulable' ? 'Unschedulable' : 'Placing', message: decision.reason },
-  ({ volume, decision }) =>
-    volume.config?.value.shards[0]?.inSync.length === 0 ? { phase: 'Creating', reason: 'Creating', message: decision.reason } : null,
+    volume.config && isFresh(volume.config.value) ? { phase: 'Creating', reason: 'Creating', message: decision.reason } : null,
   notServed,
   tooFew,
   notAllInSync,
@@ -119,8 +150,14 @@ function judge(facts: Facts): Judged {
 function scheduled({ volume, decision, replicas }: Facts): Judgement {
   const type = 'Scheduled';
   if (decision.unschedulable.length > 0) return { type, holds: false, reason: 'Unschedulable', message: decision.reason };
-  if (volume.config === null) return { type, holds: false, reason: 'NotPlaced', message: decision.reason };
-  return { type, holds: true, reason: 'Placed', message: `replicas on ${replicas.map(({ node, pool }) => `${node}/${pool}`).join(', ')}` };
+  if (volume.config === null)
+    return { type, holds: false, reason: decision.state === 'waiting' ? 'SourceNotReady' : 'NotPlaced', message: decision.reason };
+  return {
+    type,
+    holds: true,
+    reason: 'Placed',
+    message: `replicas on ${[...new Set(replicas.map(({ node, pool }) => `${node}/${pool}`))].join(', ')}`,
+  };
 }
 
 function attached(facts: Facts): Judgement {
@@ -140,25 +177,47 @@ function healthy(facts: Facts): Judgement {
   return { type, holds: judged === null, reason: judged?.reason ?? 'AllInSync', message: judged?.message ?? `${share(facts)} in sync` };
 }
 
+/** What it offers now. A volume that nobody serves offers what it last did, or all of its config if it never grew. */
+function sizeBytesOf({ volume, world }: Facts): number | null {
+  const config = volume.config?.value;
+  if (!config) return null;
+  const before = volume.object.status?.size === undefined ? null : parseQuantity(volume.object.status.size);
+  return Math.min(config.sizeBytes, currentReport(volume, world)?.sizeBytes ?? before ?? config.sizeBytes);
+}
+
 /** What was asked for and is not done yet must be said, not ignored. */
-function unmet({ volume }: Facts): Judgement[] {
-  const judgements: Judgement[] = [];
-  const askedBytes = wantedSizeBytes(volume.object);
-  const sizeBytes = volume.config?.value.sizeBytes;
-  if (askedBytes !== null && sizeBytes !== undefined && askedBytes > sizeBytes) {
-    const message = `growing is not supported yet: it stays at ${formatBytes(sizeBytes)}, asked ${formatNeeded(askedBytes)}`;
-    judgements.push({ type: 'Resized', holds: false, reason: 'NotSupported', message });
-  }
-  const { iops, bytesPerSecond } = volume.object.spec.limits;
-  if (iops > 0 || bytesPerSecond > 0) {
-    judgements.push({ type: 'Limited', holds: false, reason: 'NotSupported', message: 'spec.limits is not enforced yet' });
-  }
-  return judgements;
+function resizing(facts: Facts): Judgement[] {
+  const { volume, world, attachment } = facts;
+  const type = 'Resizing';
+  const trouble = world.growTroubles.get(volume.uid);
+  if (trouble !== undefined) return [{ type, holds: false, reason: 'NoRoom', message: trouble }];
+  const asked = wantedSizeBytes(volume.object);
+  const offered = sizeBytesOf(facts);
+  if (asked === null || offered === null || asked <= offered) return [];
+  const amount = `from ${formatExact(offered)} to ${formatExact(asked)}`;
+  const how = attachment ? `it grows ${amount}, replica by replica` : `it grows ${amount} when it is attached`;
+  return [{ type, holds: true, reason: attachment ? 'Growing' : 'NotAttached', message: how }];
+}
+
+/** Only said when it does not hold. */
+function consistent({ volume }: Facts): Judgement[] {
+  const { unresolvedBlocks = 0 } = volume.scrub ?? {};
+  if (unresolvedBlocks === 0) return [];
+  const blocks = unresolvedBlocks === 1 ? '1 block of 4Ki differs' : `${unresolvedBlocks} blocks of 4Ki differ`;
+  const message = `${blocks} between replicas, and no majority says how it should be: the agents' logs name them`;
+  return [{ type: 'Consistent', holds: false, reason: 'BlocksDiffer', message }];
 }
 
 function judgements(facts: Facts, { phase, reason, message }: Judged): Judgement[] {
   const isUsable = phase === 'Healthy' || phase === 'Degraded';
-  return [{ type: 'Ready', holds: isUsable, reason, message }, scheduled(facts), attached(facts), healthy(facts), ...unmet(facts)];
+  return [
+    { type: 'Ready', holds: isUsable, reason, message },
+    scheduled(facts),
+    attached(facts),
+    healthy(facts),
+    ...resizing(facts),
+    ...consistent(facts),
+  ];
 }
 
 export function statusOf(volume: Seen, decision: Decision, world: World): VolumeStatus {
@@ -166,23 +225,27 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
   const judged = judge(facts);
   const { generation } = volume.object.metadata;
   const config = volume.config?.value;
+  const size = sizeBytesOf(facts);
   return {
     phase: judged.phase,
     ...(generation === undefined ? {} : { observedGeneration: generation }),
+    ...(size === null ? {} : { size: formatExact(size) }),
     inSync: share(facts),
     ...(config ? { epoch: config.epoch } : {}),
     ...(config?.primary ? { primary: config.primary.node } : {}),
     ...(facts.attachment ? { attachment: { ...facts.attachment, since: toSeconds(Date.parse(facts.attachment.since)) } } : {}),
     replicas: replicasOf(volume, world),
+    ...(config && volume.scrub ? { scrub: scrubOf(volume.scrub, config, volume.object.status?.scrub) } : {}),
     ...(decision.unschedulable.length > 0 ? { unschedulable: [...decision.unschedulable] } : {}),
     conditions: conditionsOf(judgements(facts, judged), volume.object.status?.conditions ?? [], world.now.wallMs, generation),
   };
 }
 
-/** The same but for how far learners are: those numbers change all the time and are written less often. */
+/** The same but for how far learners and the scrub are: those numbers change all the time and are written less often. */
 export function withoutProgress(status: VolumeStatus): VolumeStatus {
   const replicas = status.replicas?.map(({ progress: _, ...replica }) => replica);
-  return replicas ? { ...status, replicas } : status;
+  const scrub = status.scrub ? { ...status.scrub, position: '' } : undefined;
+  return { ...status, ...(replicas ? { replicas } : {}), ...(scrub ? { scrub } : {}) };
 }
 
 export const phaseOf = (status: VolumeStatus | undefined): Phase | null => status?.phase ?? null;

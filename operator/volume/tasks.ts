@@ -56,7 +56,8 @@ export const refileStep: Step<ObservedVolume> = (volume, world, traceId) => {
   return act('settling', 'tasks whose agent is gone are filed again', commitTasks('file lost tasks again', parts, traceId));
 };
 
-function retried(task: Task, world: World): Task {
+/** The same again, as the next attempt. */
+export function retried(task: Task, world: World): Task {
   const { error: _, progress: __, ...rest } = task;
   return { ...rest, state: 'filed', attempt: task.attempt + 1, filedBy: world.generation };
 }
@@ -81,6 +82,8 @@ export const retryDeleteStep: Step<ObservedVolume> = (volume, world, traceId) =>
 /** Ended, and nothing of what is still to be decided depends on it. A failed create task of a member is for the step that exchanges the member. */
 function isOver(volume: ObservedVolume, observed: ObservedTask): boolean {
   const { task } = observed;
+  // Those of snapshots are put away with the snapshot: that they are done is what it waits for.
+  if ('snapshot' in task.value.spec) return false;
   if (!hasEnded(task.value)) return isMoot(volume, observed);
   if (task.value.state === 'done') return true;
   const members = volume.config?.value.shards.flatMap((shard) => shard.members) ?? [];

@@ -206,7 +206,10 @@ export function world(parts: WorldParts = {}): World {
     replaceAfterMs: 600_000,
     replacements: { left: 8 },
     growTroubles: new Map(),
-    snapshots: snapshotIndex({ volumes: new Map(volumes.map((volume) => [volume.uid, volume])), snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])) }),
+    snapshots: snapshotIndex({
+      volumes: new Map(volumes.map((volume) => [volume.uid, volume])),
+      snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])),
+    }),
     memory: emptyMemory,
     random: new SeededRandom(1),
     ...rest,

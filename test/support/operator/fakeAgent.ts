@@ -4,15 +4,18 @@
  */
 import { outOfSync, type Shard, type VolumeConfig, withInSync } from '../../../core/config.ts';
 import { isOperatingError } from '../../../core/errors.ts';
-import type { InstanceId, NodeName, ReplicaId } from '../../../core/ids.ts';
+import type { InstanceId, NodeName, ReplicaId, SnapshotUid, VolumeUid } from '../../../core/ids.ts';
 import type { Keys } from '../../../core/keys.ts';
 import type { FailedReplica, MachineState, ServingReport } from '../../../core/machine.ts';
+import type { RecordedSnapshot } from '../../../core/snapshot.ts';
 import type { Change, Entry, Store } from '../../../core/store.ts';
 import { type Claim, endTask, startTask, type Task } from '../../../core/task.ts';
 
 /** What lies on disks: it outlives an agent's process. */
 export class FakeDisks {
   readonly replicas = new Map<NodeName, Set<ReplicaId>>();
+  /** Parts of snapshots: `<snapshot>/<attempt>/<replica>`, by node. */
+  readonly snapshots = new Map<NodeName, Set<string>>();
   /** A late create task never brings back what was deleted. */
   readonly tombstones = new Set<ReplicaId>();
 
@@ -20,6 +23,16 @@ export class FakeDisks {
     const known = this.replicas.get(node) ?? new Set<ReplicaId>();
     this.replicas.set(node, known);
     return known;
+  }
+
+  snapshotsOf(node: NodeName): Set<string> {
+    const known = this.snapshots.get(node) ?? new Set<string>();
+    this.snapshots.set(node, known);
+    return known;
+  }
+
+  get allSnapshots(): string[] {
+    return [...this.snapshots.values()].flatMap((parts) => [...parts]);
   }
 
   get all(): ReplicaId[] {
@@ -41,9 +54,12 @@ const parse = <Value>(entry: Entry): Value => JSON.parse(entry.value) as Value;
 export class FakeAgent {
   readonly #options: FakeAgentOptions;
   readonly #served = new Map<string, string>();
+  /** A snapshot is to be taken: a primary in the background stays for it. */
+  #isTaking = false;
   readonly failed: FailedReplica[] = [];
   /** Why the next task of a kind does not succeed. */
   failCreatesWith: string | null = null;
+  failSnapshotsWith: string | null = null;
   isRunning = true;
   /** It lives, and does nothing. */
   isStill = false;
@@ -89,8 +105,10 @@ export class FakeAgent {
 
   async #doTasks(): Promise<void> {
     const { store, keys } = this.#options;
+    this.#isTaking = false;
     for (const entry of (await store.list(keys.tasksOf(this.node))).entries) {
       const task = parse<Task>(entry);
+      if (task.spec.kind === 'snapshot' && task.state !== 'failed' && task.state !== 'done') this.#isTaking = true;
       if (task.state === 'filed') await this.#claim(task, entry);
       else if (task.state === 'running' && (await this.#hasClaimed(task))) await this.#end(task, entry);
     }
@@ -123,7 +141,7 @@ export class FakeAgent {
 
   async #end(task: Task, entry: Entry): Promise<void> {
     const { store, keys } = this.#options;
-    const error = this.#perform(task);
+    const error = await this.#perform(task);
     await store.commit(
       [
         { key: entry.key, is: 'revision', revision: entry.revision },
@@ -133,20 +151,60 @@ export class FakeAgent {
     );
   }
 
-  #perform({ spec }: Task): string | null {
-    const replicas = this.#options.disks.of(this.node);
-    if (spec.kind === 'delete-replica') {
-      this.#options.disks.tombstones.add(spec.replica);
-      replicas.delete(spec.replica);
-      const index = this.failed.findIndex(({ replica }) => replica === spec.replica);
-      if (index >= 0) this.failed.splice(index, 1);
-      return null;
-    }
-    if (spec.kind !== 'create-replica') return 'it makes no snapshots';
+  async #perform(task: Task): Promise<string | null> {
+    const { spec } = task;
+    if (spec.kind === 'delete-replica') return this.#delete(spec.replica);
+    if (spec.kind === 'delete-snapshot') return this.#deleteSnapshot(spec.snapshot);
+    if (spec.kind === 'snapshot') return this.#takeSnapshot(spec.volume, spec.snapshot, task.attempt);
     if (this.failCreatesWith !== null) return this.failCreatesWith;
     if (this.#options.disks.tombstones.has(spec.replica)) return 'it was deleted';
-    replicas.add(spec.replica);
+    const { source } = spec;
+    if (source && !this.#options.disks.snapshotsOf(this.node).has(`${source.snapshot}/${source.attempt}/${source.replica}`))
+      return 'there is no such snapshot here';
+    this.#options.disks.of(this.node).add(spec.replica);
     return null;
+  }
+
+  #delete(gone: ReplicaId): null {
+    this.#options.disks.tombstones.add(gone);
+    this.#options.disks.of(this.node).delete(gone);
+    const index = this.failed.findIndex(({ replica }) => replica === gone);
+    if (index >= 0) this.failed.splice(index, 1);
+    return null;
+  }
+
+  #deleteSnapshot(snapshot: SnapshotUid): null {
+    const parts = this.#options.disks.snapshotsOf(this.node);
+    for (const part of [...parts]) if (part.startsWith(`${snapshot}/`)) parts.delete(part);
+    return null;
+  }
+
+  /** On every replica in sync, and only then recorded, if the config is still the one that it was taken under. */
+  async #takeSnapshot(uid: VolumeUid, snapshot: SnapshotUid, attempt: number): Promise<string | null> {
+    if (this.failSnapshotsWith !== null) return this.failSnapshotsWith;
+    const { store, keys, disks, peers } = this.#options;
+    const entry = await store.get(keys.volume(uid));
+    const config = entry ? parse<VolumeConfig>(entry) : null;
+    if (entry === null || config?.primary?.instance !== this.instance) return 'it is not the primary';
+    const replicas = config.shards.flatMap(({ members, inSync }, shard) =>
+      members.filter(({ replica }) => inSync.includes(replica)).map(({ replica, node, pool }) => ({ shard, replica, node, pool })),
+    );
+    const missing = replicas.find(({ node, replica }) => !peers.get(node)?.holds(replica));
+    if (missing) return `${missing.node} does not answer`;
+    for (const { node, replica } of replicas) disks.snapshotsOf(node).add(`${snapshot}/${attempt}/${replica}`);
+    const record: RecordedSnapshot = {
+      attempt,
+      epoch: config.epoch,
+      sizeBytes: config.sizeBytes,
+      createdAtMs: 1_700_000_000_000,
+      replicas,
+    };
+    const conditions = [
+      { key: entry.key, is: 'revision', revision: entry.revision },
+      { key: keys.snapshot(uid, snapshot), is: 'absent' },
+    ] as const;
+    const { committed } = await store.commit(conditions, [{ put: keys.snapshot(uid, snapshot), value: JSON.stringify(record) }]);
+    return committed ? null : 'the config changed meanwhile';
   }
 
   async #beRoles(): Promise<void> {
@@ -169,12 +227,12 @@ export class FakeAgent {
     const next = this.#nextConfig(config);
     if (next !== null) {
       const { store, keys } = this.#options;
-      const pointers =
-        config.shards[0]?.members.map(({ node }) => ({ put: keys.pointer(node, config.uid), value: String(next.version) })) ?? [];
-      const own = config.shards[0]?.members.some(({ node }) => node === this.node) ? [] : [this.#ownPointer(next)];
+      const nodes = new Set(next.shards.flatMap(({ members }) => members.map(({ node }) => node)));
+      const pointers = [...nodes].map((node) => ({ put: keys.pointer(node, config.uid), value: String(next.version) }));
+      const own = nodes.has(this.node) ? [] : [this.#ownPointer(next)];
       await store.commit(
         [{ key: entry.key, is: 'revision', revision: entry.revision }],
-        [{ put: entry.key, value: JSON.stringify(next) }, ...uniquePuts([...pointers, ...own])],
+        [{ put: entry.key, value: JSON.stringify(next) }, ...pointers, ...own],
       );
     } else await this.#report(config);
   }
@@ -186,14 +244,16 @@ export class FakeAgent {
 
   /** What a primary would write next: drops whom it does not reach and who is leaving, takes up who is back, lets go when it is to. */
   #nextConfig(config: VolumeConfig): VolumeConfig | null {
-    const [shard] = config.shards;
-    if (!shard) return null;
-    const inSync = this.#nextInSync(config, shard);
-    if (inSync.join() !== shard.inSync.join()) return withInSync(config, 0, inSync);
+    for (const [index, shard] of config.shards.entries()) {
+      const inSync = this.#nextInSync(config, shard);
+      if (inSync.join() !== shard.inSync.join()) return withInSync(config, index, inSync);
+    }
     const { mode } = config.primary ?? {};
-    const isDone = outOfSync(shard).length === 0 && !shard.members.some((one) => one.leaving && shard.inSync.includes(one.replica));
-    const noneReachable = outOfSync(shard).every((one) => !this.#reaches(one.node, one.replica));
-    if (mode === 'release' || (mode === 'background' && (isDone || noneReachable)))
+    const isDone = (shard: Shard) =>
+      outOfSync(shard).length === 0 && !shard.members.some((one) => one.leaving && shard.inSync.includes(one.replica));
+    const noneReachable = (shard: Shard) => outOfSync(shard).every((one) => !this.#reaches(one.node, one.replica));
+    const isOver = config.shards.every(isDone) || config.shards.every(noneReachable);
+    if (mode === 'release' || (mode === 'background' && isOver && !this.#isTaking))
       return { ...config, version: config.version + 1, primary: null };
     return null;
   }
@@ -223,13 +283,16 @@ export class FakeAgent {
       state: serves ? 'serving' : 'background',
       socket: serves ? `/run/holdfast/${config.name}.sock` : null,
       sinceMs: 1_700_000_000_000,
-      replicas: (config.shards[0]?.members ?? []).map(({ node, replica }) => ({
-        replica,
-        state: config.shards[0]?.inSync.includes(replica) ? 'inSync' : this.#reaches(node, replica) ? 'learner' : 'out',
-        doneBytes: 0,
-        totalBytes: 0,
-        bytesPerSecond: 0,
-      })),
+      sizeBytes: config.sizeBytes,
+      replicas: config.shards.flatMap(({ members, inSync }) =>
+        members.map(({ node, replica }) => ({
+          replica,
+          state: inSync.includes(replica) ? 'inSync' : this.#reaches(node, replica) ? 'learner' : 'out',
+          doneBytes: 0,
+          totalBytes: 0,
+          bytesPerSecond: 0,
+        })),
+      ),
     };
     const [key, value] = [keys.servingOf(config.uid), JSON.stringify(report)];
     if (this.#served.get(key) === value) return;
@@ -237,6 +300,3 @@ export class FakeAgent {
     this.#served.set(key, value);
   }
 }
-
-const keyOf = (change: Change): string => ('put' in change ? change.put : change.delete);
-const uniquePuts = (changes: readonly Change[]): Change[] => [...new Map(changes.map((change) => [keyOf(change), change])).values()];

@@ -81,6 +81,8 @@ export class Rig {
       history: this.store.view(KEYS.history, wake),
       machines: this.store.view(KEYS.machines, wake),
       serving: this.store.view(KEYS.serving, wake),
+      snapshots: this.store.view(KEYS.snapshots, wake),
+      scrubs: this.store.view(KEYS.scrubs, wake),
     };
     const controller = new Controller({
       ...ports,
@@ -183,6 +185,23 @@ export class Rig {
     return this.api.create<VolumeObject>(collectionPath('volumes'), object);
   }
 
+  async createSnapshot(name: string, volume: string): Promise<SnapshotObject> {
+    const metadata = { name, uid: '', resourceVersion: '' };
+    return this.api.create<SnapshotObject>(collectionPath('snapshots'), { metadata, spec: { volume } });
+  }
+
+  snapshotPath(name: string): string {
+    return objectPath('snapshots', name);
+  }
+
+  snapshot(name: string): SnapshotObject | null {
+    return this.api.object<SnapshotObject>(this.snapshotPath(name));
+  }
+
+  get snapshots(): SnapshotObject[] {
+    return this.api.objectsOf<SnapshotObject>(collectionPath('snapshots'));
+  }
+
   path(name: string): string {
     return objectPath('volumes', name);
   }
@@ -214,6 +233,7 @@ export class Rig {
   describe(): string {
     const entries = [...this.store.entriesOf(KEYS.root).values()].map(({ key, value }) => `${key} = ${value}`);
     const objects = this.volumes.map(({ metadata, spec: asked, status }) => JSON.stringify({ metadata, asked, status }));
-    return [...objects, ...entries].join('\n');
+    const snapshots = this.snapshots.map((object) => JSON.stringify(object));
+    return [...objects, ...snapshots, ...entries].join('\n');
   }
 }

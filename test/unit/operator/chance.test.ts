@@ -3,15 +3,19 @@
  * Throughout: what must never happen does not. Then nothing goes wrong any more, and all of it must become well. `SEED=7` runs one seed alone.
  */
 import { expect } from 'chai';
-import type { VolumeConfig } from '../../../core/config.ts';
-import { KEYS } from '../../support/operator/builders.ts';
+import type { Shard, VolumeConfig } from '../../../core/config.ts';
+import type { RecordedSnapshot } from '../../../core/snapshot.ts';
+import { parseQuantity } from '../../../operator/quantity.ts';
+import { KEYS, pool } from '../../support/operator/builders.ts';
 import { Rig } from '../../support/operator/rig.ts';
 import { SeededRandom } from '../../support/seededRandom.ts';
 
+const REFLINK_POOL = pool({ reflink: true });
 const SEEDS = process.env.SEED === undefined ? Array.from({ length: 25 }, (_, index) => index + 1) : [Number(process.env.SEED)];
 const ROUNDS = 120;
 const LETTERS = [...'abcde'];
 const VOLUMES_MAX = 4;
+const SNAPSHOTS_MAX = 3;
 /** Steps, each a tenth of a second, in which a world without faults must become well: longer than the longest back-off. */
 const CALM_STEPS_MAX = 4_500;
 
@@ -21,6 +25,7 @@ class Chance {
   readonly #epochs = new Map<string, number>();
   #generation = 0;
   #names = 0;
+  readonly #giveUp = new Set<string>();
 
   constructor(seed: number) {
     this.#random = new SeededRandom(seed);
@@ -36,7 +41,7 @@ class Chance {
   async begin(): Promise<void> {
     // Short enough that nodes stay away for longer.
     this.rig.replaceAfterMs = 4_000;
-    for (const letter of LETTERS) this.rig.start(letter);
+    for (const letter of LETTERS) this.rig.start(letter, { pools: [REFLINK_POOL] });
     this.rig.elect();
     await this.rig.step(10);
   }
@@ -58,16 +63,32 @@ class Chance {
     return [
       async () => {
         if (names.length < VOLUMES_MAX)
-          await rig.create(`v${++this.#names}`, { replicas: 1 + this.#random.below(4), attachTo: attachTo() });
+          await rig.create(`v${++this.#names}`, {
+            replicas: 1 + this.#random.below(4),
+            attachTo: attachTo(),
+            shards: this.#pick([1, 1, 2, 3]),
+          });
       },
+      async () => {
+        if (names.length > 0 && rig.snapshots.length < SNAPSHOTS_MAX) await rig.createSnapshot(`s${++this.#names}`, this.#pick(names));
+      },
+      () => this.#clone(),
+      () => {
+        if (rig.snapshots.length > 0) rig.api.delete(rig.snapshotPath(this.#pick(rig.snapshots).metadata.name));
+      },
+      () => {
+        if (rig.snapshots.length > 0 && this.#random.chance(0.3))
+          rig.api.deleteByForce(rig.snapshotPath(this.#pick(rig.snapshots).metadata.name));
+      },
+      ofVolume((name) => this.#grow(name)),
       ofVolume((name) => rig.change(name, { attachTo: attachTo() })),
       ofVolume((name) => rig.change(name, { attachTo: attachTo() })),
       ofVolume((name) => rig.change(name, { replicas: 1 + this.#random.below(4) })),
       ofVolume((name) => rig.api.delete(rig.path(name))),
       ofVolume((name) => (this.#random.chance(0.3) ? rig.api.deleteByForce(rig.path(name)) : undefined)),
       () => rig.kill(this.#pick(LETTERS)),
-      () => void rig.start(this.#pick(LETTERS)),
-      () => void rig.start(this.#pick(LETTERS)),
+      () => void rig.start(this.#pick(LETTERS), { pools: [REFLINK_POOL] }),
+      () => void rig.start(this.#pick(LETTERS), { pools: [REFLINK_POOL] }),
       () => this.#failReplica(),
       () => void this.#still(this.#pick(LETTERS)),
       () => rig.elect(),
@@ -80,6 +101,30 @@ class Chance {
     ];
   }
 
+  async #clone(): Promise<void> {
+    const { rig } = this;
+    if (rig.volumes.length >= VOLUMES_MAX) return;
+    const name = `v${++this.#names}`;
+    const rest = { size: '8Gi', replicas: 1 + this.#random.below(3) };
+    if (this.#random.chance(0.5) && rig.snapshots.length > 0) {
+      const snapshot = this.#pick(rig.snapshots).metadata.name;
+      await rig.create(name, { ...rest, shards: this.#shardsOf(snapshot), source: { snapshot } });
+    } else if (rig.volumes.length > 0) {
+      const { metadata, spec } = this.#pick(rig.volumes);
+      await rig.create(name, { ...rest, shards: spec.shards, source: { volume: metadata.name } });
+    }
+  }
+
+  #shardsOf(snapshot: string): number {
+    const of = this.rig.snapshots.find(({ metadata }) => metadata.name === snapshot)?.spec.volume;
+    return this.rig.volumes.find(({ metadata }) => metadata.name === of)?.spec.shards ?? 1;
+  }
+
+  #grow(name: string): void {
+    const size = this.rig.volume(name)?.spec.size;
+    if (size === '1Gi') this.rig.change(name, { size: '2Gi' });
+  }
+
   #still(letter: string): void {
     const agent = this.rig.agent(letter);
     agent.isStill = !agent.isStill;
@@ -88,7 +133,7 @@ class Chance {
   /** One that others can replace: losing the last good replica is not what the operator has to survive. */
   #failReplica(): void {
     for (const config of this.rig.configs) {
-      const [shard] = config.shards;
+      const shard = this.#pick(config.shards);
       const failed = [...this.rig.agents.values()].flatMap((agent) => agent.failed.map(({ replica }) => replica));
       const sound =
         shard?.members.filter(({ replica, leaving }) => !leaving && shard.inSync.includes(replica) && !failed.includes(replica)) ?? [];
@@ -114,13 +159,16 @@ class Chance {
   #checkConfig(config: VolumeConfig): void {
     expect(config.epoch, 'epoch').to.be.at.least(this.#epochs.get(config.uid) ?? 0);
     this.#epochs.set(config.uid, config.epoch);
-    const [shard] = config.shards;
-    for (const replica of shard?.inSync ?? []) {
-      const member = shard?.members.find((one) => one.replica === replica);
+    for (const shard of config.shards) this.#checkShard(config, shard);
+  }
+
+  #checkShard(config: VolumeConfig, shard: Shard): void {
+    for (const replica of shard.inSync) {
+      const member = shard.members.find((one) => one.replica === replica);
       expect(member, 'an in-sync replica is a member').to.not.equal(undefined);
       expect(member && this.rig.disks.of(member.node).has(replica), 'an in-sync replica was made, and not deleted').to.equal(true);
     }
-    for (const member of shard?.members ?? []) {
+    for (const member of shard.members) {
       expect(this.rig.store.entry(KEYS.pointer(member.node, config.uid)), 'a pointer for each member').to.not.equal(null);
     }
   }
@@ -128,8 +176,11 @@ class Chance {
   async calm(): Promise<void> {
     this.rig.store.commitFaults.length = 0;
     this.rig.store.land();
-    for (const letter of LETTERS) this.rig.start(letter);
-    await this.rig.step(20); // until then phases speak of before
+    for (const letter of LETTERS) this.rig.start(letter, { pools: [REFLINK_POOL] });
+    // What can never become well: its source is gone.
+    await this.rig.step(20);
+    for (const { metadata, status } of this.rig.volumes) if (status?.phase === 'Pending') this.#giveUp.add(metadata.name);
+    for (const name of this.#giveUp) this.rig.api.delete(this.rig.path(name)); // until then phases speak of before
     await this.rig.until('all is well', () => this.#isWell(), CALM_STEPS_MAX);
   }
 
@@ -139,14 +190,21 @@ class Chance {
     const members = rig.configs.flatMap((config) => config.shards.flatMap((shard) => shard.members.map(({ replica }) => replica)));
     const disks = rig.disks.all;
     const clean = disks.length === members.length && disks.every((replica) => members.includes(replica));
-    return healthy && clean && rig.configs.length === rig.volumes.length && rig.store.entriesOf(KEYS.tasks).size === 0;
+    const records = [...rig.store.entriesOf(KEYS.snapshots).values()].map(({ value }) => JSON.parse(value) as RecordedSnapshot);
+    const snapshots = rig.snapshots.every(({ status, spec }) => status?.ready || rig.volume(spec.volume) === null);
+    const parts = records.reduce((sum, { replicas }) => sum + replicas.length, 0) <= rig.disks.allSnapshots.length;
+    const wanted = rig.snapshots.filter(({ status }) => status?.ready).length === records.length;
+    const isStill = rig.store.entriesOf(KEYS.tasks).size === 0;
+    return healthy && clean && snapshots && parts && wanted && rig.configs.length === rig.volumes.length && isStill;
   }
 
   checkWell(): void {
     for (const { metadata, spec, status } of this.rig.volumes) {
       const config = this.rig.config(metadata.name);
-      expect(config?.shards[0]?.members.length).to.equal(spec.replicas);
-      expect(config?.shards[0]?.inSync.length).to.equal(spec.replicas);
+      expect(config?.shards.length).to.equal(spec.shards);
+      for (const shard of config?.shards ?? [])
+        expect([shard.members.length, shard.inSync.length]).to.deep.equal([spec.replicas, spec.replicas]);
+      expect(parseQuantity(spec.size)).to.equal(config?.sizeBytes);
       expect(config?.minInSync).to.equal(Math.floor(spec.replicas / 2) + 1);
       expect(status?.attachment?.node ?? '').to.equal(spec.attachTo ?? '');
     }

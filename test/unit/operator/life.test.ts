@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { keysOf } from '../../../core/keys.ts';
 import type { ServingReport } from '../../../core/machine.ts';
-import type { SnapshotObject, StorageNodeObject } from '../../../operator/api.ts';
+import type { StorageNodeObject } from '../../../operator/api.ts';
 import { collectionPath } from '../../../operator/api.ts';
 import { KEYS } from '../../support/operator/builders.ts';
 import { Rig } from '../../support/operator/rig.ts';
@@ -183,33 +183,6 @@ describe('operator: lives of volumes, in memory', function () {
     await rig.until('fenced', () => rig.config('pgdata')?.epoch === 2);
     rig.start('a');
     await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy' && rig.volume('pgdata')?.status?.inSync === '3/3');
-  });
-
-  it('answers what is not there yet with sentences', async () => {
-    const rig = await rigWith('abc');
-    await rig.create('clone', { source: { volume: 'pgdata' } });
-    const snapshot = { metadata: { name: 'nightly', uid: '', resourceVersion: '' }, spec: { volume: 'pgdata' } };
-    await rig.api.create<SnapshotObject>(collectionPath('snapshots'), snapshot);
-    await rig.until(
-      'both are answered',
-      () => rig.phase('clone') === 'Failed' && rig.api.objectsOf<SnapshotObject>(collectionPath('snapshots'))[0]?.status !== undefined,
-    );
-    expect(rig.volume('clone')?.status?.conditions?.find(({ type }) => type === 'Ready')?.message).to.match(
-      /^spec.source is not supported yet/,
-    );
-    expect(rig.api.objectsOf<SnapshotObject>(collectionPath('snapshots'))[0]?.status).to.deep.include({
-      ready: false,
-      error: 'snapshots are not supported yet',
-    });
-    await rig.create('big');
-    await rig.until('healthy', () => rig.phase('big') === 'Healthy');
-    rig.change('big', { size: '2Gi', limits: { iops: 5, bytesPerSecond: 0 } });
-    await rig.until('it says so', () => (rig.volume('big')?.status?.conditions?.length ?? 0) === 6);
-    expect(rig.volume('big')?.status?.conditions?.find(({ type }) => type === 'Resized')?.message).to.equal(
-      'growing is not supported yet: it stays at 1Gi, asked 2Gi',
-    );
-    rig.api.delete(rig.path('clone'));
-    await rig.until('gone', () => rig.volume('clone') === null);
   });
 
   it('shows nodes as they are, also when they are gone', async () => {

@@ -1,12 +1,30 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { ScrubState } from '../../../../core/scrub.ts';
+import type { RecordedSnapshot } from '../../../../core/snapshot.ts';
 import type { Entry } from '../../../../core/store.ts';
-import { decodeClaim, decodeConfig, decodeMachine, decodeServing, decodeTask } from '../../../../operator/observe/decode.ts';
-import { config, instance, machine, member, observedTask, serving } from '../../../support/operator/builders.ts';
+import {
+  decodeClaim,
+  decodeConfig,
+  decodeMachine,
+  decodeScrub,
+  decodeServing,
+  decodeSnapshot,
+  decodeTask,
+} from '../../../../operator/observe/decode.ts';
+import { config, instance, machine, member, observedTask, replica, serving, UID } from '../../../support/operator/builders.ts';
 
 const entry = (value: unknown): Entry => ({ key: '/key', value: typeof value === 'string' ? value : JSON.stringify(value), revision: '1' });
 const task = observedTask('create', 'a', 'filed').task.value;
-const ALL = [decodeConfig, decodeTask, decodeMachine, decodeServing, decodeClaim];
+const RECORD: RecordedSnapshot = {
+  attempt: 2,
+  epoch: 3,
+  sizeBytes: 4096,
+  createdAtMs: 1,
+  replicas: [{ shard: 0, replica: replica('a'), node: 'node-a', pool: 'default' }],
+};
+const SCRUB: ScrubState = { position: { shard: 1, extent: 7 }, startedAtMs: 1, endedAtMs: null, repairedBlocks: 0, unresolvedBlocks: 1 };
+const ALL = [decodeConfig, decodeTask, decodeMachine, decodeServing, decodeClaim, decodeSnapshot, decodeScrub];
 
 describe('operator: what stands in etcd', () => {
   it('is read as it was written', () => {
@@ -15,6 +33,8 @@ describe('operator: what stands in etcd', () => {
     expect(decodeTask(entry(task)).value).to.deep.equal(task);
     expect(decodeMachine(entry(machine('a'))).value).to.deep.equal(machine('a'));
     expect(decodeServing(entry(serving('a'))).value).to.deep.equal(serving('a'));
+    expect(decodeSnapshot(entry(RECORD)).value).to.deep.equal(RECORD);
+    expect(decodeScrub(entry(SCRUB)).value).to.deep.equal(SCRUB);
   });
 
   const rows: [says: string, decode: (one: Entry) => { problem: string | null }, value: unknown, problem: string][] = [
@@ -22,7 +42,28 @@ describe('operator: what stands in etcd', () => {
     ['no map', decodeConfig, '[]', '/key is not a map'],
     ['a size that is none', decodeConfig, { ...config(), sizeBytes: -1 }, '/key: sizeBytes must be a whole number, not negative'],
     ['an epoch that is none', decodeConfig, { ...config(), epoch: 1.5 }, '/key: epoch must be a whole number, not negative'],
-    ['two shards', decodeConfig, { ...config(), shards: [...config().shards, ...config().shards] }, '/key: shards must be one'],
+    ['no shards', decodeConfig, { ...config(), shards: [] }, '/key: shards must be a list of 1 to 64'],
+    ['a shard that is none', decodeConfig, { ...config(), shards: [...config().shards, {}] }, '/key: a shard must have members and inSync'],
+    [
+      'a task for a snapshot without its uid',
+      decodeTask,
+      { ...task, spec: { kind: 'snapshot', volume: UID } },
+      '/key: snapshot must be a snapshot uid',
+    ],
+    [
+      'a snapshot without a shard',
+      decodeSnapshot,
+      { ...RECORD, replicas: [{ ...RECORD.replicas[0], shard: 1 }] },
+      '/key: snapshot.replicas must name a replica of every shard',
+    ],
+    ['a snapshot of nothing', decodeSnapshot, { ...RECORD, replicas: [] }, '/key: snapshot.replicas must be a list of 1 to 512'],
+    ['a scrub without an end', decodeScrub, { ...SCRUB, endedAtMs: undefined }, '/key: scrub.endedAtMs must be a time or null'],
+    [
+      'a scrub nowhere',
+      decodeScrub,
+      { ...SCRUB, position: { shard: 0, extent: -1 } },
+      `/key: scrub.position.extent must be a whole number from 0 to ${Number.MAX_SAFE_INTEGER}, not -1`,
+    ],
     [
       'a member without an id',
       decodeConfig,

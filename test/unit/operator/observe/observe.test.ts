@@ -36,6 +36,8 @@ const storeViews = (change: Partial<StoreViews> = {}): StoreViews => ({
   history: view(),
   machines: view(),
   serving: view(),
+  snapshots: view(),
+  scrubs: view(),
   ...change,
 });
 const kubeViews = (change: Partial<KubeViews> = {}): KubeViews => ({

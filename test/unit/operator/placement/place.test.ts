@@ -12,6 +12,8 @@ const request = (change: Partial<PlacementRequest> = {}, rules: Partial<Placemen
   sizeBytes: GiB,
   rules: { nodeSelector: {}, poolTags: [], zones: 'Prefer', ...rules },
   taken: [],
+  crowd: new Map(),
+  only: null,
   preferred: null,
   avoided: new Map(),
   ...change,

@@ -72,10 +72,10 @@ describe('operator: deciding about a new volume', () => {
     expect(nextConfig(decide(observedVolume({ config: null, object: volumeObject({ minInSync: 1 }) }))).minInSync).to.equal(1);
   });
 
-  it('refuses a source with a sentence, and makes nothing', () => {
+  it('waits for a source with a sentence, and makes nothing', () => {
     const decision = decide(observedVolume({ config: null, object: volumeObject({ source: { volume: 'x' } }) }));
-    expect([decision.state, decision.actions]).to.deep.equal(['unsupported', []]);
-    expect(decision.reason).to.match(/^spec.source is not supported yet/);
+    expect([decision.state, decision.actions]).to.deep.equal(['waiting', []]);
+    expect(decision.reason).to.equal('spec.source.volume: there is no Volume x');
   });
 
   it('touches nothing whose config cannot be read', () => {

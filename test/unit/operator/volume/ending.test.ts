@@ -5,9 +5,11 @@ import {
   config,
   GiB,
   KEYS,
+  machine,
   member,
   observedTask,
   observedVolume,
+  pool,
   replica,
   UID,
   volumeObject,
@@ -126,7 +128,11 @@ describe('operator: deciding about a volume that goes', () => {
   it('then deletes config and pointers and files one task a replica, in one transaction', () => {
     const members = [member('a'), member('b', { leaving: true }), member('c')];
     const decision = decide(observedVolume({ object: deleting(), config: config({ shards: [{ members, inSync: [replica('a')] }] }) }));
-    expect(deleted(decision)).to.have.members([KEYS.volume(UID), ...['a', 'b', 'c'].map((letter) => KEYS.pointer(`node-${letter}`, UID))]);
+    expect(deleted(decision)).to.have.members([
+      KEYS.volume(UID),
+      KEYS.scrub(UID),
+      ...['a', 'b', 'c'].map((letter) => KEYS.pointer(`node-${letter}`, UID)),
+    ]);
     expect(filedTasks(decision).map(({ id }) => id)).to.deep.equal([...'abc'].map((letter) => deleteTaskId(replica(letter))));
     expect(transactionOf(decision).conditions).to.deep.include({ key: KEYS.volume(UID), is: 'revision', revision: '50' });
   });
@@ -198,7 +204,9 @@ describe('operator: deciding about a volume that goes', () => {
   });
 
   it('sizes what it gives away by the config, not by a spec that grew', () => {
-    const decision = decide(observedVolume({ object: volumeObject({ size: '2Gi', replicas: 4 }) }));
+    const full = [...'abc'].map((letter) => machine(letter, { pools: [pool({ allocatedBytes: 1_000 * GiB })] }));
+    const around = world({ machines: [...full, machine('d')] });
+    const decision = decide(observedVolume({ object: volumeObject({ size: '2Gi', replicas: 4 }) }), around);
     expect(filedTasks(decision)[0]?.spec).to.deep.include({ sizeBytes: GiB });
   });
 });

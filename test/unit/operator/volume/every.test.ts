@@ -1,6 +1,9 @@
-/** Every situation of a volume with three replicas: machines, in-sync set, primary, what is asked for. What must hold in each of them. */
+/**
+ * Every situation of a volume with three replicas, and of one with two shards of two: machines, in-sync sets, primary, what is asked for. What must hold in
+ * each of them.
+ */
 import { expect } from 'chai';
-import { nodesOf, type PrimaryMode, type PrimaryRole, type VolumeConfig } from '../../../../core/config.ts';
+import { nodesOf, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../../../core/config.ts';
 import type { MachineState } from '../../../../core/machine.ts';
 import type { ObservedVolume } from '../../../../operator/observe/observed.ts';
 import { decideVolume } from '../../../../operator/volume/decide.ts';
@@ -34,7 +37,7 @@ function machinesOf(fates: readonly MachineFate[], failed: string): MachineState
   const states = LETTERS.flatMap((letter, index) => {
     const fate = fates[index];
     if (fate === 'gone') return [];
-    const failedReplicas = letter === failed ? [{ volume: UID, replica: replica(letter), reason: 'broken' }] : [];
+    const failedReplicas = failed.startsWith(letter) ? [{ volume: UID, replica: replica(failed), reason: 'broken' }] : [];
     return [machine(letter, { failedReplicas, ...(fate === 'restarted' ? { instance: instance(`${letter}2`) } : {}) })];
   });
   return [...states, machine('d'), machine('e')];
@@ -51,13 +54,19 @@ type Change = { before: VolumeConfig; after: VolumeConfig; world: World; volume:
 const isAlive = (primary: PrimaryRole, around: World): boolean => around.machines.get(primary.node)?.instance === primary.instance;
 const isSame = (one: PrimaryRole, other: PrimaryRole | null): boolean => one.node === other?.node && one.instance === other.instance;
 
+type ShardChange = { before: Shard; after: Shard };
+const ofEachShard =
+  (holds: (change: ShardChange) => boolean) =>
+  ({ before, after }: Change): boolean =>
+    before.shards.every((shard, index) => holds({ before: shard, after: after.shards[index] ?? { members: [], inSync: [] } }));
+
 /** Named rules: the name is what a failure shows. */
 const RULES: Record<string, (change: Change) => boolean> = {
   'the version rises by one': ({ before, after }) => after.version === before.version + 1,
   'the epoch never falls, and rises by one at most': ({ before, after }) =>
     after.epoch === before.epoch || after.epoch === before.epoch + 1,
   'the leader never changes the in-sync set': ({ before, after }) =>
-    JSON.stringify(before.shards[0]?.inSync) === JSON.stringify(after.shards[0]?.inSync),
+    JSON.stringify(before.shards.map(({ inSync }) => inSync)) === JSON.stringify(after.shards.map(({ inSync }) => inSync)),
   'a primary that lives stays, whatever is asked of it': ({ before, after, world: around }) =>
     before.primary === null || !isAlive(before.primary, around) || isSame(before.primary, after.primary),
   'one that lives is never fenced': ({ before, after, world: around }) =>
@@ -72,25 +81,27 @@ const RULES: Record<string, (change: Change) => boolean> = {
     after.primary?.mode !== 'serve' || before.primary?.mode === 'serve' || volume.object?.spec.attachTo === after.primary.node,
   'a volume that goes is not served any more': ({ after, volume }) =>
     !volume.object?.metadata.deletionTimestamp || after.primary === null || after.primary.mode === 'release',
-  'only one that has left is removed': ({ before, after }) =>
-    (before.shards[0]?.members ?? []).every(
+  'only one that has left is removed': ofEachShard(({ before, after }) =>
+    before.members.every(
       (one) =>
-        after.shards[0]?.members.some((other) => other.replica === one.replica) ||
-        (one.leaving === true && !before.shards[0]?.inSync.includes(one.replica)),
+        after.members.some((other) => other.replica === one.replica) || (one.leaving === true && !before.inSync.includes(one.replica)),
     ),
-  'nobody comes back from leaving': ({ before, after }) =>
-    (after.shards[0]?.members ?? []).every(
-      (one) => one.leaving === true || !before.shards[0]?.members.some((other) => other.replica === one.replica && other.leaving),
-    ),
-  'no two that stay are on one node': ({ after }) => {
-    const nodes = (after.shards[0]?.members ?? []).filter((one) => !one.leaving).map(({ node }) => node);
+  ),
+  'nobody comes back from leaving': ofEachShard(({ before, after }) =>
+    after.members.every((one) => one.leaving === true || !before.members.some((other) => other.replica === one.replica && other.leaving)),
+  ),
+  'no two that stay are on one node': ofEachShard(({ after }) => {
+    const nodes = after.members.filter((one) => !one.leaving).map(({ node }) => node);
     return new Set(nodes).size === nodes.length;
-  },
-  'somebody in sync stays, or a replacement is made': ({ before, after }) =>
-    !(before.shards[0]?.members ?? []).some((one) => !one.leaving && before.shards[0]?.inSync.includes(one.replica)) ||
-    (after.shards[0]?.members ?? []).some(
-      (one) => after.shards[0]?.inSync.includes(one.replica) && (!one.leaving || after.shards[0]?.members.length !== 3),
-    ),
+  }),
+  'somebody in sync stays, or a replacement is made': ofEachShard(
+    ({ before, after }) =>
+      !before.members.some((one) => !one.leaving && before.inSync.includes(one.replica)) ||
+      after.members.some((one) => after.inSync.includes(one.replica) && (!one.leaving || after.members.length !== before.members.length)),
+  ),
+  'one shard at a time changes its members': ({ before, after }) =>
+    before.shards.filter((shard, index) => JSON.stringify(shard) !== JSON.stringify(after.shards[index])).length <= 1,
+  'shards neither come nor go': ({ before, after }) => before.shards.length === after.shards.length,
 };
 
 function checkPointers({ before, after }: Change, transaction: Transaction): void {
@@ -146,8 +157,53 @@ function* volumes(): Generator<ObservedVolume> {
   }
 }
 
+/** Shard 0 on a and b, shard 1 on b and c: a node may matter to one shard, or to both. */
+function* stripes(): Generator<Shard[]> {
+  const shardOf = (letters: string, index: number, inSync: string, leaving: string): Shard => ({
+    members: [...letters].map((letter) =>
+      member(`${letter}${index}`, { node: nodeOf(letter), ...(letter === leaving ? { leaving: true } : {}) }),
+    ),
+    inSync: [...inSync].map((letter) => replica(`${letter}${index}`)),
+  });
+  for (const first of ['a', 'b', 'ab']) {
+    for (const second of ['b', 'c', 'bc']) {
+      for (const leaving of ['', 'b']) yield [shardOf('ab', 0, first, leaving), shardOf('bc', 1, second, leaving)];
+    }
+  }
+}
+
+function* striped(): Generator<ObservedVolume> {
+  const deletionTimestamp = '2026-01-01T00:00:00Z';
+  for (const shards of stripes()) {
+    for (const primary of PRIMARIES) {
+      const value = config({ primary, minInSync: 1, shards });
+      for (const attachTo of ['', 'node-b', 'node-e']) {
+        const spec = { attachTo, shards: 2, minInSync: 1 };
+        for (const replicas of [1, 2]) yield observedVolume({ config: value, object: volumeObject({ ...spec, replicas }) });
+        yield observedVolume({ config: value, object: volumeObject(spec, { deletionTimestamp }) });
+      }
+    }
+  }
+}
+
 describe('operator: every situation of a volume with three replicas', function () {
   this.timeout(120_000);
+
+  it('is decided by the rules where it has two shards', () => {
+    let situations = 0;
+    let transactions = 0;
+    for (const fates of fatesOfThree()) {
+      for (const failed of ['', 'b0', 'b1']) {
+        const machines = machinesOf(fates, failed);
+        for (const volume of striped()) {
+          transactions += check(volume, world({ machines }));
+          situations++;
+        }
+      }
+    }
+    expect(situations).to.equal(27 * 3 * 3 * 3 * 2 * 10 * 3 * 3);
+    expect(transactions).to.be.greaterThan(situations / 2);
+  });
 
   it('is decided by the rules', () => {
     let situations = 0;

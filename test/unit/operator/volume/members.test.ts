@@ -192,8 +192,4 @@ describe('operator: deciding which replicas there are', () => {
       expect(membersOf(decide(volume, around)).filter((one) => one.endsWith('leaving'))).to.deep.equal([`${leaves} leaving`]);
     });
   }
-
-  it('leaves the size alone when it is asked to grow', () => {
-    expect(decide(observedVolume({ object: volumeObject({ size: '2Gi' }) })).actions).to.deep.equal([]);
-  });
 });
