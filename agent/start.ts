@@ -23,6 +23,7 @@ import { Primaries } from './control/primaries.ts';
 import { Registration } from './control/registration.ts';
 import { ServingReports } from './control/servingReports.ts';
 import { SettingsWatch } from './control/settingsWatch.ts';
+import { SnapshotTasks } from './control/tasks/snapshotTasks.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
 import { wakefulClock } from './edge/clock.ts';
@@ -53,7 +54,8 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
   const wired = await wire(base, workers, { bootId, tls });
   const http = await listen(base, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
   const registration: Registration = register(base, bootId, wired, http);
-  const agent = new Agent({ ...base, ...wired, registration, tasks: runTasks(base, wired.pools) });
+  const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
+  const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
   const stopTicker = startTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
   return {
     async stop() {
@@ -212,10 +214,10 @@ function register(base: Base, bootId: string, wired: Wired, http: HttpServer): R
   });
 }
 
-function runTasks(base: Base, pools: Pools): TaskRunner {
+function runTasks(base: Base, pools: Pools, snapshots: SnapshotTasks): TaskRunner {
   return new TaskRunner({
     ...base,
-    perform: (spec) => pools.perform(spec),
+    perform: (spec, log, claim) => (spec.kind === 'snapshot' ? snapshots.take(spec, claim, log) : pools.perform(spec)),
     ended: ({ kind }, error, durationMs) => base.metrics.taskEnded(kind, error, durationMs),
     refused: base.metrics.taskRefused,
   });

@@ -26,12 +26,14 @@ export type TaskSpec =
       source?: CloneSource;
     }
   | { kind: 'delete-replica'; volume: VolumeUid; replica: ReplicaId; pool: string }
-  /** Filed at the primary's node. The attempt of the snapshot is the task's. */
+  /** Filed at the primary's node. Each performance is an attempt of its own, whose number the record tells. */
   | { kind: 'snapshot'; volume: VolumeUid; snapshot: SnapshotUid }
   /** All that a pool has of a snapshot, of whatever attempt. */
   | { kind: 'delete-snapshot'; volume: VolumeUid; snapshot: SnapshotUid; pool: string };
 
 export type CreateSpec = Extract<TaskSpec, { kind: 'create-replica' }>;
+/** What one pool does. */
+export type PoolSpec = Extract<TaskSpec, { pool: string }>;
 /** About one replica. */
 export type ReplicaSpec = Extract<TaskSpec, { replica: ReplicaId }>;
 

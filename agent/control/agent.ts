@@ -15,6 +15,7 @@ import type { Primaries } from './primaries.ts';
 import type { Registration } from './registration.ts';
 import type { ServingReports } from './servingReports.ts';
 import type { SettingsWatch } from './settingsWatch.ts';
+import type { SnapshotTasks } from './tasks/snapshotTasks.ts';
 import type { TaskRunner } from './tasks/taskRunner.ts';
 import type { Volumes } from './volumes.ts';
 
@@ -36,6 +37,7 @@ export type AgentParts = {
   reports: ServingReports;
   registration: Registration;
   tasks: TaskRunner;
+  snapshots: SnapshotTasks;
 };
 
 type Waiting = { holds: () => boolean; untilMs: number; resolve: (held: boolean) => void };
@@ -53,7 +55,7 @@ export class Agent {
 
   /** `lateMs`: how long after its time it is called. */
   tick(lateMs: number): void {
-    const { clock, metrics, volumes, pools, primaries, reports, registration, tasks } = this.#parts;
+    const { clock, metrics, volumes, pools, primaries, reports, registration, tasks, snapshots } = this.#parts;
     const nowMs = clock.monotonicMs();
     metrics.ticked(lateMs);
     pools.tick();
@@ -62,6 +64,7 @@ export class Agent {
     reports.tick();
     registration.tick();
     tasks.tick(nowMs);
+    snapshots.tick();
     this.#measure(nowMs);
     this.#wake(nowMs);
   }

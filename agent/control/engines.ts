@@ -2,16 +2,16 @@
  * The two protocol engines and the NBD server as the control loop sees them: what it makes, tells and hears. Interfaces only; the tests put fakes
  * behind them.
  */
-import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { Seal } from '../../core/wire/messages.ts';
-import type { BlockDevice, ReplicaStore } from '../ports.ts';
+import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/primary.ts';
 import type { PrimaryReport } from '../primary/report.ts';
-import type { ReplicaEvents } from '../replica/replica.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
+import type { ReplicaEvents, ReplicaOptions } from '../replica/replica.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 
-export type { PrimaryEnd, PrimaryEvents, PrimaryOptions, PrimaryReport, ReplicaEvents };
+export type { PrimaryEnd, PrimaryEvents, PrimaryOptions, PrimaryReport, ReplicaEvents, ReplicaOptions };
 
 /** How often `tick` of everything is called. */
 export const TICK_MS = 50;
@@ -27,7 +27,6 @@ export interface ReplicaEngine {
   close(done: () => void): void;
 }
 
-export type ReplicaOptions = { store: ReplicaStore; clock: Clock; events: ReplicaEvents };
 export type MakeReplica = (options: ReplicaOptions) => ReplicaEngine;
 
 /** One a volume and epoch. */
@@ -37,6 +36,8 @@ export interface PrimaryEngine {
   observe(config: VolumeConfig): void;
   tick(): void;
   report(): PrimaryReport;
+  /** `done` is told once, also when this primary ends before. */
+  snapshot(request: SnapshotRequest, done: SnapshotDone): void;
   /** Gracefully: as mode `release`. */
   letGo(): void;
   /** At once: from here it neither acknowledges nor answers anything. */

@@ -10,6 +10,8 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { PrimaryEnd } from './engines.ts';
 import type { PrimariesPort, PrimaryHandle } from './primaries.ts';
 import { Proposer, type ProposerOptions } from './proposer.ts';
@@ -73,6 +75,12 @@ export class HostedPrimary {
   /** A later config. */
   observe(config: VolumeConfig): void {
     if (this.#end === null) this.#handle.observe(config);
+  }
+
+  /** False: it has ended, and nothing will be called. */
+  snapshot(request: SnapshotRequest, done: SnapshotDone): boolean {
+    if (this.#end === null) this.#handle.snapshot(request, done);
+    return this.#end === null;
   }
 
   letGo(): void {

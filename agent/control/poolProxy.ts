@@ -13,7 +13,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { PoolReport } from '../../core/machine.ts';
-import type { TaskSpec } from '../../core/task.ts';
+import type { PoolSpec } from '../../core/task.ts';
 import type { Channel } from '../workers/channel.ts';
 import type { FromPool, FromWorker, HeldReplica, ToPool } from '../workers/messages.ts';
 
@@ -115,7 +115,7 @@ export class PoolProxy {
   }
 
   /** Null, or what went wrong in words; answered also by a pool that hangs. */
-  perform(spec: TaskSpec, config: VolumeConfig | null): Promise<string | null> {
+  perform(spec: PoolSpec, config: VolumeConfig | null): Promise<string | null> {
     const refusal = this.#refusalOf(spec);
     if (refusal !== null) return Promise.resolve(`pool ${this.name}: ${refusal}`);
     const id = this.#nextId++;
@@ -147,7 +147,7 @@ export class PoolProxy {
   }
 
   /** A deletion may be tried on one that hung and answers again: the leader wants the space back. */
-  #refusalOf(spec: TaskSpec): string | null {
+  #refusalOf(spec: PoolSpec): string | null {
     if (this.#isClosing) return 'the agent is stopping';
     if (this.#state !== 'open') return this.#hung ?? this.#report.reason ?? 'it is not open';
     const isAnswering = this.#pingOut === null && this.#slowPongs === 0;

@@ -4,7 +4,7 @@
 import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, ReplicaId, VolumeUid } from '../../core/ids.ts';
 import type { FailedReplica, PoolReport } from '../../core/machine.ts';
-import type { ReplicaSpec, TaskSpec } from '../../core/task.ts';
+import type { PoolSpec, ReplicaSpec } from '../../core/task.ts';
 import type { HeldReplica } from '../workers/messages.ts';
 import type { PoolProxy } from './poolProxy.ts';
 
@@ -81,8 +81,7 @@ export class Pools {
   }
 
   /** Does what a task says; null, or what went wrong in words. Idempotent. */
-  async perform(spec: TaskSpec): Promise<string | null> {
-    if (spec.kind === 'snapshot') return 'snapshots are not supported by this agent yet';
+  async perform(spec: PoolSpec): Promise<string | null> {
     const pool = this.#pools.get(spec.pool);
     if (pool === undefined) return `pool ${spec.pool} is not one of this agent's (${[...this.#pools.keys()].join(', ')})`;
     const problem = 'replica' in spec ? this.#elsewhere(spec) : null;

@@ -6,6 +6,8 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import type { ServingReport } from '../../core/machine.ts';
 import type { Settings } from '../../core/settings.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { Channel } from '../workers/channel.ts';
 import { type Address, type FromPrimary, type FromWorker, keyText, type PrimaryKey, type ToPrimary } from '../workers/messages.ts';
 import type { PrimaryEnd } from './engines.ts';
@@ -14,6 +16,8 @@ import type { PrimaryEnd } from './engines.ts';
 export interface PrimaryHandle {
   observe(config: VolumeConfig): void;
   letGo(): void;
+  /** `done` is told once. */
+  snapshot(request: SnapshotRequest, done: SnapshotDone): void;
   /** At once: from when the worker hears it, not a byte more to anybody. */
   stop(): void;
 }
@@ -53,6 +57,9 @@ export class Primaries implements PrimariesPort {
   readonly #options: PrimariesOptions;
   readonly #listeners = new Map<string, PrimaryListener>();
   #told: Settings | null = null;
+  /** Asked for and not ended. As many as there are tasks in work. */
+  readonly #snapshots = new Map<number, SnapshotDone>();
+  #nextId = 1;
 
   constructor(options: PrimariesOptions) {
     assert(options.workers.length > 0, 'no worker for primaries');
@@ -82,6 +89,11 @@ export class Primaries implements PrimariesPort {
     return {
       observe: (later) => worker.post({ type: 'observe', ...key, config: later }),
       letGo: () => worker.post({ type: 'letGo', ...key }),
+      snapshot: (request, done) => {
+        const id = this.#nextId++;
+        this.#snapshots.set(id, done);
+        worker.post({ type: 'snapshot', id, request, ...key });
+      },
       stop: () => worker.post({ type: 'stop', ...key }),
     };
   }
@@ -95,6 +107,12 @@ export class Primaries implements PrimariesPort {
       case 'resolve': {
         const { node, pool } = message;
         this.#options.resolve(node, pool, (address) => worker.post({ type: 'address', node, pool, address }));
+        return;
+      }
+      case 'snapshotEnded': {
+        const done = this.#snapshots.get(message.id);
+        this.#snapshots.delete(message.id);
+        done?.(message.outcome);
         return;
       }
       default:

@@ -10,6 +10,8 @@ import type { VolumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import type { Store } from '../../core/store.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
 import { HostedPrimary, type PrimaryEnvironment } from './hostedPrimary.ts';
 import { type KnownConfig, readKnown } from './knownConfig.ts';
@@ -99,6 +101,11 @@ export class Volume {
   /** Somebody says that there is a later one. */
   recheck(): void {
     this.#mustRead = true;
+  }
+
+  /** False: no primary runs here, and nothing will be called. */
+  snapshot(request: SnapshotRequest, done: SnapshotDone): boolean {
+    return this.#primary?.snapshot(request, done) ?? false;
   }
 
   letGo(): void {

@@ -6,6 +6,8 @@ import type { VolumeConfig } from '../../core/config.ts';
 import { isVolumeUid, type NodeName, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { Entry, View } from '../../core/store.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import { whenAnswered } from './calls.ts';
 import type { ExpectedReplica } from './pools.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
@@ -74,6 +76,11 @@ export class Volumes {
         }
       }
     }
+  }
+
+  /** False: no primary of it runs here, and nothing will be called. */
+  snapshot(uid: VolumeUid, request: SnapshotRequest, done: SnapshotDone): boolean {
+    return this.#volumes.get(uid)?.snapshot(request, done) ?? false;
   }
 
   /** Every primary lets go, and none is started any more. */

@@ -16,5 +16,5 @@ const channel = <Sent, Heard>(): Channel<Sent, Heard> => ({
 });
 
 const data = workerData as PoolWorkerData | PrimaryWorkerData;
-if (data.kind === 'pool') await runPoolWorker(data, channel(), (options) => new Replica(options));
+if (data.kind === 'pool') await runPoolWorker(data, channel(), (options) => new Replica({ ...options, nextTurn: setImmediate }));
 else await runPrimaryWorker(data, channel(), (options) => new Primary(options));

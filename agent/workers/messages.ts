@@ -11,10 +11,12 @@ import type { LogFields, LogLevel } from '../../core/log.ts';
 import type { PoolReport, ServingReport } from '../../core/machine.ts';
 import type { HostPort } from '../../core/parameter-kinds.ts';
 import type { Settings } from '../../core/settings.ts';
-import type { TaskSpec } from '../../core/task.ts';
+import type { PoolSpec } from '../../core/task.ts';
 import type { ThreadMetrics } from '../../edge/metrics.ts';
 import type { TlsFiles } from '../../edge/tls.ts';
 import type { PrimaryEnd } from '../control/engines.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotOutcome } from '../primary/snapshot.ts';
 
 /** What a worker is started with. */
 export type WorkerBasics = {
@@ -58,7 +60,7 @@ export type ToPool =
   /** Answered by `observed` when they were given to the replicas here, not when these have made them durable. */
   | { type: 'observe'; id: number; configs: VolumeConfig[] }
   /** `config`: the latest of the volume, for a replica that is made. */
-  | { type: 'perform'; id: number; spec: TaskSpec; config: VolumeConfig | null }
+  | { type: 'perform'; id: number; spec: PoolSpec; config: VolumeConfig | null }
   | { type: 'ping'; id: number }
   | { type: 'quarantine'; reason: string }
   | { type: 'close' };
@@ -91,6 +93,8 @@ export type ToPrimary =
   | ({ type: 'observe'; config: VolumeConfig } & PrimaryKey)
   | ({ type: 'letGo' } & PrimaryKey)
   | ({ type: 'stop' } & PrimaryKey)
+  /** Answered by `snapshotEnded`, also when the primary is over. */
+  | ({ type: 'snapshot'; id: number; request: SnapshotRequest } & PrimaryKey)
   | { type: 'settings'; settings: Settings }
   | { type: 'address'; node: NodeName; pool: string; address: Address | null };
 
@@ -102,5 +106,6 @@ export type FromPrimary =
   | ({ type: 'ended'; why: PrimaryEnd; reason: string } & PrimaryKey)
   /** It ended, and no connection is left. */
   | ({ type: 'over' } & PrimaryKey)
+  | { type: 'snapshotEnded'; id: number; outcome: SnapshotOutcome }
   | { type: 'resolve'; node: NodeName; pool: string }
   | FromWorker;

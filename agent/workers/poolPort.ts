@@ -48,6 +48,7 @@ function portOf(pool: Pool): PoolPort {
           resolve(store ? { store } : { problem: error?.message ?? `pool ${pool.name} gave no reason` }),
         );
       }),
+    removeSnapshot: (snapshot) => new Promise((resolve) => pool.deleteSnapshot(snapshot, (error) => resolve(error?.message ?? null))),
     remove: (replica) => new Promise((resolve) => pool.deleteReplica(replica, (error) => resolve(error?.message ?? null))),
   };
 }

@@ -6,6 +6,7 @@ import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../core/settings.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { Channel } from './channel.ts';
 import { type FromPrimary, keyText, type PrimaryKey, type ToPrimary } from './messages.ts';
 import { PeerAddresses } from './peerAddresses.ts';
@@ -59,6 +60,9 @@ export class PrimaryHost {
       case 'stop':
         this.#primaries.get(keyText(message))?.primary.stop();
         break;
+      case 'snapshot':
+        this.#snapshot(message);
+        break;
     }
     this.#forget();
   }
@@ -78,6 +82,14 @@ export class PrimaryHost {
       ended: (why, reason) => channel.post({ type: 'ended', ...key, why, reason }),
     });
     this.#primaries.set(keyText(key), { key, primary });
+  }
+
+  #snapshot(message: Extract<ToPrimary, { type: 'snapshot' }>): void {
+    const { id, request } = message;
+    const ended: SnapshotDone = (outcome) => this.#channel.post({ type: 'snapshotEnded', id, outcome });
+    const running = this.#primaries.get(keyText(message));
+    if (running) running.primary.snapshot(request, ended);
+    else ended({ problem: 'the primary has ended' });
   }
 
   #forget(): void {

@@ -4,17 +4,17 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
-import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { ReplicaId, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { PoolReport } from '../../core/machine.ts';
-import type { CreateSpec, TaskSpec } from '../../core/task.ts';
+import type { CloneSource, CreateSpec, PoolSpec } from '../../core/task.ts';
 import type { RefusalCode, Seal } from '../../core/wire/messages.ts';
 import type { MakeReplica, ReplicaEngine } from '../control/engines.ts';
 import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import type { HeldReplica } from './messages.ts';
 
-export type NewReplica = Pick<ReplicaMeta, 'volume' | 'volumeName' | 'replica' | 'sizeBytes'>;
+export type NewReplica = Pick<ReplicaMeta, 'volume' | 'volumeName' | 'replica' | 'sizeBytes'> & { source?: CloneSource };
 
 /** One pool, whose lock this process holds. */
 export interface PoolPort {
@@ -24,6 +24,8 @@ export interface PoolPort {
   create(replica: NewReplica): Promise<{ store: ReplicaStore } | { problem: string }>;
   /** Its files must be closed. Also for damaged ones, and for those that are not there. Resolves with null or what went wrong in words. */
   remove(replica: ReplicaId): Promise<string | null>;
+  /** All that it has of a snapshot, whatever there is. Resolves with null or what went wrong in words. */
+  removeSnapshot(snapshot: SnapshotUid): Promise<string | null>;
   /** No replica of it is trusted any more, and none is to be placed on it. */
   quarantine(reason: string): void;
 }
@@ -92,21 +94,19 @@ export class Replicas {
   }
 
   /** Does what a task says, of this pool; null, or what went wrong in words. Idempotent. `config`: the latest of the volume that was seen. */
-  async perform(spec: TaskSpec, config: VolumeConfig | null): Promise<string | null> {
+  async perform(spec: PoolSpec, config: VolumeConfig | null): Promise<string | null> {
     switch (spec.kind) {
       case 'create-replica':
         return this.#create(spec, config);
       case 'delete-replica':
         return this.#remove(spec.replica);
-      case 'snapshot':
       case 'delete-snapshot':
-        return 'snapshots are not supported by this agent yet';
+        return this.#options.pool.removeSnapshot(spec.snapshot);
     }
   }
 
   async #create(spec: CreateSpec, config: VolumeConfig | null): Promise<string | null> {
-    if (spec.source) return 'clones are not supported by this agent yet';
-    const { volume, volumeName, replica, sizeBytes } = spec;
+    const { volume, volumeName, replica, sizeBytes, source } = spec;
     const { pool } = this.#options;
     const held = this.#held.get(replica);
     if (held) return held.volume === volume ? held.failure : `replica ${replica} is here already, in pool ${pool.name}, and is another`;
@@ -114,7 +114,7 @@ export class Replicas {
     this.#making.set(volume, making);
     making.count++;
     if (config && config.version > (making.config?.version ?? -1)) making.config = config;
-    const made = await pool.create({ volume, volumeName, replica, sizeBytes });
+    const made = await pool.create({ volume, volumeName, replica, sizeBytes, ...(source ? { source } : {}) });
     if (--making.count === 0) this.#making.delete(volume);
     if ('problem' in made) return made.problem;
     if (this.#isClosed) return 'the agent is stopping';

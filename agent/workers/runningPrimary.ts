@@ -14,6 +14,8 @@ import type { Log } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { ListenOnSocket, MakePrimary, PrimaryEnd, PrimaryEngine } from '../control/engines.ts';
+import type { SnapshotRequest } from '../ports.ts';
+import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { VolumeSocket } from './volumeSocket.ts';
 
@@ -93,6 +95,11 @@ export class RunningPrimary {
 
   letGo(): void {
     if (!this.#hasEnded) this.#engine.letGo();
+  }
+
+  snapshot(request: SnapshotRequest, done: SnapshotDone): void {
+    if (this.#hasEnded) done({ problem: 'the primary has ended' });
+    else this.#engine.snapshot(request, done);
   }
 
   /** Its config is gone, or nobody waits for it any more. Control knows the reason. */

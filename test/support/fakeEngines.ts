@@ -8,7 +8,8 @@ import type {
   ReplicaOptions,
   SocketServer,
 } from '../../agent/control/engines.ts';
-import type { BlockClient, BlockDevice } from '../../agent/ports.ts';
+import type { BlockClient, BlockDevice, SnapshotRequest } from '../../agent/ports.ts';
+import type { SnapshotDone } from '../../agent/primary/snapshot.ts';
 import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { Seal } from '../../core/wire/messages.ts';
@@ -17,6 +18,8 @@ export class FakePrimary implements PrimaryEngine {
   readonly options: PrimaryOptions;
   readonly observed: VolumeConfig[] = [];
   readonly device: BlockDevice;
+  /** Asked for; the test says what became of them. */
+  readonly snapshots: { request: SnapshotRequest; done: SnapshotDone }[] = [];
   ticks = 0;
   isEnded = false;
   hasLetGo = false;
@@ -43,6 +46,10 @@ export class FakePrimary implements PrimaryEngine {
 
   report(): PrimaryReport {
     return this.state;
+  }
+
+  snapshot(request: SnapshotRequest, done: SnapshotDone): void {
+    this.snapshots.push({ request, done });
   }
 
   letGo(): void {

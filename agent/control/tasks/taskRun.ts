@@ -12,13 +12,13 @@ import type { Clock } from '../../../core/clock.ts';
 import type { InstanceId, NodeName } from '../../../core/ids.ts';
 import type { Keys } from '../../../core/keys.ts';
 import type { Log } from '../../../core/log.ts';
-import type { Store } from '../../../core/store.ts';
+import type { Condition, Store } from '../../../core/store.ts';
 import { type Claim, endTask, hasEnded, startTask, type Task, type TaskSpec } from '../../../core/task.ts';
 import { retryDelayMs, whenAnswered } from '../calls.ts';
 import { parseClaim, parseTask } from '../parse.ts';
 
-/** Does what a task says. Idempotent. Resolves with null, or with what went wrong in words. */
-export type Perform = (spec: TaskSpec, log: Log) => Promise<string | null>;
+/** Does what a task says. Idempotent. Resolves with null, or with what went wrong in words. `claim` holds while the task is this attempt's. */
+export type Perform = (spec: TaskSpec, log: Log, claim: Condition) => Promise<string | null>;
 
 export type RunEnvironment = {
   store: Store;
@@ -129,7 +129,8 @@ export class TaskRun {
     this.#startedAtMs = clock.monotonicMs();
     this.#log.info('task claimed');
     // What it throws is a programmer error, and must reach the program's own handler as one.
-    void perform(this.#task.spec, this.#log).then((error) => {
+    const claim: Condition = { key: this.#environment.keys.claim(this.#task.id), is: 'value', value: this.#claim };
+    void perform(this.#task.spec, this.#log, claim).then((error) => {
       const durationMs = clock.monotonicMs() - this.#startedAtMs;
       this.#error = error;
       this.#environment.ended(this.#task.spec, error, durationMs);

@@ -4,9 +4,9 @@ import type { ReplicaMeta, ReplicaStore } from '../../../../agent/ports.ts';
 import type { ReplicaLink } from '../../../../agent/replication/link.ts';
 import { type FoundReplica, type PoolPort, Replicas } from '../../../../agent/workers/replicas.ts';
 import type { VolumeConfig } from '../../../../core/config.ts';
-import { type ReplicaId, replicaId, volumeUid } from '../../../../core/ids.ts';
+import { type ReplicaId, replicaId, type SnapshotUid, snapshotUid, volumeUid } from '../../../../core/ids.ts';
 import { silentLog } from '../../../../core/log.ts';
-import type { TaskSpec } from '../../../../core/task.ts';
+import type { CloneSource, PoolSpec } from '../../../../core/task.ts';
 import type { FromReplica, Seal } from '../../../../core/wire/messages.ts';
 import { configWith, INSTANCE, REPLICAS, UID } from '../../../support/configs.ts';
 import { FakeReplica } from '../../../support/fakeEngines.ts';
@@ -24,6 +24,8 @@ class FakePool implements PoolPort {
   readonly name: string;
   readonly there = new Set<ReplicaId>();
   readonly quarantines: string[] = [];
+  readonly removedSnapshots: SnapshotUid[] = [];
+  readonly sources: (CloneSource | undefined)[] = [];
   problem: string | null = null;
 
   constructor(name = 'default') {
@@ -34,14 +36,20 @@ class FakePool implements PoolPort {
     throw new Error('not asked here');
   }
 
-  async create({ replica }: { replica: ReplicaId }): Promise<{ store: ReplicaStore } | { problem: string }> {
+  async create({ replica, source }: { replica: ReplicaId; source?: CloneSource }): Promise<{ store: ReplicaStore } | { problem: string }> {
     if (this.problem !== null) return { problem: this.problem };
     this.there.add(replica);
+    this.sources.push(source);
     return { store: storeOf(replica) };
   }
 
   async remove(replica: ReplicaId): Promise<string | null> {
     if (this.problem === null) this.there.delete(replica);
+    return this.problem;
+  }
+
+  async removeSnapshot(snapshot: SnapshotUid): Promise<string | null> {
+    this.removedSnapshots.push(snapshot);
     return this.problem;
   }
 
@@ -69,11 +77,11 @@ function setUp(found: (pool: FakePool) => FoundReplica[] = () => []) {
   });
   replicas.found(found(pool));
   const failures = () => replicas.held().flatMap(({ replica, failure }) => (failure === null ? [] : [{ replica, failure }]));
-  const perform = (spec: TaskSpec, config: VolumeConfig | null = null) => replicas.perform(spec, config);
+  const perform = (spec: PoolSpec, config: VolumeConfig | null = null) => replicas.perform(spec, config);
   return { pool, engines, replicas, failures, perform, changes: () => changes };
 }
 
-const create = (replica = R1, pool = 'default'): TaskSpec => ({
+const create = (replica = R1, pool = 'default'): PoolSpec => ({
   kind: 'create-replica',
   volume: UID,
   replica,
@@ -81,7 +89,7 @@ const create = (replica = R1, pool = 'default'): TaskSpec => ({
   sizeBytes: 4096,
   volumeName: 'pgdata',
 });
-const remove = (replica = R1, pool = 'default'): TaskSpec => ({ kind: 'delete-replica', volume: UID, replica, pool });
+const remove = (replica = R1, pool = 'default'): PoolSpec => ({ kind: 'delete-replica', volume: UID, replica, pool });
 
 function knock(replicas: Replicas, replica: ReplicaId): FromReplica[] {
   const said: FromReplica[] = [];
@@ -149,6 +157,18 @@ describe('the replicas of a pool', () => {
     expect(engines[0]?.observed.map(({ version }) => version)).to.deep.equal([9]);
   });
 
+  it('one that is made from a snapshot is given its source; a snapshot goes with all that the pool has of it', async () => {
+    const { perform, pool } = setUp();
+    const source: CloneSource = { snapshot: snapshotUid('snap-1'), attempt: 9, replica: R2 };
+    expect(await perform({ ...create(), source } as PoolSpec)).to.equal(null);
+    expect(pool.sources).to.deep.equal([source]);
+    const deletion: PoolSpec = { kind: 'delete-snapshot', volume: UID, snapshot: snapshotUid('snap-1'), pool: 'default' };
+    expect(await perform(deletion)).to.equal(null);
+    pool.problem = 'unlink: EIO';
+    expect(await perform(deletion)).to.equal('unlink: EIO');
+    expect(pool.removedSnapshots).to.deep.equal([snapshotUid('snap-1'), snapshotUid('snap-1')]);
+  });
+
   it('what cannot be made says why', async () => {
     const { replicas, pool, perform } = setUp();
     pool.problem = 'pool default has 1 GiB free of 2 GiB';
@@ -159,7 +179,7 @@ describe('the replicas of a pool', () => {
   it('one id is never of two volumes', async () => {
     const { perform } = setUp();
     await perform(create());
-    expect(await perform({ ...create(), volume: volumeUid('other') } as TaskSpec)).to.match(/is another/);
+    expect(await perform({ ...create(), volume: volumeUid('other') } as PoolSpec)).to.match(/is another/);
   });
 
   it('a removed one is closed first, then its files go, and its id is unknown', async () => {
