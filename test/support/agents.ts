@@ -9,7 +9,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { nodesOf, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
+import { nodesOf, type PrimaryMode, type Shard, type VolumeConfig } from '../../core/config.ts';
+import { shardBytes } from '../../core/extent.ts';
 import { newReplicaId, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
 import { keysOf, taskIdOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
@@ -240,27 +241,29 @@ export class LeaderStandIn {
   }
 
   /** Replicas on these nodes, made and in sync; nobody serves it yet. */
-  async createVolume(name: string, nodes: string[], sizeBytes: number): Promise<VolumeConfig> {
+  createVolume(name: string, nodes: string[], sizeBytes: number, poolOf = (_node: string) => 'default'): Promise<VolumeConfig> {
+    return this.createStriped(name, [nodes], sizeBytes, poolOf);
+  }
+
+  /** The same with several shards: the nodes of each. */
+  async createStriped(name: string, nodes: string[][], sizeBytes: number, poolOf = (_node: string) => 'default'): Promise<VolumeConfig> {
     const uid = volumeUid(`uid-of-${name}`);
-    const members = nodes.map((node) => ({ replica: newReplicaId(systemRandom), node, pool: 'default' }));
-    const minInSync = Math.floor(nodes.length / 2) + 1;
-    const config: VolumeConfig = {
-      uid,
-      name,
-      sizeBytes,
-      minInSync,
-      epoch: 0,
-      version: 1,
-      primary: null,
-      shards: [{ members, inSync: [] }],
-    };
-    await this.#write(config, null);
-    for (const { node, replica, pool } of members) {
-      const task = await this.file(node, { kind: 'create-replica', volume: uid, replica, pool, sizeBytes, volumeName: name });
-      const ended = await this.ended(task);
-      if (ended.state !== 'done') throw new Error(`task failed: ${ended.error}`);
+    const shards = nodes.map((ofShard): Shard => {
+      const members = ofShard.map((node) => ({ replica: newReplicaId(systemRandom), node, pool: poolOf(node) }));
+      return { members, inSync: [] };
+    });
+    const minInSync = Math.floor((nodes[0]?.length ?? 0) / 2) + 1;
+    await this.#write({ uid, name, sizeBytes, minInSync, epoch: 0, version: 1, primary: null, shards }, null);
+    for (const [index, { members }] of shards.entries()) {
+      for (const { node, replica, pool } of members) {
+        const bytes = shardBytes(sizeBytes, shards.length, index);
+        const task = await this.file(node, { kind: 'create-replica', volume: uid, replica, pool, sizeBytes: bytes, volumeName: name });
+        const ended = await this.ended(task);
+        if (ended.state !== 'done') throw new Error(`task failed: ${ended.error}`);
+      }
     }
-    return this.change(uid, (known) => ({ ...known, shards: [{ members, inSync: members.map(({ replica }) => replica) }] }));
+    const made = shards.map(({ members }): Shard => ({ members, inSync: members.map(({ replica }) => replica) }));
+    return this.change(uid, (known) => ({ ...known, shards: made }));
   }
 
   async promote(uid: VolumeUid, node: string, mode: PrimaryMode = 'serve'): Promise<VolumeConfig> {
