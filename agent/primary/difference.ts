@@ -2,7 +2,7 @@
 import { BLOCK_BYTES } from '../../core/extent.ts';
 import { DIGEST_BYTES, type LevelRun } from '../../core/wire/messages.ts';
 
-const ZERO_DIGEST = Buffer.alloc(DIGEST_BYTES);
+export const ZERO_DIGEST = Buffer.alloc(DIGEST_BYTES);
 
 export type BlockRange = { first: number; last: number };
 

@@ -10,6 +10,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { PrimaryMode, VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
@@ -19,6 +20,7 @@ import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
 import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
+import { Scrubber } from './scrubber.ts';
 import type { SessionsOptions } from './sessions.ts';
 import { PrimaryShard } from './shard.ts';
 import { type SnapshotDone, Snapshots } from './snapshot.ts';
@@ -51,6 +53,8 @@ export type PrimaryOptions = {
   configPort: ConfigPort;
   clock: Clock;
   events: PrimaryEvents;
+  /** How far the primary before had compared the replicas. */
+  scrub?: ScrubState | null;
 };
 
 export class Primary {
@@ -62,6 +66,7 @@ export class Primary {
   readonly #frontend: Frontend;
   readonly #inSyncSet: InSyncSet;
   readonly #snapshots: Snapshots;
+  readonly #scrubber: Scrubber;
   #phase: PrimaryPhase = 'sealing';
   #socketOpen = false;
   #lettingGo = false;
@@ -100,6 +105,15 @@ export class Primary {
       holdsOperations: () => this.#snapshots.isUp,
     });
     this.#frontend.throttle.set(options.config.limits);
+    this.#scrubber = new Scrubber({
+      replications: this.#replications,
+      clock: options.clock,
+      settings: options.settings,
+      state: options.scrub ?? null,
+      mayRun: () => this.#phase === 'ready' && this.#mode === 'serve' && this.#snapshots.isIdle,
+      changed: () => this.#maintain(),
+      reportChanged: () => options.events.reportChanged(),
+    });
     const propose: ConfigPort['propose'] = (known, next) => options.configPort.propose(known, next);
     this.#inSyncSet = new InSyncSet({ knowledge: this.#knowledge, shards: this.#shards, clock: options.clock, propose });
     this.#maintain();
@@ -166,6 +180,11 @@ export class Primary {
       sizeBytes: this.#frontend.sizeBytes,
       nowMs: this.#clock.monotonicMs(),
     });
+  }
+
+  /** How far the replicas are compared; apart from the report, for it changes all the time. Null: never begun. */
+  get scrub(): ScrubState | null {
+    return this.#scrubber.state;
   }
 
   letGo(): void {
@@ -241,6 +260,7 @@ export class Primary {
     this.#frontend.step();
     this.#level();
     if (this.#phase === 'ready') for (const { replication } of this.#shards) clearSuspicion(replication);
+    this.#scrubber.step();
     if (!this.#released && !this.#snapshots.isKeeping)
       this.#inSyncSet.step({ isPromoting: this.#phase === 'sealing', hasServed: this.#hasServed });
     this.#close();
@@ -305,7 +325,7 @@ export class Primary {
       if (this.#mode !== 'release' && !this.#isIdle) return;
       this.#beginClosing('the volume is detached');
     }
-    const isSettled = this.#isGivenUp || this.#shards.every((shard) => shard.isSettled);
+    const isSettled = this.#isGivenUp || (this.#scrubber.isIdle && this.#shards.every((shard) => shard.isSettled));
     if (proposal || !isSettled) return;
     this.#release();
     this.#inSyncSet.propose({ ...known, version: known.version + 1, primary: null });

@@ -10,6 +10,7 @@
  */
 import { type CipherGCM, createCipheriv, hash } from 'node:crypto';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../../core/extent.ts';
+import type { InstanceId } from '../../core/ids.ts';
 import { DIGEST_BYTES } from '../../core/wire/messages.ts';
 
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
@@ -29,11 +30,14 @@ export function digestBlocks(data: Buffer): Buffer {
 const ZERO_EXTENT = Buffer.alloc(EXTENT_BYTES);
 const NO_NONCE = Buffer.alloc(12);
 
+/** Not known to anybody before the session's primary began. */
+export const summaryKey = (epoch: number, instance: InstanceId | undefined): string => `${epoch} ${instance}`;
+
 /** One digest over extents that are added in order. What was never written and what was zeroed are the same. */
 export class SummaryDigest {
   readonly #mac: CipherGCM;
 
-  /** `key`: anything that all replicas share in this session and nobody knew when the data was written. */
+  /** `key`: what summaryKey gives; anything that all replicas share in this session and nobody knew when the data was written. */
   constructor(key: string) {
     this.#mac = createCipheriv('aes-128-gcm', hash('sha256', key, 'buffer').subarray(0, 16), NO_NONCE);
   }

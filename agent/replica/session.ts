@@ -11,7 +11,7 @@ import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplic
 import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
-import { digestBlocks } from './digest.ts';
+import { digestBlocks, summaryKey } from './digest.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
 
@@ -399,7 +399,7 @@ export class Session implements ReplicaSession {
 
   #summary({ id, extent, extents }: Extract<Request, { type: 'summary' }>): void {
     if (this.#summaries.count >= SUMMARIES_MAX) return this.#violate(`more than ${SUMMARIES_MAX} summaries outstanding`);
-    this.#summaries.add(id, extent, extents, `${this.epoch} ${this.#replica.holderOf(this)?.instance}`);
+    this.#summaries.add(id, extent, extents, summaryKey(this.epoch, this.#replica.holderOf(this)?.instance));
   }
 
   #tellApplied(): void {

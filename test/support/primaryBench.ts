@@ -8,9 +8,11 @@ import type { PrimaryLinkListener } from '../../agent/replication/link.ts';
 import type { Member, PrimaryMode, Shard, VolumeConfig } from '../../core/config.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, ExtentSet, extentCount, shardBytes } from '../../core/extent.ts';
 import { type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import { type FromReplica, LOG_ONLY, type ResyncProgress, type ToReplica } from '../../core/wire/messages.ts';
 import { encodeBlock } from '../sim/store.ts';
+import type { FakeContent } from './fakeContent.ts';
 import { instance } from './replicaBench.ts';
 
 /** Of each shard, unless a test says otherwise. */
@@ -44,6 +46,8 @@ export class FakeReplica {
   resync: ResyncProgress | null = null;
   /** Digests of an extent's first block: all others are zeroes. */
   digest: Buffer | null = null;
+  /** What it really holds, if anything: then that is what it answers with. */
+  content: FakeContent | null = null;
   /** Why it cannot keep a snapshot. */
   snapshotProblem: string | null = null;
   /** Kinds of messages that it does not answer now. */
@@ -104,6 +108,8 @@ export class FakeReplica {
   }
 
   #answerTo(message: ToReplica): FromReplica[] {
+    const fromContent = this.content?.answerTo(message, this.sizeBytes) ?? null;
+    if (fromContent) return [fromContent];
     const extents = (list: readonly number[]) => {
       const set = new ExtentSet(extentCount(this.sizeBytes));
       for (const extent of list) set.add(extent);
@@ -192,6 +198,7 @@ export class PrimaryBench {
     minInSync?: number;
     mode?: PrimaryMode;
     settings?: Partial<Settings>;
+    scrub?: ScrubState;
     before?: (bench: PrimaryBench) => void;
   }) {
     const learners = (options.learners ?? '').split('/');
@@ -241,6 +248,7 @@ export class PrimaryBench {
           },
         };
       },
+      scrub: options.scrub ?? null,
       configPort: { propose: (_known, next) => this.proposals.push(next), recheck: () => this.events.push('recheck') },
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
       events: {
