@@ -94,9 +94,10 @@ export class PoolProxy {
     return this.#state === 'closed' || this.#state === 'unusable';
   }
 
-  /** Null, or why nothing on it can be served any more. */
+  /** Null, or why nothing on it can be served any more; names the pool. */
   get trouble(): string | null {
-    return this.#hung ?? (this.#state === 'unusable' ? (this.#report.reason ?? null) : null);
+    const trouble = this.#hung ?? (this.#state === 'unusable' ? (this.#report.reason ?? null) : null);
+    return trouble === null ? null : this.#named(trouble);
   }
 
   /** For how long it has not answered. */
@@ -117,7 +118,7 @@ export class PoolProxy {
   /** Null, or what went wrong in words; answered also by a pool that hangs. */
   perform(spec: PoolSpec, config: VolumeConfig | null): Promise<string | null> {
     const refusal = this.#refusalOf(spec);
-    if (refusal !== null) return Promise.resolve(`pool ${this.name}: ${refusal}`);
+    if (refusal !== null) return Promise.resolve(this.#named(refusal));
     const id = this.#nextId++;
     return new Promise((resolve) => {
       this.#performing.set(id, resolve);
@@ -190,7 +191,7 @@ export class PoolProxy {
     this.#address = this.#options.addressOf(port);
     this.#held = new Map(held.map((one) => [one.replica, one]));
     this.#log.info('pool opened', { replicas: held.length, address: this.#address });
-    if (this.#hung !== null) this.#options.channel.post({ type: 'quarantine', reason: this.#hung });
+    if (this.#hung !== null) this.#options.channel.post({ type: 'giveUp', reason: this.#hung });
     this.#sendConfigs();
   }
 
@@ -215,8 +216,14 @@ export class PoolProxy {
     this.#hung = `its disk has not answered for ${POOL_SILENT_MS / 1000} s; it stays quarantined until this agent is started again`;
     this.#log.error('pool is quarantined: its disk does not answer', { reason: this.#hung, replicas: this.#held.size });
     this.#options.hung(this.#hung);
-    this.#options.channel.post({ type: 'quarantine', reason: this.#hung });
-    for (const id of [...this.#performing.keys()]) this.#performed(id, `pool ${this.name}: ${this.#hung}`);
+    this.#options.channel.post({ type: 'giveUp', reason: this.#hung });
+    for (const id of [...this.#performing.keys()]) this.#performed(id, this.#named(this.#hung));
+  }
+
+  /** What could not be opened has its name already. */
+  #named(reason: string): string {
+    const name = `pool ${this.name}: `;
+    return reason.startsWith(name) ? reason : `${name}${reason}`;
   }
 
   #performed(id: number, problem: string | null): void {

@@ -118,8 +118,8 @@ export class Pools {
       const pool = this.#pools.get(name);
       // Not known yet: an opening that takes its time is no loss.
       if (pool !== undefined && !pool.isSettled) continue;
-      const isLooked = pool === undefined || pool.isOpen;
-      const reason = isLooked ? 'its files are missing: no pool of this agent has them' : `pool ${name}: ${pool.trouble}`;
+      const trouble = pool === undefined || pool.isOpen ? null : pool.trouble;
+      const reason = trouble ?? 'its files are missing: no pool of this agent has them';
       yield { volume, replica, reason };
     }
   }
@@ -127,5 +127,5 @@ export class Pools {
 
 function reasonOf(pool: PoolProxy, { failure, isBeingRemoved }: HeldReplica): string | null {
   if (isBeingRemoved) return null;
-  return failure ?? (pool.trouble === null ? null : `pool ${pool.name}: ${pool.trouble}`);
+  return failure ?? pool.trouble;
 }

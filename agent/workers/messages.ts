@@ -62,7 +62,8 @@ export type ToPool =
   /** `config`: the latest of the volume, for a replica that is made. */
   | { type: 'perform'; id: number; spec: PoolSpec; config: VolumeConfig | null }
   | { type: 'ping'; id: number }
-  | { type: 'quarantine'; reason: string }
+  /** Its disk has hung: nothing here is served any more. */
+  | { type: 'giveUp'; reason: string }
   | { type: 'close' };
 
 export type FromPool =

@@ -98,8 +98,9 @@ export class PoolHost {
       case 'perform':
         this.#perform(message);
         return;
-      case 'quarantine':
+      case 'giveUp':
         this.#open?.pool.port.quarantine(message.reason);
+        this.#open?.replicas.giveUp(message.reason);
         return;
       case 'close':
         this.#close();

@@ -45,8 +45,10 @@ export type ReplicasOptions = {
   changed: () => void;
 };
 
-type Held = HeldReplica & { engine: ReplicaEngine | null };
+/** `closing`: resolves when the engine, if there was one, has closed its files. */
+type Held = HeldReplica & { engine: ReplicaEngine | null; closing: Promise<void> };
 
+const NOTHING_OPEN = Promise.resolve();
 const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
 
 export class Replicas {
@@ -54,6 +56,7 @@ export class Replicas {
   readonly #held = new Map<ReplicaId, Held>();
   /** The latest config of each volume of which a replica is being made: what is seen meanwhile must not be missed. */
   readonly #making = new Map<VolumeUid, { config: VolumeConfig | null; count: number }>();
+  #givenUp: string | null = null;
   #isClosed = false;
 
   constructor(options: ReplicasOptions) {
@@ -90,7 +93,7 @@ export class Replicas {
   }
 
   held(): HeldReplica[] {
-    return [...this.#held.values()].map(({ engine: _, ...held }) => held);
+    return [...this.#held.values()].map(({ engine: _, closing: __, ...held }) => held);
   }
 
   /** Does what a task says, of this pool; null, or what went wrong in words. Idempotent. `config`: the latest of the volume that was seen. */
@@ -118,6 +121,7 @@ export class Replicas {
     if (--making.count === 0) this.#making.delete(volume);
     if ('problem' in made) return made.problem;
     if (this.#isClosed) return 'the agent is stopping';
+    if (this.#givenUp !== null) return this.#givenUp;
     this.#serve(made.store, making.config);
     return null;
   }
@@ -126,13 +130,11 @@ export class Replicas {
   async #remove(replica: ReplicaId): Promise<string | null> {
     const held = this.#held.get(replica);
     if (held) {
-      const { engine } = held;
       held.isBeingRemoved = true;
-      held.engine = null;
       held.failure ??= 'it is being removed';
       this.#options.changed();
       // A crash from here till the files are gone leaves a replica that was closed cleanly, and a task that is done again.
-      if (engine) await new Promise<void>((resolve) => engine.close(resolve));
+      await this.#closeEngine(held);
     }
     const problem = await this.#options.pool.remove(replica);
     if (problem === null) this.#held.delete(replica);
@@ -144,18 +146,37 @@ export class Replicas {
     return problem;
   }
 
+  /**
+   * The disk has hung: no replica here answers a Seal any more. Their sessions end, so that primaries go on without them now, and not when a flush that never
+   * ends has had all their patience. What was taken may still be applied should the disk come back; then they are closed cleanly.
+   */
+  giveUp(reason: string): void {
+    this.#givenUp = `pool ${this.#options.pool.name}: ${reason}`;
+    for (const held of this.#held.values()) {
+      held.failure ??= this.#givenUp;
+      void this.#closeEngine(held);
+    }
+    this.#options.changed();
+  }
+
   /** Resolves when all are closed cleanly. No Seal is answered from here on. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const engines = [...this.#held.values()].flatMap(({ engine }) => engine ?? []);
-    await Promise.all(engines.map((engine) => new Promise<void>((resolve) => engine.close(resolve))));
+    await Promise.all([...this.#held.values()].map((held) => this.#closeEngine(held)));
+  }
+
+  #closeEngine(held: Held): Promise<void> {
+    const { engine } = held;
+    held.engine = null;
+    if (engine) held.closing = new Promise<void>((resolve) => engine.close(resolve));
+    return held.closing;
   }
 
   #serve(store: ReplicaStore, config: VolumeConfig | null): void {
     const { makeReplica, clock, changed } = this.#options;
     const { replica, volume, volumeName, failed } = store.meta;
     const log = this.#options.log.child({ replica, volume: volumeName, uid: volume });
-    const held: Held = { replica, volume, engine: null, failure: failed, isBeingRemoved: false };
+    const held: Held = { replica, volume, engine: null, failure: failed, isBeingRemoved: false, closing: NOTHING_OPEN };
     this.#held.set(replica, held);
     held.engine = makeReplica({
       store,
@@ -176,7 +197,7 @@ export class Replicas {
   }
 
   #damaged(replica: ReplicaId, volume: VolumeUid | null, damage: string): void {
-    this.#held.set(replica, { replica, volume, engine: null, failure: damage, isBeingRemoved: false });
+    this.#held.set(replica, { replica, volume, engine: null, failure: damage, isBeingRemoved: false, closing: NOTHING_OPEN });
     this.#options.log.error('replica is damaged and not served', { replica, reason: damage, pool: this.#options.pool.name });
     this.#options.changed();
   }
