@@ -1,6 +1,7 @@
 /** A primary of a volume with several shards: what is each shard's own, and what only all of them together may do. */
 import { expect } from 'chai';
-import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../../../core/extent.ts';
+import fc from 'fast-check';
+import { BLOCK_BYTES, BLOCKS_PER_EXTENT, EXTENT_BYTES, offsetInVolume } from '../../../../core/extent.ts';
 import type { Operation, ToReplica } from '../../../../core/wire/messages.ts';
 import { encodeBlock } from '../../../sim/store.ts';
 import { type FakeReplica, PrimaryBench, SETTINGS } from '../../../support/primaryBench.ts';
@@ -20,6 +21,16 @@ const writesOf = (replica: FakeReplica): [number, number][] =>
   replica.heard
     .filter((message: ToReplica): message is Extract<Operation, { type: 'write' }> => message.type === 'write')
     .map(({ offsetBytes, lengthBytes }) => [offsetBytes / BLOCK_BYTES, lengthBytes / BLOCK_BYTES]);
+
+/** What a replica that applied all that it was sent holds. */
+function contentOf(replica: FakeReplica): Buffer {
+  const content = Buffer.alloc(replica.sizeBytes);
+  for (const message of replica.heard) {
+    if (message.type === 'write') Buffer.concat(message.chunks).copy(content, message.offsetBytes);
+    else if (message.type === 'zero') content.fill(0, message.offsetBytes, message.offsetBytes + message.lengthBytes);
+  }
+  return content;
+}
 
 const suspects = (letters: string) => (made: PrimaryBench) => {
   for (const letter of letters) Object.assign(made.replica(letter), { suspect: true, log: [0] });
@@ -245,6 +256,34 @@ describe('A primary of three shards', () => {
       expect(bench.events).to.deep.equal(['socket opens', 'socket closes']);
       expect(bench.proposals.map(({ primary }) => primary)).to.deep.equal([null]);
     });
+  });
+
+  it('lays out whatever is written as a flat volume would hold it', () => {
+    const sizeBytes = 7.5 * EXTENT_BYTES;
+    const block = fc.nat(sizeBytes / BLOCK_BYTES - 1);
+    const operation = fc.record({ from: block, to: block, isZero: fc.boolean(), fill: fc.integer({ min: 1, max: 255 }) });
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 12 }), (operations) => {
+        const bench = serving({ inSync: 'a/c/e', sizeBytes });
+        const flat = Buffer.alloc(sizeBytes);
+        for (const { from, to, isZero, fill } of operations) {
+          const [start, end] = [Math.min(from, to) * BLOCK_BYTES, (Math.max(from, to) + 1) * BLOCK_BYTES];
+          const told = () => bench.answers.push('done');
+          if (isZero) bench.client.zero(start, end - start, { free: true, forceUnitAccess: false }, told);
+          else bench.client.write(start, [Buffer.alloc(end - start, fill)], end - start, false, told);
+          flat.fill(isZero ? 0 : fill, start, end);
+        }
+        bench.settle();
+        const shards = [...'ace'].map((letter) => contentOf(bench.replica(letter)));
+        const held = Buffer.alloc(sizeBytes);
+        shards.forEach((content, shard) => {
+          for (let at = 0; at < content.length; at += BLOCK_BYTES) content.copy(held, offsetInVolume(at, 3, shard), at, at + BLOCK_BYTES);
+        });
+        expect(bench.answers.length).to.equal(operations.length);
+        expect(held.equals(flat)).to.equal(true);
+      }),
+      { numRuns: 30 },
+    );
   });
 
   it('lets go when all shards are settled', () => {
