@@ -50,7 +50,18 @@ describe('operator: the API', function () {
       { size: '1Gi', minInSync: 4 },
       'spec.minInSync: Invalid value: may not be more than spec.replicas',
     ],
-    ['several shards', { size: '1Gi', shards: 4 }, 'spec.shards: Invalid value: 4: must be 1: more shards are not supported yet'],
+    ['no shards', { size: '1Gi', shards: 0 }, 'spec.shards: Invalid value: 0: must be at least 1'],
+    ['too many shards', { size: '1Gi', shards: 65 }, 'spec.shards: Invalid value: 65: may be at most 64'],
+    [
+      'too many replicas in all',
+      { size: '1Gi', shards: 64, replicas: 5 },
+      'spec.shards: Invalid value: may be at most 256 together: spec.shards x spec.replicas',
+    ],
+    [
+      'a size too small for its shards',
+      { size: '3Mi', shards: 4 },
+      'spec.size: Invalid value: must be at least 1Mi for each of spec.shards',
+    ],
     ['negative limits', { size: '1Gi', limits: { iops: -1 } }, 'spec.limits.iops: Invalid value: -1: may not be negative; 0 is no limit'],
     ['an empty source', { size: '1Gi', source: {} }, 'must name exactly one of snapshot and volume'],
     ['two sources', { size: '1Gi', source: { snapshot: 'a', volume: 'b' } }, 'must name exactly one of snapshot and volume'],
@@ -80,6 +91,7 @@ describe('operator: the API', function () {
     ['a source given afterwards', 'kept', { spec: { source: { volume: 'x' } } }, 'spec.source: may not change after the volume was made'],
     ['another source', 'cloned', { spec: { source: { volume: 'x' } } }, 'spec.source: may not change after the volume was made'],
     ['no source any more', 'cloned', { spec: { source: null } }, 'spec.source: may not change after the volume was made'],
+    ['other shards', 'kept', { spec: { shards: 2 } }, 'spec.shards: Invalid value: 2: may not change: the bytes lie striped over them'],
     [
       'fewer replicas than minInSync',
       'kept',
@@ -110,6 +122,12 @@ describe('operator: the API', function () {
     });
     expect(await kubectl(['patch', 'hv', 'kept', '--type=merge', '-p', '{"spec":{"size":"10240Mi"}}'])).to.match(/patched/);
     expect(await kubectl(['patch', 'hv', 'kept', '--type=merge', '-p', '{"spec":{"size":21474836480}}'])).to.match(/patched$/);
+  });
+
+  it('takes sizes that are just large enough for their shards, in any words', async () => {
+    expect(await create({ size: '4Mi', shards: 4 }, 'striped')).to.match(/created$/);
+    expect(await create({ size: 67_108_864, shards: 64 }, 'wide')).to.match(/created$/);
+    expect(await create({ size: '10737418240500m', shards: 2 }, 'odd')).to.match(/created$/);
   });
 
   it('drops an unknown field where a client asks for no validation: no rule can see it', async () => {
@@ -158,6 +176,13 @@ describe('operator: the API', function () {
       'ZONE',
       'AGE',
     ]);
-    expect((await kubectl(['get', 'hs'])).split('\n')[0]?.trim().split(/\s+/)).to.deep.equal(['NAME', 'VOLUME', 'SIZE', 'READY', 'AGE']);
+    expect((await kubectl(['get', 'hs'])).split('\n')[0]?.trim().split(/\s+/)).to.deep.equal([
+      'NAME',
+      'VOLUME',
+      'SIZE',
+      'READY',
+      'PHASE',
+      'AGE',
+    ]);
   });
 });

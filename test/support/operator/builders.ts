@@ -1,11 +1,12 @@
 /** Small whole objects for the operator's tests, changed where a test says so. */
 import type { Member, VolumeConfig } from '../../../core/config.ts';
-import { type InstanceId, instanceId, type NodeName, replicaId, type VolumeUid, volumeUid } from '../../../core/ids.ts';
+import { type InstanceId, instanceId, type NodeName, replicaId, type SnapshotUid, type VolumeUid, volumeUid } from '../../../core/ids.ts';
 import { createTaskId, deleteTaskId, keysOf } from '../../../core/keys.ts';
 import type { MachineState, PoolReport, ServingReport } from '../../../core/machine.ts';
 import type { ScrubState } from '../../../core/scrub.ts';
+import type { RecordedSnapshot } from '../../../core/snapshot.ts';
 import type { Task, TaskState } from '../../../core/task.ts';
-import { FINALIZER, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
+import { FINALIZER, SNAPSHOT_FINALIZER, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
 import type { VolumeSpec } from '../../../operator/generated/volume.ts';
 import { emptyMemory } from '../../../operator/observe/memory.ts';
 import type { ObservedTask, ObservedVolume } from '../../../operator/observe/observed.ts';
@@ -94,6 +95,28 @@ export const volumeObject = (change: Partial<VolumeSpec> = {}, metadata: Partial
     ...metadata,
   },
   spec: spec(change),
+});
+
+export const snapshotObject = (
+  name: string,
+  volume: string,
+  uid: SnapshotUid,
+  metadata: Partial<SnapshotObject['metadata']> = {},
+): SnapshotObject => ({
+  apiVersion: 'holdfast.dev/v1alpha1',
+  kind: 'Snapshot',
+  metadata: { name, uid, resourceVersion: '8', generation: 1, finalizers: [SNAPSHOT_FINALIZER], ...metadata },
+  spec: { volume },
+});
+
+/** On the nodes of these letters, of one shard. */
+export const recorded = (letters: string, change: Partial<RecordedSnapshot> = {}): RecordedSnapshot => ({
+  attempt: 4,
+  epoch: 1,
+  sizeBytes: GiB,
+  createdAtMs: WALL_MS,
+  replicas: [...letters].map((letter) => ({ shard: 0, replica: replica(letter), node: nodeOf(letter), pool: 'default' })),
+  ...change,
 });
 
 export const storageNode = (letter: string, change: Partial<StorageNodeObject['spec']> = {}): StorageNodeObject => ({
