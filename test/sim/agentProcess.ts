@@ -14,12 +14,11 @@ import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
 import { silentLog } from '../../core/log.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Seal } from '../../core/wire/messages.ts';
+import type { ReplicaFiles } from './files.ts';
 import type { Host } from './network.ts';
-import type { Platter } from './platter.ts';
 import { revisionOf, type Watcher } from './register.ts';
 import { KEYS, RegisterStore } from './registerStore.ts';
 import { between } from './seeds.ts';
-import { SimulatedStore } from './store.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -44,7 +43,6 @@ export class AgentProcess implements Host, Watcher {
   readonly #world: World;
   readonly #clock: Clock;
   readonly #replicas = new Map<ReplicaId, Replica>();
-  readonly stores = new Map<ReplicaId, SimulatedStore>();
   #isAlive = true;
   #isPaused = false;
   /** What happened while it was paused: one list for each channel. */
@@ -83,15 +81,9 @@ export class AgentProcess implements Host, Watcher {
     return !this.#mayStart;
   }
 
-  /** Opens a replica's files. It answers nobody before that it was open is durable. */
-  open(platter: Platter, bootId: string): void {
-    const { replica } = platter.meta;
-    const store: SimulatedStore = new SimulatedStore(platter, this.#world.storeTiming(this));
-    this.stores.set(replica, store);
-    const { openBootId, suspect } = platter.meta;
-    const begin = () => this.#begin(replica, store);
-    if (openBootId === bootId) return begin();
-    store.saveMeta({ ...platter.meta, suspect: suspect || openBootId !== null, openBootId: bootId }, begin);
+  /** It answers nobody before that it was open is durable. */
+  open(replica: ReplicaId, files: ReplicaFiles, bootId: string): void {
+    files.open(bootId, this.#world.storeTiming(this), (store) => this.#begin(replica, store));
   }
 
   run(channel: string, act: () => void): void {

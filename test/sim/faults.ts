@@ -101,7 +101,7 @@ export class Faults {
     const node = this.#world.register.config.primary?.node;
     if (!node) return;
     this.#world.pause(node);
-    const members = this.#world.register.config.shards[0]?.members ?? [];
+    const members = this.#world.register.config.shards.flatMap((shard) => shard.members);
     const other = pick(this.#random, members)?.node ?? node;
     if (other !== node && this.#random.chance(0.5)) {
       // One that restarts has forgotten what it granted.

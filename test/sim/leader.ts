@@ -47,31 +47,32 @@ export class SimulatedLeader {
     this.#promote(config, node, 'serve');
   }
 
-  /** A member is to leave, or one comes, or the one that left is removed. */
+  /** In one of the shards a member is to leave, or one comes. */
   changeMembers(): void {
     const { config } = this.#world.register;
-    const members = config.shards[0]?.members ?? [];
-    const stayers = members.filter((member) => !member.leaving);
+    const index = this.#random.below(config.shards.length);
+    const stayers = config.shards[index]?.members.filter((member) => !member.leaving) ?? [];
     if (stayers.length > this.#world.options.replicas || (stayers.length > config.minInSync && this.#random.chance(0.3))) {
       const leaver = pick(this.#random, stayers);
-      if (leaver) this.markLeaving(leaver);
-    } else this.addMember();
+      if (leaver) this.markLeaving(index, leaver);
+    } else this.addMember(index);
   }
 
-  markLeaving(leaver: Member): void {
-    this.#withMembers((members) =>
+  markLeaving(index: number, leaver: Member): void {
+    this.#withMembers(index, (members) =>
       members.map((member) => (member.replica === leaver.replica ? { ...member, leaving: true as const } : member)),
     );
   }
 
-  addMember(): void {
+  /** Never two replicas of a shard on one node. */
+  addMember(index: number): void {
     const { config } = this.#world.register;
-    const members = config.shards[0]?.members ?? [];
+    const members = config.shards[index]?.members ?? [];
     const free = this.#world.nodes().filter((node) => !members.some((member) => member.node === node) && this.#world.isRunning(node));
     const node = pick(this.#random, free);
     if (!node) return;
-    const replica = this.#world.createReplica(node);
-    this.#withMembers((known) => [...known, { replica, node, pool: 'pool' }]);
+    const replica = this.#world.createReplica(node, index);
+    this.#withMembers(index, (known) => [...known, { replica, node, pool: 'pool' }]);
   }
 
   #next(): void {
@@ -87,25 +88,33 @@ export class SimulatedLeader {
 
   #step(): void {
     const { config } = this.#world.register;
-    const shard = config.shards[0];
-    const done = shard?.members.filter((member) => member.leaving && !shard.inSync.includes(member.replica)) ?? [];
-    if (done.length > 0 && this.#random.chance(0.3))
-      return this.#withMembers((members) => members.filter((member) => !done.includes(member)));
-    // Nobody may leave before enough others are there.
-    const stayers = shard?.members.filter((member) => !member.leaving).length ?? 0;
-    if (stayers < config.minInSync && this.#random.chance(0.3)) return this.addMember();
-    const failed = shard?.members.find((member) => !member.leaving && this.#world.failed.has(member.replica));
-    if (failed && shard && shard.members.length <= this.#world.options.replicas) return this.addMember();
-    if (failed) return this.markLeaving(failed);
+    for (let index = 0; index < config.shards.length; index++) if (this.#mendMembers(config, index)) return;
     if (config.primary) this.#keep(config, config.primary.node, config.primary.mode);
     else this.#attach(config);
+  }
+
+  /** True: something of the shard was changed. */
+  #mendMembers(config: VolumeConfig, index: number): boolean {
+    const shard = config.shards[index] ?? { members: [], inSync: [] };
+    const done = shard.members.filter((member) => member.leaving && !shard.inSync.includes(member.replica));
+    if (done.length > 0 && this.#random.chance(0.3)) {
+      this.#withMembers(index, (members) => members.filter((member) => !done.includes(member)));
+      return true;
+    }
+    const stayers = shard.members.filter((member) => !member.leaving);
+    const failed = stayers.find((member) => this.#world.failed.has(member.replica));
+    // Nobody may leave before enough others are there.
+    const tooFew = stayers.length < config.minInSync && this.#random.chance(0.3);
+    if (tooFew || (failed && shard.members.length <= this.#world.options.replicas)) this.addMember(index);
+    else if (failed) this.markLeaving(index, failed);
+    else return false;
+    return true;
   }
 
   #attach(config: VolumeConfig): void {
     this.#releasingSinceMs = null;
     if (this.want !== null && this.#world.runningInstance(this.want)) return this.#promote(config, this.want, 'serve');
-    const shard = config.shards[0];
-    const hasWork = shard && (outOfSync(shard).length > 0 || shard.members.some((member) => member.leaving));
+    const hasWork = config.shards.some((shard) => outOfSync(shard).length > 0 || shard.members.some((member) => member.leaving));
     const node = pick(this.#random, this.#alive());
     if (this.want === null && hasWork && node) this.#promote(config, node, 'background');
   }
@@ -144,9 +153,10 @@ export class SimulatedLeader {
     if (config.primary) this.#write(config, { ...config, primary: { ...config.primary, mode } });
   }
 
-  #withMembers(change: (members: Member[]) => Member[]): void {
+  #withMembers(index: number, change: (members: Member[]) => Member[]): void {
     const { config } = this.#world.register;
-    this.#write(config, { ...config, shards: config.shards.map((shard) => ({ ...shard, members: change(shard.members) })) });
+    const shards = config.shards.map((shard, at) => (at === index ? { ...shard, members: change(shard.members) } : shard));
+    this.#write(config, { ...config, shards });
   }
 
   #write(config: VolumeConfig, next: VolumeConfig): void {

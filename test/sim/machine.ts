@@ -1,11 +1,11 @@
 /** A node: disks that outlive processes, a boot that ends with the power, and at most one agent, for the pool's lock lets no second one work. */
 import type { NodeName, ReplicaId } from '../../core/ids.ts';
 import type { AgentProcess } from './agentProcess.ts';
-import type { Platter } from './platter.ts';
+import type { ReplicaFiles } from './files.ts';
 
 export class Machine {
   readonly node: NodeName;
-  readonly platters = new Map<ReplicaId, Platter>();
+  readonly replicas = new Map<ReplicaId, ReplicaFiles>();
   boot = 1;
   isOn = true;
   /** Its pool has no space left. */
@@ -27,8 +27,8 @@ export class Machine {
   }
 
   /** It lost power and was not levelled since, as far as anybody could know. */
-  isSuspect(platter: Platter): boolean {
-    const { suspect, openBootId } = platter.meta;
+  isSuspect(files: ReplicaFiles): boolean {
+    const { suspect, openBootId } = files.meta;
     return suspect || (openBootId !== null && (openBootId !== this.bootId || !this.isOn));
   }
 }

@@ -10,6 +10,8 @@ export type SimOptions = {
   nodes: number;
   replicas: number;
   minInSync: number;
+  /** Over which the volume is striped; each has replicas of its own. */
+  shards: number;
   sizeBytes: number;
   settings: Settings;
   clients: number;
@@ -37,6 +39,8 @@ export type SimOptions = {
   };
   /** Shares of what etcd is asked and answers that are lost, and of watches that tell twice, or one thing for several. */
   registerFaults: { loses: number; repeats: number; coalesces: number };
+  /** Whether replicas are kept by the store that ships, on simulated disks. */
+  usesDisks: boolean;
   /** Whether sessions travel as the bytes that the real ends write. */
   usesWire: boolean;
   /** A power loss may leave half of a block. */
@@ -58,8 +62,8 @@ export type SimOptions = {
   clockDrift: number;
 };
 
-/** Two whole extents and a short one: writes cross both borders. */
-const SIZE_BYTES = 2 * EXTENT_BYTES + 64 * 1024;
+/** Two whole extents and a short one, more where they lie in several shards: writes cross all borders. */
+const sizeOf = (shards: number): number => (1 + shards) * EXTENT_BYTES + 64 * 1024;
 
 export function drawOptions(seed: number, steps: number): SimOptions {
   const random = randomFor(seed, 'options');
@@ -67,20 +71,22 @@ export function drawOptions(seed: number, steps: number): SimOptions {
   const either = (probability: number, one: number, other: number) => (random.chance(probability) ? one : other);
   const replicas = Math.min(3, 1 + random.below(4));
   const powers = random.chance(0.4);
+  const shards = random.chance(0.6) ? 1 : 2 + random.below(2);
   return {
     seed,
     steps,
     nodes: replicas + 2,
     replicas,
     minInSync: either(0.5, Math.floor(replicas / 2) + 1, 1 + random.below(replicas)),
-    sizeBytes: SIZE_BYTES,
+    shards,
+    sizeBytes: sizeOf(shards),
     settings: {
       heartbeatMs: 50,
       leaseMs: 400,
       replicaTimeoutMs: either(0.5, 500, 1_000),
       ioTimeoutMs: either(0.5, 0, 3_000),
       resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),
-      scrubIntervalSeconds: 0,
+      scrubIntervalSeconds: either(0.5, 0, 1),
       scrubBytesPerSecond: 64 * EXTENT_BYTES,
     },
     clients: 1 + random.below(3),
@@ -103,6 +109,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
       close: often(0.5, 500, 4_000),
     },
     registerFaults: { loses: either(0.5, 0.1, 0.02), repeats: either(0.5, 0.1, 0), coalesces: either(0.5, 0.3, 0) },
+    usesDisks: random.chance(0.25),
     usesWire: random.chance(0.25),
     tears: powers && random.chance(0.5),
     moveEveryMs: often(0.5, 1_000, 6_000),

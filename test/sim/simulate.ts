@@ -42,7 +42,7 @@ export function simulate(options: SimOptions, tell: ((line: string) => void) | n
     answered: world?.clientsOfVolume().reduce((sum, client) => sum + client.answered, 0) ?? 0,
     epochs: world?.register.config.epoch ?? 0,
     faults: world?.tally.counts ?? {},
-    blindBlocks: [...(world?.clients.blocks.values() ?? [])].filter((register) => register.isBlind).length,
+    blindBlocks: [...(world?.clients.pieces.values() ?? [])].filter((register) => register.isBlind).length,
     violation,
   };
 }
@@ -66,9 +66,9 @@ function runPhases(world: World): void {
   schedule.trace('clients end');
   waitFor(world, REST_WITHIN_MS, () => {
     const open = world.clientsOfVolume().reduce((sum, client) => sum + client.openCount, 0);
-    return open > 0 ? `${open} requests are open` : unrest(world.register.config, world.replicaViews());
+    return open > 0 ? `${open} requests are open` : unrest(world.scene());
   });
-  checkEqualAtRest(world.register.config, world.replicaViews());
+  checkEqualAtRest(world.scene());
 }
 
 function waitFor(world: World, withinMs: number, missing: () => string | null): void {

@@ -14,36 +14,11 @@ import {
   firstExtent,
   lastExtent,
 } from '../../core/extent.ts';
-import type { SeededRandom } from '../support/seededRandom.ts';
+import type { StoreTiming } from './files.ts';
+import { decodePiece, encodePiece, PIECE_BYTES } from './layout.ts';
 import type { Note, Platter } from './platter.ts';
 import { delayMs } from './seeds.ts';
 import { Violation } from './violation.ts';
-
-/** When and whether things come to an end. */
-export type StoreTiming = {
-  random: SeededRandom;
-  /** Runs `act` after a while, if the process is still there. */
-  later: (delayMs: number, label: string, act: () => void) => void;
-  usualMs: number;
-  completesAtOnce: number;
-  /** Nothing more fits on the disk. */
-  isFull: () => boolean;
-  /** Whether this flush fails. */
-  flushFails: () => boolean;
-};
-
-export function encodeBlock(value: number): Buffer {
-  const block = Buffer.alloc(BLOCK_BYTES);
-  block.writeUInt32LE(value, 0);
-  block.writeUInt32LE(value, BLOCK_BYTES - 4);
-  return block;
-}
-
-export function decodeBlock(block: Buffer): number {
-  const value = block.readUInt32LE(0);
-  if (value !== block.readUInt32LE(BLOCK_BYTES - 4)) throw new Violation('contract', 'a block is half one value and half another');
-  return value;
-}
 
 const noSpace = (): IoError => new IoError('noSpace', 'no space left on the disk');
 
@@ -86,12 +61,13 @@ export class SimulatedStore implements ReplicaStore {
 
   read(offsetBytes: number, lengthBytes: number): Buffer {
     const data = Buffer.alloc(lengthBytes);
-    for (const block of this.platter.written()) {
-      const at = block * BLOCK_BYTES - offsetBytes;
-      const value = this.platter.value(block);
-      if (value === 0 || at < 0 || at >= lengthBytes) continue;
-      data.writeUInt32LE(value, at);
-      data.writeUInt32LE(value, at + BLOCK_BYTES - 4);
+    const last = lastExtent(offsetBytes, lengthBytes);
+    for (let extent = firstExtent(offsetBytes); extent <= last; extent++) {
+      for (const piece of this.platter.written(extent)) {
+        const at = piece * PIECE_BYTES - offsetBytes;
+        const value = this.platter.value(piece);
+        if (value !== 0 && at >= 0 && at < lengthBytes) encodePiece(value, data, at);
+      }
     }
     return data;
   }
@@ -103,8 +79,10 @@ export class SimulatedStore implements ReplicaStore {
     for (let extent = firstExtent(offsetBytes); extent <= lastExtentWritten; extent++) this.#touch(extent);
     // One that fails half way has written, too.
     const fits = this.#timing.isFull() ? this.#timing.random.below(lengthBytes / BLOCK_BYTES) * BLOCK_BYTES : lengthBytes;
-    for (let at = 0; at < fits; at += BLOCK_BYTES) {
-      this.#set((offsetBytes + at) / BLOCK_BYTES, decodeBlock(data.subarray(at, at + BLOCK_BYTES)));
+    for (let at = 0; at < fits; at += PIECE_BYTES) {
+      const value = decodePiece(data, at);
+      if (value === null) throw new Violation('contract', `half of block ${(offsetBytes + at) / BLOCK_BYTES} is of several writes`);
+      this.platter.set((offsetBytes + at) / PIECE_BYTES, value);
     }
     this.#forEach(offsetBytes, lengthBytes, (note) => {
       note.mayHaveData = true;
@@ -113,10 +91,10 @@ export class SimulatedStore implements ReplicaStore {
   }
 
   zero(offsetBytes: number, lengthBytes: number, _free: boolean): void {
-    const last = (offsetBytes + lengthBytes) / BLOCK_BYTES;
+    const end = (offsetBytes + lengthBytes) / PIECE_BYTES;
     this.#forEach(offsetBytes, lengthBytes, () => undefined);
-    for (const block of [...this.platter.written()]) if (block >= offsetBytes / BLOCK_BYTES && block < last) this.#set(block, 0);
     this.#forEach(offsetBytes, lengthBytes, (note, extent) => {
+      for (const piece of this.platter.written(extent)) if (piece >= offsetBytes / PIECE_BYTES && piece < end) this.platter.set(piece, 0);
       const start = extent * EXTENT_BYTES;
       const isWhole = start >= offsetBytes && start + extentLength(extent, this.meta.sizeBytes) <= offsetBytes + lengthBytes;
       if (isWhole) note.mayHaveData = false;
@@ -165,7 +143,7 @@ export class SimulatedStore implements ReplicaStore {
     this.#begin(
       'clean',
       () => {
-        this.platter.notes = notes;
+        this.platter.keepNotes(notes);
       },
       () => {
         this.#touchedWhileCleaning = null;
@@ -224,7 +202,7 @@ export class SimulatedStore implements ReplicaStore {
       () => undefined,
       () => {
         this.platter.makeDurable(serial);
-        this.platter.notes = notes;
+        this.platter.keepNotes(notes);
         this.platter.meta = { ...this.meta, openBootId: null };
         done(null);
       },
@@ -235,12 +213,6 @@ export class SimulatedStore implements ReplicaStore {
     const note = this.#notes[extent];
     assert(note, `extent ${extent} of ${this.#notes.length}`);
     return note;
-  }
-
-  #set(block: number, value: number): void {
-    assert(Number.isInteger(block), 'the simulated workload writes whole blocks');
-    this.#touch(firstExtent(block * BLOCK_BYTES));
-    this.platter.set(block, value);
   }
 
   #touch(extent: number): void {

@@ -2,11 +2,12 @@
 export type CheckerName =
   | 'linearizable'
   | 'onePrimary'
-  | 'inSyncHolds'
-  | 'flushed'
+  | 'acknowledged'
+  | 'inSync'
   | 'covers'
   | 'monotone'
-  | 'equalAtRest'
+  | 'atRest'
+  | 'tasks'
   | 'bounded'
   | 'liveness'
   | 'contract';

@@ -3,22 +3,13 @@
  * blocks on both sides of the extents' borders. Every value is written once.
  */
 import type { BlockClient, IoError } from '../../agent/ports.ts';
-import { BLOCK_BYTES, BLOCKS_PER_EXTENT, EXTENT_BYTES } from '../../core/extent.ts';
+import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { Serving } from './agentProcess.ts';
+import { decodePiece, encodeBlock, PIECE_BYTES } from './layout.ts';
 import { between, pick } from './seeds.ts';
-import { decodeBlock, encodeBlock } from './store.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
-
-/** Runs of blocks that the workload uses: the borders of the extents, and the end of the volume. */
-const CLUSTERS: readonly (readonly [first: number, count: number])[] = [
-  [0, 3],
-  [BLOCKS_PER_EXTENT - 2, 4],
-  [2 * BLOCKS_PER_EXTENT - 1, 3],
-  [2 * BLOCKS_PER_EXTENT + 15, 1],
-];
-export const BLOCKS: readonly number[] = CLUSTERS.flatMap(([first, count]) => Array.from({ length: count }, (_, index) => first + index));
 
 /** After an error a client waits: writes of unknown outcome that pile up are what the checker cannot follow. */
 const AFTER_ERROR_MS = 1_000;
@@ -100,7 +91,7 @@ export class SimulatedClient {
   }
 
   #range(): Range {
-    const [first, count] = pick(this.#random, CLUSTERS) ?? [0, 1];
+    const [first, count] = pick(this.#random, this.#world.layout.clusters) ?? [0, 1];
     const start = this.#random.below(count);
     return { first: first + start, count: 1 + this.#random.below(count - start) };
   }
@@ -151,50 +142,55 @@ export class SimulatedClient {
   }
 
   #write(attachment: Attachment, range: Range): void {
-    const { clients, schedule } = this.#world;
+    const { clients, schedule, layout } = this.#world;
     const isDurable = this.#random.chance(0.1);
     const { id, answer } = this.#begin(attachment, (succeeded) => {
       schedule.trace(`${this.#name} write ${id} ${succeeded ? 'done' : 'unknown'}`);
       clients.writeEnds(id, succeeded);
+      if (succeeded) this.#world.acknowledged(pieces);
     });
     const blocks = Array.from({ length: range.count }, (_, index) => range.first + index);
+    const pieces = layout.piecesOf(blocks);
     schedule.trace(`${this.#name} write ${id} to ${blocks} of epoch ${attachment.serving.epoch}`);
-    clients.writeBegins({ id, epoch: attachment.serving.epoch, blocks, value: id, isDurable });
+    clients.writeBegins({ id, epoch: attachment.serving.epoch, pieces, value: id, isDurable });
     const lengthBytes = range.count * BLOCK_BYTES;
     const chunks = blocks.map(() => encodeBlock(id));
     this.#submit(attachment, (client) => client.write(range.first * BLOCK_BYTES, chunks, lengthBytes, isDurable, answer));
   }
 
   #zero(attachment: Attachment): void {
-    const { clients, schedule } = this.#world;
+    const { clients, schedule, layout } = this.#world;
     const extent = this.#random.below(2);
     const range = this.#random.chance(0.2) ? { first: extent * BLOCKS_PER_EXTENT, count: BLOCKS_PER_EXTENT } : this.#range();
     const options = { free: this.#random.chance(0.7), forceUnitAccess: this.#random.chance(0.1) };
     const { id, answer } = this.#begin(attachment, (succeeded) => {
       schedule.trace(`${this.#name} zero ${id} ${succeeded ? 'done' : 'unknown'}`);
       clients.writeEnds(id, succeeded);
+      if (succeeded) this.#world.acknowledged(pieces);
     });
-    const blocks = BLOCKS.filter((block) => block >= range.first && block < range.first + range.count);
+    const blocks = layout.blocks.filter((block) => block >= range.first && block < range.first + range.count);
+    const pieces = layout.piecesOf(blocks);
     schedule.trace(`${this.#name} zero ${id} of ${blocks} of epoch ${attachment.serving.epoch}`);
-    clients.writeBegins({ id, epoch: attachment.serving.epoch, blocks, value: 0, isDurable: options.forceUnitAccess });
+    clients.writeBegins({ id, epoch: attachment.serving.epoch, pieces, value: 0, isDurable: options.forceUnitAccess });
     this.#submit(attachment, (client) => client.zero(range.first * BLOCK_BYTES, range.count * BLOCK_BYTES, options, answer));
   }
 
   #read(attachment: Attachment, range: Range): void {
-    const { clients, schedule } = this.#world;
+    const { clients, schedule, layout } = this.#world;
     let values: Map<number, number> | null = null;
     const { id, answer } = this.#begin(attachment, (succeeded) => {
-      schedule.trace(`${this.#name} read ${id} ${succeeded ? [...(values ?? [])].map(([block, value]) => `${block}=${value}`) : 'failed'}`);
+      schedule.trace(`${this.#name} read ${id} ${succeeded ? [...(values ?? [])].map(([piece, value]) => `${piece}=${value}`) : 'failed'}`);
       clients.readEnds(id, succeeded ? values : null);
     });
     const isWide = this.#random.chance(0.1);
     const first = isWide ? 0 : range.first;
-    const count = isWide ? (2 * EXTENT_BYTES) / BLOCK_BYTES : range.count;
-    const blocks = BLOCKS.filter((block) => block >= first && block < first + count);
-    clients.readBegins(id, blocks);
+    const count = isWide ? 2 * BLOCKS_PER_EXTENT : range.count;
+    const blocks = layout.blocks.filter((block) => block >= first && block < first + count);
+    const pieces = layout.piecesOf(blocks);
+    clients.readBegins(id, pieces);
     this.#submit(attachment, (client) =>
       client.read(first * BLOCK_BYTES, count * BLOCK_BYTES, (error, chunks) => {
-        if (!error && !attachment.isOver) values = valuesOf(Buffer.concat(chunks), first, count, blocks);
+        if (!error && !attachment.isOver) values = valuesOf(Buffer.concat(chunks), first, count, pieces);
         answer(error);
       }),
     );
@@ -211,9 +207,13 @@ export class SimulatedClient {
   }
 }
 
-function valuesOf(data: Buffer, first: number, count: number, blocks: readonly number[]): Map<number, number> {
+function valuesOf(data: Buffer, first: number, count: number, pieces: readonly number[]): Map<number, number> {
   if (data.length !== count * BLOCK_BYTES) throw new Violation('contract', `${data.length} bytes read instead of ${count * BLOCK_BYTES}`);
   return new Map(
-    blocks.map((block) => [block, decodeBlock(data.subarray((block - first) * BLOCK_BYTES, (block - first + 1) * BLOCK_BYTES))]),
+    pieces.map((piece) => {
+      const value = decodePiece(data, piece * PIECE_BYTES - first * BLOCK_BYTES);
+      if (value === null) throw new Violation('linearizable', `piece ${piece} is read as a part of one write and a part of another`);
+      return [piece, value];
+    }),
   );
 }

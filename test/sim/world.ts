@@ -1,15 +1,21 @@
 /** The whole cluster in one object: machines, network, register, leader, clients, and the checkers that look on. Wiring, and what each part asks of it. */
+import { newMeta } from '../../agent/replica/store/meta.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import { type InstanceId, instanceId, type NodeName, type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
 import { AgentProcess, type Serving } from './agentProcess.ts';
+import { checkAcknowledged, checkFlushed } from './checkers/acknowledged.ts';
 import { checkBounded } from './checkers/bounded.ts';
 import { checkCovers } from './checkers/covers.ts';
-import { checkInSyncHolds, type ReplicaView } from './checkers/inSyncHolds.ts';
+import { checkEnoughInSync, checkInSync } from './checkers/inSync.ts';
 import { Linearizable } from './checkers/linearizable.ts';
 import { Monotone } from './checkers/monotone.ts';
 import { OnePrimary } from './checkers/onePrimary.ts';
+import { placedRegisters, type ReplicaView, type Scene } from './checkers/view.ts';
+import { DiskFiles } from './diskFiles.ts';
 import { Faults } from './faults.ts';
+import type { StoreTiming } from './files.ts';
+import { Layout, shardSizes } from './layout.ts';
 import { SimulatedLeader } from './leader.ts';
 import { Machine } from './machine.ts';
 import { Network } from './network.ts';
@@ -18,10 +24,9 @@ import { Platter } from './platter.ts';
 import { ConfigRegister } from './register.ts';
 import { Schedule } from './schedule.ts';
 import { between, randomFor } from './seeds.ts';
-import type { StoreTiming } from './store.ts';
 import { Tally } from './tally.ts';
 import { Violation } from './violation.ts';
-import { BLOCKS, SimulatedClient } from './workload.ts';
+import { SimulatedClient } from './workload.ts';
 
 const UID = volumeUid('volume-of-the-simulation');
 /** One replica a run may fail for good: with more, nobody could promise that the volume gets well. */
@@ -35,12 +40,14 @@ export class World {
   readonly leader: SimulatedLeader;
   readonly faults: Faults;
   readonly clients: Linearizable;
+  readonly layout: Layout;
   readonly onePrimary = new OnePrimary();
   readonly tally = new Tally();
   /** As they stand in etcd; each agent has read them at some time. */
   settings: Settings;
   readonly failed = new Set<ReplicaId>();
   readonly #monotone = new Monotone();
+  readonly #registers: Scene['registers'];
   readonly #machines = new Map<NodeName, Machine>();
   readonly #servings = new Set<Serving>();
   readonly #clients: SimulatedClient[];
@@ -64,7 +71,9 @@ export class World {
       usesWire: options.usesWire,
       tally: this.tally,
     });
-    this.clients = new Linearizable(BLOCKS);
+    this.layout = new Layout(options);
+    this.clients = new Linearizable(this.layout.pieces);
+    this.#registers = placedRegisters(this.clients, this.layout);
     const clockRandom = randomFor(seed, 'clock');
     for (let index = 0; index < options.nodes; index++) {
       const node = `node-${'abcdef'[index]}`;
@@ -80,6 +89,7 @@ export class World {
       config: this.#firstConfig(),
       changed: (before, after) => {
         this.#monotone.configChanged(before, after);
+        checkEnoughInSync(before, after);
         if (after.lossAt !== before.lossAt) this.clients.tellLoss();
         this.#check();
       },
@@ -121,7 +131,7 @@ export class World {
     });
     machine.process = process;
     this.schedule.trace(`${node} starts as ${process.instance.slice(-3)}`);
-    for (const platter of machine.platters.values()) process.open(platter, machine.bootId);
+    for (const [replica, files] of machine.replicas) process.open(replica, files, machine.bootId);
     this.network.started(process);
     this.register.signOfLife(node, process.instance);
     this.register.watch(process);
@@ -137,7 +147,10 @@ export class World {
     this.#stop(node, true);
     machine.isOn = false;
     machine.boot++;
-    for (const platter of machine.platters.values()) platter.powerLost(this.#diskRandom);
+    for (const files of machine.replicas.values()) {
+      const torn = files.powerLost(this.#diskRandom, this.options.tears);
+      for (let count = 0; count < torn; count++) this.tally.count('torn block');
+    }
     this.schedule.trace(`${node} lost power`);
     this.#check();
   }
@@ -180,26 +193,14 @@ export class World {
   }
 
   /** Empty, durable, and not a member yet. */
-  createReplica(node: NodeName): ReplicaId {
+  createReplica(node: NodeName, shard: number): ReplicaId {
     const machine = this.#machine(node);
     const replica = replicaId((++this.#ids).toString(16).padStart(16, '0'));
-    const platter = new Platter({
-      format: 1,
-      volume: UID,
-      volumeName: 'volume',
-      replica,
-      sizeBytes: this.options.sizeBytes,
-      promisedEpoch: 0,
-      promisedInstance: null,
-      openBootId: null,
-      suspect: false,
-      failed: null,
-      longestLeaseMs: 0,
-      resync: null,
-      config: null,
-    });
-    machine.platters.set(replica, platter);
-    machine.process?.open(platter, machine.bootId);
+    const sizeBytes = shardSizes(this.register?.config.sizeBytes ?? this.options.sizeBytes, this.options.shards)[shard] ?? 0;
+    const made = { volume: UID, volumeName: 'volume', replica, sizeBytes };
+    const files = this.options.usesDisks ? new DiskFiles(made, shard) : new Platter(newMeta(made), shard);
+    machine.replicas.set(replica, files);
+    machine.process?.open(replica, files, machine.bootId);
     return replica;
   }
 
@@ -252,7 +253,8 @@ export class World {
   afterEventOf(process: AgentProcess): void {
     const { serving } = process;
     if (serving && serving.primary.phase === 'ready') this.#begun(serving);
-    if (serving) checkBounded(serving, this.options.clients * this.options.depth * 4);
+    for (const files of this.#machine(process.node).replicas.values()) files.pump();
+    if (serving) checkBounded(serving, this.options.clients * this.options.depth * 4 * this.options.shards);
     this.#check();
   }
 
@@ -272,20 +274,21 @@ export class World {
 
   /** All that is in sync has failed: only a person can help. */
   get isBeyondHelp(): boolean {
-    return this.register.config.shards[0]?.inSync.every((replica) => this.failed.has(replica)) ?? false;
+    return this.register.config.shards.some(({ inSync }) => inSync.every((replica) => this.failed.has(replica)));
   }
 
-  /** Every replica that is or was a member, as it stands on its disk. */
-  replicaViews(): Map<string, ReplicaView> {
-    const views = new Map<string, ReplicaView>();
+  /** A write was acknowledged to a client, in this event. */
+  acknowledged(pieces: readonly number[]): void {
+    checkAcknowledged(this.scene(), pieces);
+  }
+
+  /** What the checkers look at: every replica that is or was a member, as it stands on its disk. */
+  scene(): Scene {
+    const replicas = new Map<string, ReplicaView>();
     for (const machine of this.#machines.values()) {
-      for (const [id, platter] of machine.platters) {
-        const store = machine.process?.stores.get(id);
-        const stamp = (extent: number) => store?.stamp(extent) ?? platter.notes[extent]?.stamp ?? 0;
-        views.set(id, { id, platter, isSuspect: machine.isSuspect(platter), stamp });
-      }
+      for (const [id, files] of machine.replicas) replicas.set(id, { id, files, isSuspect: machine.isSuspect(files) });
     }
-    return views;
+    return { config: this.register.config, replicas, clients: this.clients, registers: this.#registers };
   }
 
   #machine(node: NodeName): Machine {
@@ -302,11 +305,11 @@ export class World {
     process.kill();
     this.register.unwatch(process);
     this.network.ended(process, isSilent);
-    if (!isSilent) for (const platter of machine.platters.values()) platter.killed(this.#diskRandom);
+    if (!isSilent) for (const files of machine.replicas.values()) files.killed(this.#diskRandom);
   }
 
   #maySpare(): boolean {
-    return this.#failures < FAILURES_MAX && (this.register.config.shards[0]?.inSync.length ?? 0) > 1;
+    return this.#failures < FAILURES_MAX && this.register.config.shards.every(({ inSync }) => inSync.length > 1);
   }
 
   #begun(serving: Serving): void {
@@ -321,17 +324,21 @@ export class World {
   }
 
   #check(): void {
-    const views = this.replicaViews();
-    const { config } = this.register;
-    checkInSyncHolds(config, views, this.clients);
-    checkCovers(config, views);
-    this.#monotone.check(views.values());
+    const scene = this.scene();
+    checkInSync(scene);
+    checkFlushed(scene);
+    checkCovers(scene);
+    this.#monotone.check(scene.replicas.values());
   }
 
   #firstConfig(): VolumeConfig {
-    const members = this.nodes()
-      .slice(0, this.options.replicas)
-      .map((node) => ({ replica: this.createReplica(node), node, pool: 'pool' }));
+    const nodes = this.nodes();
+    // Each shard begins on another node, so that none has all of them.
+    const shards = Array.from({ length: this.options.shards }, (_, shard) => {
+      const places = Array.from({ length: this.options.replicas }, (__, index) => nodes[(shard + index) % nodes.length] ?? '');
+      const members = places.map((node) => ({ replica: this.createReplica(node, shard), node, pool: 'pool' }));
+      return { members, inSync: members.map((member) => member.replica) };
+    });
     return {
       uid: UID,
       name: 'volume',
@@ -340,7 +347,7 @@ export class World {
       epoch: 0,
       version: 1,
       primary: null,
-      shards: [{ members, inSync: members.map((member) => member.replica) }],
+      shards,
     };
   }
 }

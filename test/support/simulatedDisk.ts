@@ -120,6 +120,12 @@ export class SimulatedDisk implements Disk {
     return bytes;
   }
 
+  /** The file itself, for checkers that look at it after every event; null: there is none. Not a call of the disk. */
+  inode(path: string): SimulatedInode | null {
+    const found = this.#find(path);
+    return found instanceof SimulatedInode ? found : null;
+  }
+
   /** Replaces a file's content, durably, behind everybody's back: rot, a cut, a stranger. Null removes it. */
   tamper(path: string, content: Buffer | null): void {
     const { directory, name } = this.#parent(path);

@@ -6,7 +6,9 @@ import { SECTOR_BYTES } from '../../agent/replica/store/disk.ts';
 import type { Random } from '../../core/random.ts';
 
 /** What a power loss takes of what no sync has covered. */
-export type Loss = 'everything' | 'nothing' | Random;
+export type Loss = 'everything' | 'nothing' | Random | RunLoss;
+/** Runs of so many sectors, from a file's beginning on, share their fate. */
+export type RunLoss = { random: Random; sectors: number };
 
 /** States of a sector between two syncs that are kept for a power loss to choose from; the oldest go first. */
 const VERSIONS_MAX = 4;
@@ -75,6 +77,30 @@ export class SimulatedInode {
     return copy;
   }
 
+  /** For checkers, which look at it after every event: the first four bytes of a sector in the cache, or as the worst power loss would leave them. */
+  cachedWord(sector: number): number {
+    const bytes = this.#sectors.get(sector)?.cached;
+    return bytes ? firstWord(bytes) : 0;
+  }
+
+  durableWord(sector: number): number {
+    const bytes = this.#sectors.get(sector)?.durable;
+    return bytes ? firstWord(bytes) : 0;
+  }
+
+  /** In the order in which they were first written. */
+  writtenSectors(): Iterable<number> {
+    return this.#sectors.keys();
+  }
+
+  /** The content changes on the disk, behind everybody's back, and nothing of it is in the cache. Whole sectors. */
+  rot(source: Uint8Array, offsetBytes: number): void {
+    for (let at = 0; at < source.length; at += SECTOR_BYTES) {
+      const bytes = source.slice(at, at + SECTOR_BYTES);
+      this.#sectors.set((offsetBytes + at) / SECTOR_BYTES, { durable: bytes, cached: bytes, pending: [] });
+    }
+  }
+
   /** What a sync that begins now covers; call it with whether that sync succeeded. */
   beginSync(): (succeeded: boolean) => void {
     const upTo = this.#sequence.last;
@@ -91,9 +117,10 @@ export class SimulatedInode {
     const found = new SimulatedInode(sequence);
     found.sizeBytes = choose(loss, [this.#durableSizeBytes, this.sizeBytes]);
     found.#durableSizeBytes = found.sizeBytes;
+    const lossAt = lossBySector(loss);
     for (const [index, sector] of this.#sectors) {
       if (index * SECTOR_BYTES >= found.sizeBytes) continue;
-      const bytes = choose(loss, [sector.durable, ...sector.pending.map((version) => version.bytes)]);
+      const bytes = choose(lossAt(index), [sector.durable, ...sector.pending.map((version) => version.bytes)]);
       found.#sectors.set(index, { durable: bytes, cached: bytes, pending: [] });
     }
     return found;
@@ -184,9 +211,29 @@ export class SimulatedDirectory {
   }
 }
 
+const firstWord = (bytes: Uint8Array): number =>
+  ((bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8) | ((bytes[2] ?? 0) << 16) | ((bytes[3] ?? 0) << 24)) >>> 0;
+
+function lossBySector(loss: Loss): (sector: number) => Loss {
+  if (typeof loss === 'string' || !('sectors' in loss)) return () => loss;
+  const drawn = new Map<number, Random>();
+  return (sector) => {
+    const run = Math.floor(sector / loss.sectors);
+    const unit = loss.random.unit();
+    const fate = drawn.get(run) ?? { unit: () => unit, hex: (length: number) => loss.random.hex(length) };
+    drawn.set(run, fate);
+    return fate;
+  };
+}
+
 /** From the oldest, durable state to the newest, cached one. A sector whose sync failed is in the cache only and is not among them. */
 function choose<State>(loss: Loss, states: readonly State[]): State {
-  const index = loss === 'everything' ? 0 : loss === 'nothing' ? states.length - 1 : Math.floor(loss.unit() * states.length);
+  const index =
+    loss === 'everything'
+      ? 0
+      : loss === 'nothing'
+        ? states.length - 1
+        : Math.floor(('sectors' in loss ? loss.random : loss).unit() * states.length);
   const state = states[index];
   if (state === undefined) throw new Error('a state was to be chosen out of none');
   return state;

@@ -1,26 +1,25 @@
-/** Invariant 6: when nothing happens any more, in-sync replicas are equal, their logs are empty and nobody is suspect. */
-import type { VolumeConfig } from '../../../core/config.ts';
-import { isEqual } from '../platter.ts';
+/** Invariant 6: when nothing happens any more, in-sync replicas are equal block for block, their logs are empty and nobody is suspect. */
+import { isEqual } from '../files.ts';
 import { Violation } from '../violation.ts';
-import type { ReplicaView } from './inSyncHolds.ts';
+import { inSyncOf, type Scene } from './view.ts';
 
 /** Null: at rest. Else what is not yet. */
-export function unrest(config: VolumeConfig, replicas: ReadonlyMap<string, ReplicaView>): string | null {
-  for (const id of config.shards[0]?.inSync ?? []) {
-    const replica = replicas.get(id);
-    if (replica?.isSuspect) return `${id} is suspect`;
-    if (replica && replica.platter.intents.size > 0) return `${id} has ${[...replica.platter.intents]} in its log`;
+export function unrest(scene: Scene): string | null {
+  for (const { id, files, isSuspect } of scene.config.shards.flatMap((shard) => inSyncOf(shard, scene))) {
+    if (isSuspect) return `${id} is suspect`;
+    if (files.logged.length > 0) return `${id} has ${files.logged} in its log`;
   }
   return null;
 }
 
-export function checkEqualAtRest(config: VolumeConfig, replicas: ReadonlyMap<string, ReplicaView>): void {
-  const inSync = (config.shards[0]?.inSync ?? []).flatMap((id) => replicas.get(id) ?? []);
-  const [first] = inSync;
-  for (const other of inSync) {
-    for (let extent = 0; extent < other.platter.extents; extent++) {
-      if (first && !isEqual(first.platter, other.platter, extent)) {
-        throw new Violation('equalAtRest', `extent ${extent} differs on ${first.id} and ${other.id}`);
+export function checkEqualAtRest(scene: Scene): void {
+  for (const shard of scene.config.shards) {
+    const [first, ...others] = inSyncOf(shard, scene);
+    for (const other of others) {
+      for (let extent = 0; extent < other.files.extents; extent++) {
+        if (first && !isEqual(first.files, other.files, extent)) {
+          throw new Violation('atRest', `extent ${extent} differs on ${first.id} and ${other.id}`);
+        }
       }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * One block as the set of all states that a linearizable register could be in, given what clients saw. A write in flight may have taken effect or
+ * One piece (half a block) as the set of all states that a linearizable register could be in, given what clients saw. A write in flight may have taken effect or
  * not; one whose client is gone may yet, until a later epoch begins. The set empty means that no order explains what was seen.
  *
  * A state: the value, the writes that have not taken effect, and what each read under way could have seen so far. States that differ only in the
@@ -7,16 +7,16 @@
  */
 import { Violation } from '../violation.ts';
 
-/** A write or zero of this block. */
+/** A write or zero of this piece. */
 export type BlockWrite = { id: number; value: number; epoch: number };
 
 type State = { value: number; open: number[]; seen: Map<number, Set<number>> };
 
-/** Of one closure. A block with more is not followed any further: so many writes of unknown outcome explain anything. */
+/** Of one closure. A piece with more is not followed any further: so many writes of unknown outcome explain anything. */
 const STEPS_MAX = 5_000;
 
 export class BlockRegister {
-  readonly block: number;
+  readonly piece: number;
   #states: State[] = [{ value: 0, open: [], seen: new Map() }];
   readonly #writes = new Map<number, BlockWrite>();
   /** Clients that will never hear an answer. */
@@ -27,8 +27,8 @@ export class BlockRegister {
   #possible: Set<number> | null = new Set([0]);
   #isBlind = false;
 
-  constructor(block: number) {
-    this.block = block;
+  constructor(piece: number) {
+    this.piece = piece;
   }
 
   /** `isDurable`: once it is acknowledged, nothing of before it may come back. */
@@ -106,7 +106,7 @@ export class BlockRegister {
     return this.#isBlind || this.possible.has(value);
   }
 
-  /** Whether it may be what is left of the block after a power loss. */
+  /** Whether it may be what is left of the piece after a power loss. */
   mayBeDurable(value: number): boolean {
     return this.#isBlind || this.#fallback.has(value);
   }
@@ -180,7 +180,7 @@ export class BlockRegister {
 
   #become(states: State[], complaint: () => string): void {
     if (this.#isBlind) return;
-    if (states.length === 0) throw new Violation('linearizable', `block ${this.block}: ${complaint()}`);
+    if (states.length === 0) throw new Violation('linearizable', `piece ${this.piece}: ${complaint()}`);
     const groups = new Map<string, State[]>();
     for (const state of [...states].sort((a, b) => b.open.length - a.open.length)) this.#addTo(groups, state);
     this.#states = [...groups.values()].flat();
