@@ -7,9 +7,9 @@ import { EXTENT_BYTES } from '../../core/extent.ts';
 import type { ResyncProgress } from '../../core/wire/messages.ts';
 import type { Replication } from './replication.ts';
 
-/** The learner is told how far it is no more often, and only when so many extents more are done: each time it flushes. */
-export const PROGRESS_INTERVAL_MS = 5_000;
-export const PROGRESS_EXTENTS = 256;
+/** A learner is told how far it is no more often than `intervalMs`, and only when so many extents more are done: each time it flushes. */
+export type ProgressPace = { intervalMs: number; extents: number };
+export const PROGRESS_PACE: ProgressPace = { intervalMs: 5_000, extents: 256 };
 /** The speed told is that of the last so many seconds. */
 const SPEED_SAMPLES_MAX = 10;
 const SPEED_SAMPLE_MS = 1_000;
@@ -41,8 +41,8 @@ export class CatchUp {
    * What to tell the learner now, or null. `below`: the first extent that it still needs. Where one is needed again that an earlier session had done,
    * nothing is told until it is done: what the learner keeps from then is right as it is.
    */
-  toTell(below: number, nowMs: number): ResyncProgress | null {
-    const isDue = nowMs - this.#toldAtMs >= PROGRESS_INTERVAL_MS && below - this.#below >= PROGRESS_EXTENTS;
+  toTell(below: number, nowMs: number, pace: ProgressPace): ResyncProgress | null {
+    const isDue = nowMs - this.#toldAtMs >= pace.intervalMs && below - this.#below >= pace.extents;
     if (!isDue || this.#isTelling) return null;
     this.#isTelling = true;
     this.#toldAtMs = nowMs;
@@ -76,14 +76,14 @@ export class CatchUp {
  * Tells each learner how far it is, where that is due. Only while every counted replica is loaded and nothing is in doubt: what a learner copied in doubt
  * it would keep as done, and take out of its log. What comes into doubt later is in the gate or, levelled, stamped under this session's version or a later one.
  */
-export function tellProgress(replication: Replication, nowMs: number): void {
+export function tellProgress(replication: Replication, nowMs: number, pace: ProgressPace): void {
   for (const peer of replication.peers.values()) {
     const { catchUp, need } = peer;
     if (peer.state !== 'open' || catchUp === null || replication.counts(peer)) continue;
     catchUp.sample(need.size, nowMs);
     if (replication.gate.size > 0 || !replication.isLoaded()) continue;
     const first = need.next(0);
-    const progress = catchUp.toTell(first < 0 ? need.extents : first, nowMs);
+    const progress = catchUp.toTell(first < 0 ? need.extents : first, nowMs, pace);
     if (progress) {
       peer.ask(
         { type: 'progress', ...progress },

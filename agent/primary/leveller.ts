@@ -14,7 +14,7 @@ import { BLOCK_BYTES, EXTENT_BYTES, extentLength } from '../../core/extent.ts';
 import type { LevelRun } from '../../core/wire/messages.ts';
 import { Allowance } from './allowance.ts';
 import { askEach } from './asking.ts';
-import { tellProgress } from './catchUp.ts';
+import { type ProgressPace, tellProgress } from './catchUp.ts';
 import { allBlocks, type BlockRange, differingBlocks, levelRuns, rangeToRead, zeroDigests } from './difference.ts';
 import type { Ask, Peer, Reply } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -37,19 +37,26 @@ type Level = {
 
 const asDigests = (reply: Reply): Digests => (reply.type === 'digests' ? reply : { stamp: 0, digests: null });
 
+export type LevellerOptions = {
+  replication: Replication;
+  clock: Clock;
+  bytesPerSecond: () => number;
+  progressPace: ProgressPace;
+  changed: () => void;
+};
+
 export class Leveller {
   readonly #replication: Replication;
   readonly #clock: Clock;
-  readonly #changed: () => void;
-  readonly #bytesPerSecond: () => number;
+  readonly #options: LevellerOptions;
   readonly #active = new Set<Level>();
   readonly #allowance: Allowance;
 
-  constructor(replication: Replication, clock: Clock, bytesPerSecond: () => number, changed: () => void) {
+  constructor(options: LevellerOptions) {
+    const { replication, clock } = options;
     this.#replication = replication;
     this.#clock = clock;
-    this.#bytesPerSecond = bytesPerSecond;
-    this.#changed = changed;
+    this.#options = options;
     this.#allowance = new Allowance(clock.monotonicMs());
   }
 
@@ -60,12 +67,12 @@ export class Leveller {
   /** Begins what may begin: first extents that I/O waits for, then what is in doubt, then what learners miss. */
   step(wanted: Iterable<number>): void {
     if (this.#replication.authority?.state !== 'open') return;
-    tellProgress(this.#replication, this.#clock.monotonicMs());
+    tellProgress(this.#replication, this.#clock.monotonicMs(), this.#options.progressPace);
     for (const extent of wanted) {
       if (this.#active.size >= LEVELS_MAX) return;
       if (this.#replication.gate.has(extent)) this.#begin(extent);
     }
-    this.#allowance.refill(this.#clock.monotonicMs(), this.#bytesPerSecond());
+    this.#allowance.refill(this.#clock.monotonicMs(), this.#options.bytesPerSecond());
     const needy = this.#inOrder();
     for (const peer of needy) {
       for (let extent = peer.need.next(0); extent >= 0; extent = peer.need.next(extent + 1)) {
@@ -183,6 +190,6 @@ export class Leveller {
   #end(level: Level): void {
     if (!this.#active.delete(level)) return;
     this.#replication.locks.delete(level.extent);
-    this.#changed();
+    this.#options.changed();
   }
 }

@@ -14,6 +14,7 @@ import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
+import { PROGRESS_PACE, type ProgressPace } from './catchUp.ts';
 import { Frontend } from './frontend.ts';
 import { offerableBytes } from './growth.ts';
 import { InSyncSet } from './inSyncSet.ts';
@@ -55,6 +56,8 @@ export type PrimaryOptions = {
   events: PrimaryEvents;
   /** How far the primary before had compared the replicas. */
   scrub?: ScrubState | null;
+  /** How often learners are told how far they are: the simulator has small volumes and little time. */
+  progressPace?: ProgressPace;
 };
 
 export class Primary {
@@ -215,8 +218,9 @@ export class Primary {
       burstEnd: (replication) => this.#burstEnd(replication),
       reportChanged: () => events.reportChanged(),
     };
+    const progressPace = this.#options.progressPace ?? PROGRESS_PACE;
     const resyncBytesPerSecond = () => settings().resyncBytesPerSecond / this.#resyncing;
-    return new PrimaryShard({ knowledge: this.#knowledge, index, clock, localNode: node, resyncBytesPerSecond, sessions });
+    return new PrimaryShard({ knowledge: this.#knowledge, index, clock, localNode: node, resyncBytesPerSecond, progressPace, sessions });
   }
 
   #adopt(config: VolumeConfig): void {

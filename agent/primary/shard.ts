@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { NodeName, ReplicaId } from '../../core/ids.ts';
+import type { ProgressPace } from './catchUp.ts';
 import { Joining } from './joining.ts';
 import type { Knowledge } from './knowledge.ts';
 import { Leveller } from './leveller.ts';
@@ -19,6 +20,7 @@ export type ShardOptions = {
   localNode: NodeName;
   /** What copying may take of the volume's bandwidth. */
   resyncBytesPerSecond: () => number;
+  progressPace: ProgressPace;
   sessions: SessionsOptions;
 };
 
@@ -43,7 +45,13 @@ export class PrimaryShard {
     this.sessions = new Sessions(this.replication, sessions);
     this.joining = new Joining(this.replication, clock, sessions.changed);
     this.#loader = new Loader(this.replication, clock, sessions.changed);
-    this.#leveller = new Leveller(this.replication, clock, options.resyncBytesPerSecond, sessions.changed);
+    this.#leveller = new Leveller({
+      replication: this.replication,
+      clock,
+      bytesPerSecond: options.resyncBytesPerSecond,
+      progressPace: options.progressPace,
+      changed: sessions.changed,
+    });
   }
 
   /** Every in-sync replica answered, and somebody's content is the truth. */

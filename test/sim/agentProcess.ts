@@ -246,6 +246,7 @@ export class AgentProcess implements Host, Watcher {
       connect: (member, seal, listener) => world.network.connect(this, member.node, seal, listener),
       configPort: proposer,
       clock: this.#clock,
+      progressPace: { intervalMs: 20, extents: 1 },
       // Nothing is heard before it is made: it needs messages first.
       events: {
         socket: (isOpen) => this.#socket(isOpen),

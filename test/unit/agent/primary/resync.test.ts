@@ -1,6 +1,6 @@
 /** Which extents a learner is compared over, from whom they come, and how far it is told to be. */
 import { expect } from 'chai';
-import { PROGRESS_EXTENTS, PROGRESS_INTERVAL_MS } from '../../../../agent/primary/catchUp.ts';
+import { PROGRESS_PACE } from '../../../../agent/primary/catchUp.ts';
 import { digestBlocks } from '../../../../agent/replica/digest.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../../../../core/extent.ts';
 import type { ResyncProgress } from '../../../../core/wire/messages.ts';
@@ -113,12 +113,12 @@ describe('A learner with much to catch up', () => {
 
   it('is told how far it is, seldom, and goes on there', () => {
     const bench = catchingUp();
-    bench.pass(PROGRESS_INTERVAL_MS - 100);
+    bench.pass(PROGRESS_PACE.intervalMs - 100);
     expect(bench.replica('b').told('progress')).to.deep.equal([]);
     bench.pass(300);
     const { resync } = bench.replica('b');
     expect(resync).to.deep.include({ since: 12, version: 20 });
-    expect(resync?.below).to.be.within(PROGRESS_EXTENTS, COUNT);
+    expect(resync?.below).to.be.within(PROGRESS_PACE.extents, COUNT);
     expect(compared(bench.replica('b'))).to.include.members(extents(resync?.below ?? 0));
     bench.replica('b').breaks();
     bench.replica('b').heard.length = 0;
@@ -134,8 +134,8 @@ describe('A learner with much to catch up', () => {
       made.replica('c').mute.add('digest');
     };
     const bench = catchingUp(doubtful, 'ac');
-    bench.pass(PROGRESS_INTERVAL_MS + 1_000);
-    expect(compared(bench.replica('b')).length).to.be.above(PROGRESS_EXTENTS);
+    bench.pass(PROGRESS_PACE.intervalMs + 1_000);
+    expect(compared(bench.replica('b')).length).to.be.above(PROGRESS_PACE.extents);
     expect(bench.replica('b').told('progress')).to.deep.equal([]);
     bench.replica('c').mute.clear();
     bench.pass(3_000);
