@@ -13,7 +13,7 @@ import type { CloneSource } from '../../core/task.ts';
 import { type Done, IoError, type ReplicaStore } from '../ports.ts';
 import { CREATING, createReplica, removeReplica, removeTree, replicaDirectory } from '../replica/store/create.ts';
 import { DiskError, type DiskLock, type DiskSpace } from '../replica/store/disk.ts';
-import { toIoError } from '../replica/store/errors.ts';
+import { isDiskBroken, toIoError } from '../replica/store/errors.ts';
 import { stateBytes } from '../replica/store/files.ts';
 import { inOrder, type Step, type StoreError } from '../replica/store/inOrder.ts';
 import { isReplicaSize, type NewReplica, REPLICA_BYTES_MAX } from '../replica/store/meta.ts';
@@ -163,7 +163,7 @@ export class Pool {
       ];
       inOrder(steps, (error) => {
         if (!error) this.#unserved.delete(replica);
-        done(error && toIoError(error, this.#attempted('deleting', replica)));
+        done(error && this.#explained(error, this.#attempted('deleting', replica)));
         next();
       });
     }, done);
@@ -173,7 +173,7 @@ export class Pool {
   deleteSnapshot(snapshot: SnapshotUid, done: Done): void {
     this.#enqueue((next) => {
       this.snapshots.remove(snapshot, (error) => {
-        done(error && toIoError(error, `deleting snapshot ${snapshot} in pool ${this.name}`));
+        done(error && this.#explained(error, `deleting snapshot ${snapshot} in pool ${this.name}`));
         next();
       });
     }, done);
@@ -315,6 +315,12 @@ export class Pool {
       if (!(error instanceof DiskError)) throw error;
       return error.message;
     }
+  }
+
+  /** What a disk says that cannot be trusted any more is a reason for quarantine, wherever it was heard. */
+  #explained(error: StoreError, attempted: string): IoError {
+    if (isDiskBroken(error)) this.quarantine(`${attempted}: ${error.message}`);
+    return toIoError(error, attempted);
   }
 
   #allocatedBytes(): number {

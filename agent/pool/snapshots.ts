@@ -7,7 +7,7 @@ import type { SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { CloneSource } from '../../core/task.ts';
 import { type Done, IoError, type SnapshotRequest } from '../ports.ts';
 import { CREATING, DELETING, type ReplicaContent, removeTree } from '../replica/store/create.ts';
-import { DamagedReplica, toIoError } from '../replica/store/errors.ts';
+import { DamagedReplica, isDiskBroken, toIoError } from '../replica/store/errors.ts';
 import { DATA_FILE, STAMPS_FILE } from '../replica/store/files.ts';
 import { inOrder, type Step, type StepDone } from '../replica/store/inOrder.ts';
 import {
@@ -67,7 +67,7 @@ export class PoolSnapshots implements SnapshotKeeper {
       }
       if (cannotShare(error)) return done(new IoError('notSupported', unsupported(place.name)));
       const problem = withSpaceLeft(place.disk, place.path, toIoError(error, `snapshot ${request.snapshot} of replica ${id.replica}`));
-      if (problem.code === 'io') quarantine(problem.message);
+      if (isDiskBroken(problem)) quarantine(problem.message);
       done(problem);
     });
   }
@@ -87,17 +87,14 @@ export class PoolSnapshots implements SnapshotKeeper {
     const meta = readKeptMeta(disk, this.#path, source);
     const what = `snapshot ${source.snapshot} of replica ${source.replica} in pool ${name}`;
     if (meta.problem !== null) throw new IoError('invalid', `${what}, attempt ${source.attempt}: ${meta.problem}`);
-    if (meta.value.sizeBytes > sizeBytes) {
-      throw new IoError(
-        'invalid',
-        `${what} is of ${formatBytes(meta.value.sizeBytes)}, a copy of ${formatBytes(sizeBytes)} has no room for it`,
-      );
-    }
     const directory = `${this.#path}/${keptName(source)}`;
     const stamps = disk.openFile(`${directory}/${STAMPS_FILE}`);
     try {
       const { replica } = source;
-      return { dataPath: `${directory}/${DATA_FILE}`, stamps: copiedStamps(stamps, replica, meta.value.sizeBytes, sizeBytes) };
+      // Kept in the middle of growing, it may be larger than what was offered then: nothing was ever written there.
+      const copied = copiedStamps(stamps, replica, meta.value.sizeBytes, sizeBytes);
+      if (copied === null) throw new IoError('invalid', `${what} holds more than a copy of ${formatBytes(sizeBytes)} has room for`);
+      return { dataPath: `${directory}/${DATA_FILE}`, stamps: copied };
     } catch (error) {
       if (!(error instanceof DamagedReplica)) throw error;
       throw new IoError('invalid', `${what} is damaged: ${error.message}`, { cause: error });

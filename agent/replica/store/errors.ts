@@ -31,3 +31,9 @@ export function toIoError(error: unknown, attempted: string): IoError {
   if (error instanceof DiskError) return new IoError(CODES[error.code] ?? 'io', `${attempted}: ${error.message}`, { cause: error });
   throw error;
 }
+
+/** How a disk that is not to be trusted any more says so; a full one, or a name that is not there, is none of these. */
+const BROKEN: readonly string[] = ['EIO', 'EROFS', 'EUCLEAN', 'ENXIO', 'ENODEV', 'EREMOTEIO', 'ENODATA'];
+
+export const isDiskBroken = (error: unknown): boolean =>
+  (error instanceof DiskError && BROKEN.includes(error.code)) || (error instanceof IoError && isDiskBroken(error.cause));

@@ -126,16 +126,19 @@ export class StampFile {
 
 /**
  * The stamps, as a file's body, of a replica that begins as a copy of the one whose stamps the file holds: whatever was ever written there is new here, so a
- * replica that joins is given it. Throws DamagedReplica, DiskError.
+ * replica that joins is given it. Null: a copy of that size would lack something. Throws DamagedReplica, DiskError.
  */
-export function copiedStamps(file: DiskFile, replica: ReplicaId, sizeBytes: number, sizeBytesOfCopy: number): Uint8Array {
+export function copiedStamps(file: DiskFile, replica: ReplicaId, sizeBytes: number, sizeBytesOfCopy: number): Uint8Array | null {
   const extents = extentCount(sizeBytes);
   const stamps = new StampFile(file, { name: 'stamps', replica }, extents, () => assert(false, 'nothing is written there'));
-  const body = new Uint8Array(stampBytes(extentCount(sizeBytesOfCopy)));
+  const extentsOfCopy = extentCount(sizeBytesOfCopy);
+  const body = new Uint8Array(stampBytes(extentsOfCopy));
   const view = new DataView(body.buffer);
   for (let extent = 0; extent < extents; extent++) {
     const mayHaveData = stamps.mayHaveData(extent);
-    if (mayHaveData || stamps.version(extent) > 0) view.setUint32(extent * STAMP_BYTES, FIRST_VERSION, true);
+    if (!mayHaveData && stamps.version(extent) === 0) continue;
+    if (extent >= extentsOfCopy) return null;
+    view.setUint32(extent * STAMP_BYTES, FIRST_VERSION, true);
     if (mayHaveData) view.setUint8(extent * STAMP_BYTES + FLAGS_AT, MAY_HAVE_DATA);
   }
   return body;

@@ -5,44 +5,14 @@
 import { expect } from 'chai';
 import type { Pool } from '../../../../agent/pool/pool.ts';
 import type { IoError, ReplicaStore } from '../../../../agent/ports.ts';
+import { atEveryCrash, SEEDS } from '../../../support/everyCrash.ts';
 import { createIn, deleteFrom, openedPool } from '../../../support/pools.ts';
 import { finish, MIB, newReplica, Outcome, outcome, POOL, REPLICA } from '../../../support/replicaFiles.ts';
 import { SeededRandom } from '../../../support/seededRandom.ts';
-import { PowerLoss, SimulatedDisk } from '../../../support/simulatedDisk.ts';
+import { SimulatedDisk } from '../../../support/simulatedDisk.ts';
 
 const SIZE = 3 * MIB;
-const SEEDS = [1, 2, 3, 4, 5, 6];
 const DATA = Buffer.alloc(4096, 7);
-
-type End = { name: string; end: (disk: SimulatedDisk) => SimulatedDisk };
-
-const ENDS: readonly End[] = [
-  { name: 'all lost', end: (disk) => disk.losePower('everything') },
-  { name: 'all kept', end: (disk) => disk.losePower('nothing') },
-  { name: 'process killed', end: (disk) => disk.killProcess() },
-  ...SEEDS.map((seed) => ({ name: `some lost (${seed})`, end: (disk: SimulatedDisk) => disk.losePower(new SeededRandom(seed)) })),
-];
-
-/** Runs `act` once for each change that it makes and each end, cut off right before that change, and hands over what the next start finds. */
-function atEveryCrash(prepare: () => { disk: SimulatedDisk; act: () => void }, check: (disk: SimulatedDisk, what: string) => void): number {
-  let points = 0;
-  for (let isCut = true; isCut; points++) {
-    for (const { name, end } of ENDS) {
-      const { disk, act } = prepare();
-      disk.losePowerBefore(points);
-      isCut = false;
-      try {
-        act();
-        disk.drain();
-      } catch (error) {
-        if (!(error instanceof PowerLoss)) throw error;
-        isCut = true;
-      }
-      check(end(disk), `before change ${points}, ${name}`);
-    }
-  }
-  return points;
-}
 
 const poolWith = (fill: (disk: SimulatedDisk, pool: Pool) => void): { disk: SimulatedDisk; pool: Pool } => {
   const disk = new SimulatedDisk();
