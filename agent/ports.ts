@@ -21,18 +21,20 @@ export class IoError extends Error {
 }
 
 export type Done = (error: IoError | null) => void;
+/** `isFree`: nobody reads or sends the write's buffers any more, so their memory may be used again. */
+export type WriteDone = (error: IoError | null, isFree?: boolean) => void;
 
 /** A run of a volume, as told to a client that asks what is allocated. A hole reads as zeroes. */
 export type AllocationRun = { lengthBytes: number; hole: boolean };
 
 /**
  * A volume as one client connection sees it. Requests complete in any order, each exactly once, unless the client is closed first.
- * Buffers given to `write` are the device's for good: a slow learner may hold them long after it has completed. Those returned by `read` belong to
- * the caller.
+ * Buffers given to `write` are the device's until it says that they are free, which may be never: a slow learner may hold them long after the write has
+ * completed. Those returned by `read` belong to the caller.
  */
 export interface BlockClient {
   read(offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void;
-  write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: Done): void;
+  write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: WriteDone): void;
   /** Zeroes a range. `free`: give the space back where possible; without it the range stays allocated if it was. */
   zero(offsetBytes: number, lengthBytes: number, options: { free: boolean; forceUnitAccess: boolean }, done: Done): void;
   /** Completes when every write that had completed before this call is durable on every in-sync replica. */

@@ -10,10 +10,12 @@ import { basename, dirname, join } from 'node:path';
 import { assert } from '../../core/assert.ts';
 import { type Clock, systemClock } from '../../core/clock.ts';
 import { OperatingError } from '../../core/errors.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 import { DEFAULT_LIMITS, type NbdLimits } from '../nbd/limits.ts';
 import type { NbdConnection, NbdEvents } from '../nbd/ports.ts';
 import { NbdSession } from '../nbd/session.ts';
 import type { BlockDevice } from '../ports.ts';
+import { Receiver, readDirectly } from './directSocket.ts';
 
 export type NbdServerOptions = {
   readonly device: BlockDevice;
@@ -22,6 +24,8 @@ export type NbdServerOptions = {
   readonly events: NbdEvents;
   readonly clock?: Clock;
   readonly limits?: Partial<NbdLimits>;
+  /** Where long payloads go; who had them gives them back. */
+  readonly blocks?: BlockPool;
 };
 
 /** The kernel's field for a socket's path has 108 bytes with the zero at its end. */
@@ -51,7 +55,7 @@ export class NbdServer {
     this.#clock = options.clock ?? systemClock;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
     // Half open: a client may end its side behind a DISC and still wait for its last replies.
-    this.#listener = createServer({ allowHalfOpen: true }, (socket) => this.#accept(socket));
+    this.#listener = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 
   get connectionCount(): number {
@@ -79,22 +83,26 @@ export class NbdServer {
     unlinkIfSame(this.socketPath, this.#socketInode);
   }
 
-  #accept(socket: Socket): void {
-    const { events, device } = this.#options;
+  #accept(accepted: Socket): void {
+    const { events, device, blocks } = this.#options;
     if (this.#closing || this.#connections.size >= this.#limits.connectionsMax) {
       if (!this.#closing) events.connectionRefused('connectionsMax');
-      socket.destroy();
+      accepted.destroy();
       return;
     }
+    const receiver = new Receiver();
+    const socket = readDirectly(accepted, receiver, true);
     const session = new NbdSession({
       device,
       connection: new SocketConnection(socket, this.#limits),
       events,
       clock: this.#clock,
       limits: this.#limits,
-      defer: setImmediate,
+      ...(blocks && { blocks }),
+      defer: (callback) => process.nextTick(callback),
     });
     this.#connections.set(socket, session);
+    receiver.sink = { room: () => session.room(), filled: (bytes) => session.filled(bytes), received: (chunk) => session.receive(chunk) };
     this.#attach(socket, session);
     events.connectionOpened();
     session.start();
@@ -107,7 +115,6 @@ export class NbdServer {
       events.connectionRefused('handshakeTimeout');
       session.stopAnswering();
     }, this.#limits.handshakeTimeoutMs);
-    socket.on('data', (chunk: Buffer) => session.receive(chunk));
     socket.on('drain', () => session.drained());
     socket.on('end', () => session.peerEnded());
     // `close` follows; a client that is gone is no error of ours.
@@ -132,11 +139,15 @@ class SocketConnection implements NbdConnection {
     this.#limits = limits;
   }
 
-  write(chunks: Buffer[]): boolean {
+  write(chunks: Buffer[], sent: (() => void) | null): boolean {
     const socket = this.#socket;
-    socket.cork();
-    for (const chunk of chunks) socket.write(chunk);
-    socket.uncork();
+    const last = chunks.at(-1);
+    if (chunks.length > 1) socket.cork();
+    for (const chunk of chunks) {
+      if (chunk === last && sent) socket.write(chunk, (error) => !error && sent());
+      else socket.write(chunk);
+    }
+    if (chunks.length > 1) socket.uncork();
     return socket.writableLength < this.#limits.unsentBytesMax;
   }
 

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { HostPort } from '../../core/parameter-kinds.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 import type { Certificates } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
 import type { Accept, Connect } from '../replication/link.ts';
@@ -43,13 +44,16 @@ export type ConnectOptions = {
   /** Null: REPLICATION_TLS is off. */
   certificates: Certificates | null;
   events: ReplicationEvents;
+  /** For long answers; whoever had them gives them back. */
+  blocks: BlockPool;
 };
 
 /** By a unix socket to a replica of this agent, else over the network to its node. */
-export function connectAnywhere({ node, runDirectory, resolve, certificates, events }: ConnectOptions): Connect {
+export function connectAnywhere({ node, runDirectory, resolve, certificates, events, blocks }: ConnectOptions): Connect {
   return connectOverNetwork({
     certificates,
     events,
+    blocks,
     resolve: (member) => (member.node === node ? { path: poolSocket(runDirectory, member.pool) } : resolve(member.node, member.pool)),
   });
 }

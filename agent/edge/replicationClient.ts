@@ -6,6 +6,7 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Member } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 import { bytesOf, SharedChecksum } from '../../core/wire/chunks.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../core/wire/decode.ts';
 import { Encoder } from '../../core/wire/encode.ts';
@@ -14,6 +15,7 @@ import { type Certificates, formatPeerName, peerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
 import type { Connect, PrimaryLink, PrimaryLinkListener } from '../replication/link.ts';
+import { Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
 /** `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. */
@@ -25,6 +27,8 @@ export type ReplicationClientOptions = {
   /** Null: plain TCP, where nobody proves anything. For benchmarks only. */
   readonly certificates: Pick<Certificates, 'context'> | null;
   readonly events: Pick<ReplicationEvents, 'connectionRefused'>;
+  /** Where long answers go; whoever had them gives them back. */
+  readonly blocks?: BlockPool;
   readonly limits?: Partial<ReplicationLimits>;
 };
 
@@ -44,6 +48,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
   readonly #decoder: FrameDecoder<FromReplica>;
   #state: 'connecting' | 'open' | 'closed' = 'connecting';
   #socket: Socket | null = null;
+  #receiver: Receiver | null = null;
   #frames: FrameSocket | null = null;
   #connectTimer: NodeJS.Timeout | null = null;
   /** Sent before the connection stands. */
@@ -63,7 +68,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     this.#member = member;
     this.#listener = listener;
     this.#encoder = encoder;
-    this.#decoder = decoderFromReplica(seal, (message) => this.#listener.message(message));
+    this.#decoder = decoderFromReplica(seal, (message) => this.#listener.message(message), options.blocks ?? null);
     this.send(seal);
     const address = options.resolve(member);
     if (address) this.#connect(address);
@@ -89,9 +94,19 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     else this.#socket?.destroy();
   }
 
-  received(chunk: Buffer): void {
+  room(): Buffer | null {
+    return this.#decoder.room();
+  }
+
+  filled(bytes: number): void {
+    const violation = this.#decoder.filled(bytes);
+    if (violation && this.#state === 'open') this.#refuse(violation.rule, violation.message);
+  }
+
+  received(chunk: Buffer): boolean {
     const violation = this.#decoder.push(chunk);
     if (violation && this.#state === 'open') this.#refuse(violation.rule, violation.message);
+    return this.#decoder.keeps;
   }
 
   burstEnd(): void {
@@ -114,11 +129,16 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     // The name is checked when the connection stands, before anything is sent: it is the node's, not the host's, which may be any address.
     const socket = certificates
       ? connectTls({ ...address, secureContext: certificates.context, rejectUnauthorized: true, checkServerIdentity: () => undefined })
-      : connectPlain(address);
+      : this.#connectPlain(address);
     this.#socket = socket;
     this.#connectTimer = setTimeout(() => this.#fail(`no connection to ${where} within ${connectTimeoutMs} ms`), connectTimeoutMs);
     socket.on('error', (error) => this.#notConnected(socket, `no connection to ${where}: ${messageOf(error)}`));
     socket.once(certificates ? 'secureConnect' : 'connect', () => this.#stands(socket, certificates !== null));
+  }
+
+  #connectPlain(address: PeerAddress): Socket {
+    this.#receiver = new Receiver();
+    return connectPlain({ ...address, onread: this.#receiver.onread });
   }
 
   /** Later errors are the FrameSocket's. */
@@ -134,7 +154,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     if (broken) return this.#refuse('peer', broken);
     this.#stopTimer();
     this.#state = 'open';
-    this.#frames = new FrameSocket(socket, this.#limits, this);
+    this.#frames = new FrameSocket(socket, this.#limits, this, this.#receiver);
     for (const frame of this.#pending) this.#frames.write(frame);
     this.#pending = [];
     this.#pendingBytes = 0;

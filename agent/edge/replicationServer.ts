@@ -5,10 +5,12 @@
 import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../core/errors.ts';
+import { BlockPool } from '../../core/wire/blockPool.ts';
 import { type Certificates, peerName } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
 import type { Accept } from '../replication/link.ts';
+import { Receiver, readDirectly } from './directSocket.ts';
 import { IncomingSession, type Proved } from './replicationSession.ts';
 
 export type ReplicationServerOptions = {
@@ -39,6 +41,7 @@ export class ReplicationServer {
   readonly #listener: Server;
   readonly #forgetRenewals: () => void;
   readonly #sockets = new Set<Socket>();
+  readonly #blocks = new BlockPool();
 
   /** Resolves when primaries can connect. */
   static async listen(options: ReplicationServerOptions): Promise<ReplicationServer> {
@@ -55,16 +58,16 @@ export class ReplicationServer {
     if (certificates && !local) {
       const listener = createTlsServer({ ...tlsOptions(certificates.material), handshakeTimeout: this.#limits.sealTimeoutMs });
       this.#forgetRenewals = certificates.onRenewed(() => listener.setSecureContext(tlsOptions(certificates.material)));
-      listener.on('secureConnection', (socket) => this.#accept(socket, peerName(socket)));
+      listener.on('connection', (socket: Socket) => this.#track(socket));
+      listener.on('secureConnection', (socket) => this.#accept(socket, null, peerName(socket)));
       listener.on('tlsClientError', (error, socket) => this.#handshakeFailed(error, socket));
       this.#listener = listener;
     } else {
       this.#forgetRenewals = () => undefined;
       const proved: Proved = local ? { role: 'agent', name: local.node } : 'plain';
-      this.#listener = createPlainServer((socket) => this.#accept(socket, proved));
+      this.#listener = createPlainServer({ pauseOnConnect: true }, (socket) => this.#acceptPlain(socket, proved));
     }
     this.#listener.maxConnections = this.#limits.connectionsMax;
-    this.#listener.on('connection', (socket: Socket) => this.#track(socket));
     this.#listener.on('drop', (dropped) => {
       const message = `more than ${this.#limits.connectionsMax} connections`;
       options.events.connectionRefused({ peer: dropped?.remoteAddress ?? 'unknown', rule: 'connectionsMax', message });
@@ -96,9 +99,16 @@ export class ReplicationServer {
     socket.once('close', () => this.#sockets.delete(socket));
   }
 
-  #accept(socket: Socket, proved: Proved): void {
+  #acceptPlain(accepted: Socket, proved: Proved): void {
+    const receiver = new Receiver();
+    const socket = readDirectly(accepted, receiver, false);
+    this.#track(socket);
+    this.#accept(socket, receiver, proved);
+  }
+
+  #accept(socket: Socket, receiver: Receiver | null, proved: Proved): void {
     const { accept, events } = this.#options;
-    new IncomingSession({ socket, proved, accept, events, limits: this.#limits });
+    new IncomingSession({ socket, receiver, blocks: this.#blocks, proved, accept, events, limits: this.#limits });
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {

@@ -3,13 +3,15 @@
  * breaks a rule of the protocol, nor anything behind it.
  */
 import type { Socket } from 'node:net';
-import { decoderToReplica } from '../../core/wire/decode.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
+import { decoderToReplica, type FrameDecoder } from '../../core/wire/decode.ts';
 import { Encoder } from '../../core/wire/encode.ts';
 import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
 import { formatPeerName, type PeerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import type { ReplicationLimits } from '../replication/limits.ts';
 import type { Accept, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
 /** What the peer's certificate says; null name: of nobody that we know. `plain`: TLS is off. */
@@ -17,6 +19,9 @@ export type Proved = PeerName | 'plain' | null;
 
 export type IncomingOptions = {
   readonly socket: Socket;
+  /** Null: the socket is read as a stream. */
+  readonly receiver: Receiver | null;
+  readonly blocks: BlockPool;
   readonly proved: Proved;
   readonly accept: Accept;
   readonly events: ReplicationEvents;
@@ -31,17 +36,18 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
   readonly peer: string;
   readonly #options: IncomingOptions;
   readonly #frames: FrameSocket;
-  readonly #decoder = decoderToReplica((message) => this.#heard(message));
+  readonly #decoder: FrameDecoder<ToReplica>;
   readonly #sealTimer: NodeJS.Timeout;
   #state: 'greeting' | 'open' | 'closed' = 'greeting';
   #encoder: Encoder | null = null;
   #session: ReplicaSession | null = null;
 
   constructor(options: IncomingOptions) {
-    const { socket, proved, limits } = options;
+    const { socket, receiver, blocks, proved, limits } = options;
     this.peer = nameOf(proved, socket);
     this.#options = options;
-    this.#frames = new FrameSocket(socket, limits, this);
+    this.#decoder = decoderToReplica((message) => this.#heard(message), receiver ? blocks : null);
+    this.#frames = new FrameSocket(socket, limits, this, receiver);
     this.#sealTimer = setTimeout(() => this.#refuse('sealTimeout', `no Seal within ${limits.sealTimeoutMs} ms`), limits.sealTimeoutMs);
   }
 
@@ -57,9 +63,24 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     this.#end(reason);
   }
 
-  received(chunk: Buffer): void {
+  /** What was handed over with these is applied, or will never be. */
+  release(chunks: readonly Buffer[]): void {
+    this.#options.blocks.give(chunks);
+  }
+
+  room(): Buffer | null {
+    return this.#decoder.room();
+  }
+
+  filled(bytes: number): void {
+    const violation = this.#decoder.filled(bytes);
+    if (violation) this.#refuse(violation.rule, violation.message);
+  }
+
+  received(chunk: Buffer): boolean {
     const violation = this.#decoder.push(chunk);
     if (violation) this.#refuse(violation.rule, violation.message);
+    return this.#decoder.keeps;
   }
 
   burstEnd(): void {

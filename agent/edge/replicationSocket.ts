@@ -5,9 +5,10 @@
 import type { Socket } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import type { ReplicationLimits } from '../replication/limits.ts';
+import type { ByteSink, Receiver } from './directSocket.ts';
+import { Outbox } from './outbox.ts';
 
-export interface FrameSocketOwner {
-  received(chunk: Buffer): void;
+export interface FrameSocketOwner extends ByteSink {
   /** All that had arrived was received. */
   burstEnd(): void;
   /** The connection is gone, and nobody here closed it. Called once, last. */
@@ -17,34 +18,56 @@ export interface FrameSocketOwner {
 type Limits = Pick<ReplicationLimits, 'keepAliveMs' | 'closeTimeoutMs'>;
 
 /** open --peer gone, destroy()--> gone     open --close()--> closing --peer gone, sent and answered, too late--> gone */
-export class FrameSocket {
+export class FrameSocket implements ByteSink {
   readonly #socket: Socket;
+  readonly #outbox = new Outbox();
   readonly #owner: FrameSocketOwner;
   readonly #limits: Limits;
   #state: 'open' | 'closing' | 'gone' = 'open';
-  #isCorked = false;
+  #isSendDue = false;
   #isInBurst = false;
 
-  constructor(socket: Socket, limits: Limits, owner: FrameSocketOwner) {
+  /** `receiver`: the socket is read through it; null: as a stream. */
+  constructor(socket: Socket, limits: Limits, owner: FrameSocketOwner, receiver: Receiver | null = null) {
     this.#socket = socket;
     this.#limits = limits;
     this.#owner = owner;
     socket.setNoDelay(true);
     socket.setKeepAlive(true, limits.keepAliveMs);
-    socket.on('data', (chunk: Buffer) => this.#received(chunk));
+    if (receiver) receiver.sink = this;
+    else socket.on('data', (chunk: Buffer) => this.received(chunk));
     socket.on('end', () => this.#lost('the peer closed the connection'));
     socket.on('error', (error) => this.#lost(messageOf(error)));
     socket.on('close', () => this.#lost('the connection broke'));
   }
 
   get bufferedBytes(): number {
-    return this.#state === 'gone' ? 0 : this.#socket.writableLength;
+    return this.#state === 'gone' ? 0 : this.#outbox.lengthBytes + this.#socket.writableLength;
   }
 
   write(frame: readonly Buffer[]): void {
     if (this.#state !== 'open') return;
-    if (!this.#isCorked) this.#cork();
-    for (const chunk of frame) this.#socket.write(chunk);
+    for (const chunk of frame) this.#outbox.add(chunk);
+    if (this.#isSendDue) return;
+    this.#isSendDue = true;
+    process.nextTick(this.#send);
+  }
+
+  room(): Buffer | null {
+    return this.#state === 'open' ? this.#owner.room() : null;
+  }
+
+  filled(bytes: number): void {
+    if (this.#state !== 'open') return;
+    this.#owner.filled(bytes);
+    this.#awaitEndOfBurst();
+  }
+
+  received(chunk: Buffer): boolean {
+    if (this.#state !== 'open') return false;
+    const isKept = this.#owner.received(chunk);
+    this.#awaitEndOfBurst();
+    return isKept;
   }
 
   /**
@@ -53,6 +76,7 @@ export class FrameSocket {
    */
   close(): void {
     if (this.#state !== 'open') return;
+    this.#send();
     this.#state = 'closing';
     this.#socket.end();
     const timer = setTimeout(() => this.#socket.destroy(), this.#limits.closeTimeoutMs);
@@ -65,21 +89,12 @@ export class FrameSocket {
     this.#socket.destroy();
   }
 
-  #cork(): void {
-    this.#isCorked = true;
-    this.#socket.cork();
-    process.nextTick(this.#uncork);
-  }
-
-  readonly #uncork = (): void => {
-    if (!this.#isCorked) return;
-    this.#isCorked = false;
-    this.#socket.uncork();
+  readonly #send = (): void => {
+    this.#isSendDue = false;
+    if (this.#state === 'open') this.#outbox.sendTo(this.#socket);
   };
 
-  #received(chunk: Buffer): void {
-    if (this.#state !== 'open') return;
-    this.#owner.received(chunk);
+  #awaitEndOfBurst(): void {
     if (this.#isInBurst) return;
     this.#isInBurst = true;
     setImmediate(this.#endBurst);
@@ -89,7 +104,7 @@ export class FrameSocket {
     if (!this.#isInBurst) return;
     this.#isInBurst = false;
     if (this.#state === 'open') this.#owner.burstEnd();
-    this.#uncork();
+    this.#send();
   };
 
   #lost(reason: string): void {

@@ -4,6 +4,7 @@
  */
 import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../../core/log.ts';
 import { systemRandom } from '../../core/random.ts';
+import { BlockPool } from '../../core/wire/blockPool.ts';
 import { plainFields } from '../../edge/logLine.ts';
 import { createMetrics, type Metrics } from '../../edge/metrics.ts';
 import { type Certificates, loadCertificates } from '../../edge/tls.ts';
@@ -66,6 +67,7 @@ export async function runPrimaryWorker(
   const { log, counters, certificates } = base;
   const { node, instance, runDirectory } = data;
   const events = replicationEvents(log, counters);
+  const blocks = new BlockPool();
   const host = new PrimaryHost({
     channel,
     node,
@@ -73,8 +75,8 @@ export async function runPrimaryWorker(
     runDirectory,
     makePrimary,
     connectBy: (addresses) =>
-      connectAnywhere({ node, runDirectory, certificates, events, resolve: (peer, pool) => addresses.resolve(peer, pool) }),
-    listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: counters.nbd, clock: wakefulClock }),
+      connectAnywhere({ node, runDirectory, certificates, events, blocks, resolve: (peer, pool) => addresses.resolve(peer, pool) }),
+    listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: counters.nbd, clock: wakefulClock, blocks }),
     clock: wakefulClock,
     log,
   });

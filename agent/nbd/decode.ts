@@ -1,8 +1,10 @@
 /**
  * Bytes of a client in, messages out, however the bytes were cut. Pure: no sockets, no replies. Pulled, not pushed: what is not asked for stays in
- * its chunk, so whoever must wait just stops asking. A payload is handed over as slices of the chunks that it came in, never joined.
+ * its chunk, so whoever must wait just stops asking. A payload is handed over as slices of the chunks that it came in, never joined; a long one in blocks of
+ * a pool, which it is read straight into.
  */
 import { assert } from '../../core/assert.ts';
+import { type BlockPool, LONG_BYTES } from '../../core/wire/blockPool.ts';
 import { CLIENT_FLAGS, OPTION, OPTION_MAGIC, REQUEST, REQUEST_MAGIC } from './layout.ts';
 import { GATHER_BYTES, OPTION_DATA_BYTES_MAX, SMALL_SLICE_BYTES, SMALL_SLICES_MAX } from './limits.ts';
 import type { Request } from './request.ts';
@@ -27,6 +29,12 @@ type Expecting = 'clientFlags' | 'option' | 'optionData' | 'request' | 'payload'
 const NO_BYTES = Buffer.alloc(0);
 
 export class NbdDecoder {
+  readonly #blocks: BlockPool | null;
+  /** Of the payload that arrives: it goes into blocks. */
+  #isLong = false;
+  #block: Buffer | null = null;
+  #blockBytes = 0;
+  #keptSlices = false;
   #expecting: Expecting = 'clientFlags';
   #chunk: Buffer = NO_BYTES;
   #position = 0;
@@ -46,11 +54,38 @@ export class NbdDecoder {
   #gather: Buffer = NO_BYTES;
   #gatherBytes = 0;
 
+  /** `blocks`: for long payloads, which then can be read straight to where they stay (`room`). */
+  constructor(blocks: BlockPool | null = null) {
+    this.#blocks = blocks;
+  }
+
+  /** Whether anything of the chunk that was pushed last is still in use: by whoever has a payload, or because it waits to be decoded. */
+  get keeps(): boolean {
+    return this.#keptSlices || this.#position < this.#chunk.length;
+  }
+
+  /** Where the next bytes are best read to, if a long payload is coming in and nothing before it waits; then `filled` says how many. */
+  room(): Buffer | null {
+    if (!this.#isLong || this.#blocks === null || this.#expecting !== 'payload' || this.#payloadMissingBytes === 0) return null;
+    if (this.#position < this.#chunk.length) return null;
+    return this.#roomInBlock(this.#blocks);
+  }
+
+  filled(bytes: number): void {
+    if (this.#block === null) return;
+    this.#blockBytes += bytes;
+    this.#payloadMissingBytes -= bytes;
+    if (this.#blockBytes < this.#block.length) return;
+    this.#payload.push(this.#block);
+    this.#block = null;
+  }
+
   /** The next bytes; only when `next()` has returned null for the ones before. */
   push(chunk: Buffer): void {
     assert(this.#position === this.#chunk.length, 'a chunk was pushed before the one before it was decoded');
     this.#chunk = chunk;
     this.#position = 0;
+    this.#keptSlices = false;
   }
 
   /** The handshake is over: what follows are requests. */
@@ -69,6 +104,8 @@ export class NbdDecoder {
     this.#smallSlices = 0;
     this.#gather = NO_BYTES;
     this.#gatherBytes = 0;
+    this.#isLong = kept && this.#blocks !== null && lengthBytes >= LONG_BYTES;
+    this.#block = null;
   }
 
   /** The next message, or null when the rest of it has not arrived. */
@@ -121,9 +158,12 @@ export class NbdDecoder {
 
   #decodePayload(): Message | null {
     const takenBytes = Math.min(this.#payloadMissingBytes, this.#chunk.length - this.#position);
-    if (this.#payloadKept && takenBytes > 0) this.#keep(this.#position, this.#position + takenBytes);
-    this.#position += takenBytes;
-    this.#payloadMissingBytes -= takenBytes;
+    if (this.#isLong) this.#takeLong();
+    else {
+      if (this.#payloadKept && takenBytes > 0) this.#keep(this.#position, this.#position + takenBytes);
+      this.#position += takenBytes;
+      this.#payloadMissingBytes -= takenBytes;
+    }
     if (this.#payloadMissingBytes > 0) return null;
     const chunks = this.#payload;
     this.#payload = [];
@@ -131,7 +171,25 @@ export class NbdDecoder {
     return { kind: 'payload', chunks };
   }
 
+  #roomInBlock(blocks: BlockPool): Buffer {
+    if (this.#block === null) {
+      this.#block = blocks.take(this.#payloadMissingBytes);
+      this.#blockBytes = 0;
+    }
+    return this.#block.subarray(this.#blockBytes);
+  }
+
+  /** What came in with the request, or before anybody asked for room. */
+  #takeLong(): void {
+    while (this.#blocks !== null && this.#payloadMissingBytes > 0 && this.#position < this.#chunk.length) {
+      const copiedBytes = this.#chunk.copy(this.#roomInBlock(this.#blocks), 0, this.#position);
+      this.#position += copiedBytes;
+      this.filled(copiedBytes);
+    }
+  }
+
   #keep(start: number, end: number): void {
+    this.#keptSlices = true;
     if (this.#smallSlices >= SMALL_SLICES_MAX) {
       this.#gatherCopy(start, end);
       return;

@@ -6,8 +6,9 @@ import type { ConnectionRule, RequestRule } from './rules.ts';
 
 /** The bytes' way to one client. After `pause()` returned, no chunk is given to the session until `resume()`. */
 export interface NbdConnection {
-  /** Sends the chunks in order, with one system call where possible; false: so much is unsent that the session must wait for `drained()`. */
-  write(chunks: Buffer[]): boolean;
+  /** Sends the chunks in order, with one system call where possible; false: so much is unsent that the session must wait for `drained()`.
+   * `sent` is called when none of these bytes is needed any more; never, if the connection breaks. */
+  write(chunks: Buffer[], sent: (() => void) | null): boolean;
   pause(): void;
   resume(): void;
   /** No more will be written; what was, is still sent. */

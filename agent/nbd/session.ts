@@ -4,6 +4,7 @@
  */
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
+import { type BlockPool, LONG_BYTES } from '../../core/wire/blockPool.ts';
 import type { BlockDevice } from '../ports.ts';
 import { type Message, NbdDecoder } from './decode.ts';
 import { encodeGreeting } from './encode.ts';
@@ -38,6 +39,8 @@ export type SessionOptions = {
   readonly events: NbdEvents;
   readonly clock: Clock;
   readonly limits: NbdLimits;
+  /** Where long payloads go, for a connection that reads them straight to their `room`. */
+  readonly blocks?: BlockPool;
   /** Calls back once, soon: after what has already happened in this turn of the event loop, so that its replies go out together. */
   readonly defer: (callback: () => void) => void;
 };
@@ -46,7 +49,7 @@ export class NbdSession {
   readonly #options: SessionOptions;
   readonly #connection: NbdConnection;
   readonly #export: Export;
-  readonly #decoder = new NbdDecoder();
+  readonly #decoder: NbdDecoder;
   readonly #replies = new ReplyQueue();
   #phase: Phase = 'handshake';
   #negotiation: Negotiation = startNegotiation(true);
@@ -64,6 +67,7 @@ export class NbdSession {
   constructor(options: SessionOptions) {
     assert(options.limits.bytesInFlightMax >= REQUEST_BYTES_MAX, 'the largest request must be admissible');
     this.#options = options;
+    this.#decoder = new NbdDecoder(options.blocks ?? null);
     this.#connection = options.connection;
     const { name, sizeBytes } = options.device;
     this.#export = { name, sizeBytes, description: `Holdfast volume ${name}` };
@@ -81,10 +85,22 @@ export class NbdSession {
     this.#write([encodeGreeting()]);
   }
 
-  /** The next bytes of the client. Never between the connection's `pause()` and `resume()`. */
-  receive(chunk: Buffer): void {
-    if (!this.#decodes()) return;
+  /** The next bytes of the client. Never between the connection's `pause()` and `resume()`. True: slices of the chunk are still in use. */
+  receive(chunk: Buffer): boolean {
+    if (!this.#decodes()) return false;
     this.#decoder.push(chunk);
+    this.#process();
+    return this.#decoder.keeps;
+  }
+
+  /** Where the next bytes belong, if a long payload is coming in; then `filled` says how many. */
+  room(): Buffer | null {
+    return this.#decodes() ? this.#decoder.room() : null;
+  }
+
+  filled(bytes: number): void {
+    if (!this.#decodes()) return;
+    this.#decoder.filled(bytes);
     this.#process();
   }
 
@@ -220,7 +236,7 @@ export class NbdSession {
   }
 
   #startTransmission(): void {
-    const { device, events, clock, limits } = this.#options;
+    const { device, events, clock, limits, blocks } = this.#options;
     const { structuredReplies, allocationContext } = this.#negotiation;
     this.#agreement = { sizeBytes: this.#export.sizeBytes, structuredReplies, allocationContext };
     this.#decoder.startTransmission();
@@ -232,6 +248,7 @@ export class NbdSession {
       events,
       clock,
       limits,
+      blocks: blocks ?? null,
       answered: this.#answered,
     });
   }
@@ -276,7 +293,10 @@ export class NbdSession {
   }
 
   #write(chunks: Buffer[]): void {
-    if (this.#connection.write(chunks)) return;
+    const { blocks } = this.#options;
+    // Data of long reads, whose memory is used again once it is sent.
+    const sent = blocks && chunks.some(({ length }) => length >= LONG_BYTES) ? () => blocks.give(chunks) : null;
+    if (this.#connection.write(chunks, sent)) return;
     this.#outputFull = true;
     this.#regulate();
   }

@@ -4,6 +4,7 @@
  */
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 import type { AllocationRun, BlockClient, IoError } from '../ports.ts';
 import { nbdErrorOf } from './errors.ts';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR, type NbdError } from './layout.ts';
@@ -31,6 +32,7 @@ export type TransactionsOptions = {
   readonly events: NbdEvents;
   readonly clock: Clock;
   readonly limits: NbdLimits;
+  readonly blocks: BlockPool | null;
   /** Called after each answer. */
   readonly answered: () => void;
 };
@@ -79,9 +81,10 @@ export class Transactions {
         client.read(request.offsetBytes, request.lengthBytes, (error, chunks) => this.#finishRead(transaction, error, chunks));
         return;
       case COMMAND.write:
-        client.write(request.offsetBytes, payload, request.lengthBytes, hasFlag(request, COMMAND_FLAG.forceUnitAccess), (error) =>
-          this.#finish(transaction, error),
-        );
+        client.write(request.offsetBytes, payload, request.lengthBytes, hasFlag(request, COMMAND_FLAG.forceUnitAccess), (error, isFree) => {
+          if (isFree) this.#options.blocks?.give(payload);
+          this.#finish(transaction, error);
+        });
         return;
       case COMMAND.flush:
         client.flush((error) => this.#finish(transaction, error));

@@ -2,7 +2,7 @@
  * One client's connection to a volume: what goes to the frontend at once, or behind others because the volume has a limit. Flushes and questions of
  * what is allocated have none: they move no data, and a flush that is late holds up its client twice.
  */
-import type { AllocationRun, BlockClient, Done, IoError } from '../ports.ts';
+import type { AllocationRun, BlockClient, Done, IoError, WriteDone } from '../ports.ts';
 import type { Throttle } from './throttle.ts';
 
 export type ReadDone = (error: IoError | null, chunks: Buffer[]) => void;
@@ -16,7 +16,7 @@ export type OperationRequest =
 export interface Requests {
   readonly throttle: Throttle;
   read(client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void;
-  operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: Done): void;
+  operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: WriteDone): void;
   flush(client: Client, done: Done): void;
   allocation(client: Client, offsetBytes: number, lengthBytes: number, done: AllocationDone): void;
   forget(client: Client): void;
@@ -40,7 +40,7 @@ export class Client implements BlockClient {
     });
   }
 
-  write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: Done): void {
+  write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: WriteDone): void {
     this.#operate({ type: 'write', offsetBytes, lengthBytes, chunks }, forceUnitAccess, done);
   }
 
@@ -60,7 +60,7 @@ export class Client implements BlockClient {
     this.#requests.forget(this);
   }
 
-  #operate(request: OperationRequest, forceUnitAccess: boolean, done: Done): void {
+  #operate(request: OperationRequest, forceUnitAccess: boolean, done: WriteDone): void {
     const { throttle } = this.#requests;
     if (throttle.passes(request.lengthBytes)) return this.#requests.operate(this, request, forceUnitAccess, done);
     throttle.hold({

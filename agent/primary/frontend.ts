@@ -7,7 +7,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '../../core/extent.ts';
-import type { AllocationRun, BlockClient, BlockDevice, Done } from '../ports.ts';
+import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '../ports.ts';
 import { IoError } from '../ports.ts';
 import { type AllocationDone, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
 import { Flushes } from './flushes.ts';
@@ -173,7 +173,7 @@ export class Frontend implements BlockDevice, Requests {
     });
   }
 
-  operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: Done): void {
+  operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: WriteDone): void {
     const { offsetBytes, lengthBytes } = request;
     if (this.#isBeyondEnd(offsetBytes, lengthBytes)) return done(beyondEnd());
     const only = this.#onlyShard(offsetBytes, lengthBytes);
@@ -185,7 +185,8 @@ export class Frontend implements BlockDevice, Requests {
     this.#eachPart(offsetBytes, lengthBytes, done, (replication, offset, length, arrived) => {
       const part = { ...request, offsetBytes: offset, lengthBytes: length };
       if (part.type === 'write') part.chunks = parts[replication.shardIndex] ?? [];
-      this.#operateIn(replication, client, part, forceUnitAccess, arrived);
+      // Their chunks are slices of the same memory: it is left to the collector.
+      this.#operateIn(replication, client, part, forceUnitAccess, (error) => arrived(error));
     });
   }
 
@@ -261,12 +262,13 @@ export class Frontend implements BlockDevice, Requests {
     this.#dispatch(pending);
   }
 
-  #operateIn(replication: Replication, client: Client, request: OperationRequest, forceUnitAccess: boolean, done: Done): void {
-    const pending = this.#begin(client, replication, request.offsetBytes, request.lengthBytes, true, done);
+  #operateIn(replication: Replication, client: Client, request: OperationRequest, forceUnitAccess: boolean, done: WriteDone): void {
+    const finish: Pending['finish'] = (error, isFree) => done(error, isFree === true);
+    const pending = this.#begin(client, replication, request.offsetBytes, request.lengthBytes, true, finish);
     pending.run = () => {
-      replication.submit(request, (error) => {
-        if (error || !forceUnitAccess) this.#reply(pending, error);
-        else this.#flushThen([replication], pending, () => this.#reply(pending, null));
+      replication.submit(request, (error, isFree) => {
+        if (error || !forceUnitAccess) this.#reply(pending, error, isFree);
+        else this.#flushThen([replication], pending, () => this.#reply(pending, null, isFree));
       });
     };
     this.#dispatch(pending);

@@ -7,7 +7,7 @@
 import { assert } from '../../core/assert.ts';
 import { firstExtent, lastExtent } from '../../core/extent.ts';
 import type { Operation } from '../../core/wire/messages.ts';
-import type { IoError } from '../ports.ts';
+import type { WriteDone } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 
 export type InFlightOperation = {
@@ -15,7 +15,7 @@ export type InFlightOperation = {
   /** Settled when everyone has applied this sequence: its own, or that of its last restamp. */
   barrier: number;
   /** Told when settled or given up; null when nobody waits any more. */
-  done: ((error: IoError | null) => void) | null;
+  done: WriteDone | null;
   /** What waits for this one to be settled: overlapping reads, mostly. */
   waiters: Set<() => void> | null;
   sentAtMs: number;

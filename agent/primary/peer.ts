@@ -54,6 +54,8 @@ export class Peer {
   sizeBytes = 0;
   /** All operations up to this one are applied there. */
   applied = 0;
+  /** The last operation when its session was opened: only those behind it were sent in this session alone. */
+  sealedBehind = 0;
   leaseUntilMs = 0;
   sealed: { atMs: number; leaseRemainingMs: number } | null = null;
   #retryMs = RETRY_FIRST_MS;
@@ -161,7 +163,7 @@ export class Peer {
     this.state = 'growing';
   }
 
-  sealedAt(nowMs: number, suspect: boolean, leaseRemainingMs: number, appliedUpTo: number): void {
+  sealedAt(nowMs: number, suspect: boolean, leaseRemainingMs: number, appliedUpTo: number, last: number): void {
     this.state = 'loading';
     this.trouble = null;
     this.suspect = suspect;
@@ -169,6 +171,7 @@ export class Peer {
     this.catchUp = null;
     this.sealed ??= { atMs: nowMs, leaseRemainingMs };
     this.applied = appliedUpTo;
+    this.sealedBehind = last;
     this.#retryMs = RETRY_FIRST_MS;
   }
 

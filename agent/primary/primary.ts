@@ -380,7 +380,7 @@ export class Primary {
 
 function settle(replication: Replication): void {
   for (const entry of replication.settle()) {
-    entry.done?.(null);
+    entry.done?.(null, replication.isFree(entry.operation));
     if (entry.waiters) for (const waiter of entry.waiters) waiter();
   }
 }

@@ -7,8 +7,9 @@ import type { Clock } from '../../core/clock.ts';
 import { countedReplicas, type Member, type Shard, type VolumeConfig } from '../../core/config.ts';
 import { ExtentSet, extentCount, firstExtent, lastExtent, shardBytes } from '../../core/extent.ts';
 import type { ReplicaId } from '../../core/ids.ts';
+import { LONG_BYTES } from '../../core/wire/blockPool.ts';
 import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
-import type { Done } from '../ports.ts';
+import type { WriteDone } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 import { InFlight, type InFlightOperation } from './inFlight.ts';
 import type { Knowledge } from './knowledge.ts';
@@ -197,7 +198,7 @@ export class Replication {
   }
 
   /** Gives an operation its place in the order and sends it to everybody who is there, counted or not. */
-  submit(body: OperationBody, done: Done | null): InFlightOperation {
+  submit(body: OperationBody, done: WriteDone | null): InFlightOperation {
     const nowMs = this.#clock.monotonicMs();
     const sequence = this.inFlight.last + 1;
     const operation = { ...body, sequence, settled: this.inFlight.settled, version: this.known.version } as Operation;
@@ -264,6 +265,17 @@ export class Replication {
       settled.push(front);
     }
     return settled;
+  }
+
+  /**
+   * Nobody reads or sends its data any more: it was sent in the sessions that are open now and in no other, and all of them have applied it. A session that
+   * ended since may still be sending it; one of a replica that is a member no more, too, but then the config is another.
+   */
+  isFree(operation: Operation): boolean {
+    const { sequence, version } = operation;
+    if (operation.type !== 'write' || operation.lengthBytes < LONG_BYTES || version !== this.known.version) return false;
+    for (const peer of this.peers.values()) if (!peer.isUp || peer.sealedBehind >= sequence || peer.applied < sequence) return false;
+    return true;
   }
 
   /** An operation on an extent that somebody who counts still needs waits for the levelling. A restamp does not: the levelling waits for it. */

@@ -155,7 +155,7 @@ export class Sessions {
   #takesPart(peer: Peer, { suspect, leaseRemainingMs, resync }: Sealed): void {
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
-    peer.sealedAt(this.#clock.monotonicMs(), suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last);
+    peer.sealedAt(this.#clock.monotonicMs(), suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last, inFlight.last);
     peer.resync = resync;
     if (counts) this.#replication.resend(peer);
   }

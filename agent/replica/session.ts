@@ -306,8 +306,9 @@ export class Session implements ReplicaSession {
       case 'restamp':
         applyOperation(this.#store, message);
         this.#applied = message.sequence;
-        if (message.type === 'write') this.#queuedBytes -= message.lengthBytes;
-        return;
+        if (message.type !== 'write') return;
+        this.#queuedBytes -= message.lengthBytes;
+        return this.#link.release?.(message.chunks);
       case 'level':
         applyLevel(this.#store, message);
         return this.#link.send({ type: 'done', id: message.id });

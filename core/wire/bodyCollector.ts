@@ -1,9 +1,11 @@
 /**
- * The body of the frame that is coming in: slices of the chunks it arrives in, and their checksum, taken while the bytes are still near. Must never hold
- * much more memory than the body is long, also for a sender of crumbs: a slice keeps its whole chunk alive and costs a hundred bytes of its own.
+ * The body of the frame that is coming in: slices of the chunks it arrives in, or a long one in blocks of its own, and their checksum, taken while the bytes
+ * are still near. Must never hold much more memory than the body is long, also for a sender of crumbs: a slice keeps its whole chunk alive and costs a
+ * hundred bytes of its own.
  */
 // A pure function of its arguments, though it comes from a module that elsewhere does I/O.
 import { crc32 } from 'node:zlib';
+import { type BlockPool, LONG_BYTES } from './blockPool.ts';
 
 /** Slices shorter than this are crumbs… */
 export const CRUMB_BYTES = 2048;
@@ -13,6 +15,11 @@ export const CRUMBS_MAX = 16;
 export const BLOCK_OF_CRUMBS_BYTES = 64 * 1024;
 
 export class BodyCollector {
+  readonly #blocks: BlockPool | null;
+  /** Of this body: it goes into blocks of the pool. */
+  #isLong = false;
+  #long: Buffer | null = null;
+  #longBytes = 0;
   #chunks: Buffer[] = [];
   #missingBytes = 0;
   #checksum = 0;
@@ -20,8 +27,17 @@ export class BodyCollector {
   #block: Buffer | null = null;
   #blockBytes = 0;
 
+  /** `blocks`: for long bodies, which then can be read straight to where they stay (`room`). */
+  constructor(blocks: BlockPool | null = null) {
+    this.#blocks = blocks;
+  }
+
   get missingBytes(): number {
     return this.#missingBytes;
+  }
+
+  get isLong(): boolean {
+    return this.#isLong;
   }
 
   get checksum(): number {
@@ -32,10 +48,37 @@ export class BodyCollector {
     this.#missingBytes = bodyBytes;
     this.#checksum = 0;
     this.#crumbs = 0;
+    this.#isLong = this.#blocks !== null && bodyBytes >= LONG_BYTES;
+  }
+
+  /** Where the next bytes of a long body belong; null: anywhere, they are given to `take`. */
+  room(): Buffer | null {
+    if (!this.#isLong || this.#blocks === null || this.#missingBytes === 0) return null;
+    this.#long ??= this.#blocks.take(this.#missingBytes);
+    return this.#long.subarray(this.#longBytes);
+  }
+
+  /** So many bytes were put into `room`. */
+  filled(bytes: number): void {
+    if (this.#long === null) return;
+    const end = this.#longBytes + bytes;
+    this.#checksum = crc32(this.#long.subarray(this.#longBytes, end), this.#checksum);
+    this.#missingBytes -= bytes;
+    this.#longBytes = end;
+    if (end < this.#long.length) return;
+    this.#chunks.push(this.#long);
+    this.#long = null;
+    this.#longBytes = 0;
   }
 
   /** Takes what belongs to the body from `position` on; returns where that ends. */
   take(chunk: Buffer, position: number): number {
+    const room = this.room();
+    if (room) {
+      const copiedBytes = chunk.copy(room, 0, position);
+      this.filled(copiedBytes);
+      return position + copiedBytes;
+    }
     const slice = chunk.subarray(position, position + this.#missingBytes);
     this.#checksum = crc32(slice, this.#checksum);
     this.#missingBytes -= slice.length;
@@ -50,6 +93,9 @@ export class BodyCollector {
   release(): Buffer[] {
     const chunks = this.#chunks;
     this.#chunks = [];
+    this.#long = null;
+    this.#longBytes = 0;
+    this.#isLong = false;
     return chunks;
   }
 

@@ -8,6 +8,7 @@
  */
 import { assert } from '../assert.ts';
 import type { InstanceId } from '../ids.ts';
+import type { BlockPool } from './blockPool.ts';
 import { BodyCollector } from './bodyCollector.ts';
 import { DECODE_OF } from './decodeMessage.ts';
 import { FrameHeader } from './header.ts';
@@ -24,7 +25,8 @@ export class FrameDecoder<Heard extends Message> {
   readonly #direction: Direction;
   readonly #hand: (message: Heard) => void;
   readonly #header = new FrameHeader();
-  readonly #body = new BodyCollector();
+  readonly #body: BodyCollector;
+  #keeps = false;
   #state: 'header' | 'body' | 'ended' = 'header';
   #headerBytes = 0;
   #violation: Violation | null = null;
@@ -34,8 +36,12 @@ export class FrameDecoder<Heard extends Message> {
   /** Of the handshake: what has been heard so far. */
   #heard: 'nothing' | 'some' | 'last' = 'nothing';
 
-  /** `session` is null where the first frame is the Seal that opens it. Each message is handed over from within `push`. */
-  constructor(direction: Direction, session: Session | null, hand: (message: Heard) => void) {
+  /**
+   * `session` is null where the first frame is the Seal that opens it. Each message is handed over from within `push` and `filled`. `blocks`: where long bodies
+   * go, for a caller that reads them straight to their `room`.
+   */
+  constructor(direction: Direction, session: Session | null, hand: (message: Heard) => void, blocks: BlockPool | null = null) {
+    this.#body = new BodyCollector(blocks);
     this.#direction = direction;
     this.#hand = hand;
     if (session === null) return;
@@ -48,9 +54,27 @@ export class FrameDecoder<Heard extends Message> {
     return this.#epoch === null ? null : { epoch: this.#epoch, instance: instanceOf(this.#instance) };
   }
 
+  /** Whether slices of the chunk that was pushed last are in use: by a message, or for one that is not complete. */
+  get keeps(): boolean {
+    return this.#keeps;
+  }
+
+  /** Where the next bytes are best read to, if a long body is coming in; then `filled` says how many. */
+  room(): Buffer | null {
+    return this.#state === 'body' ? this.#body.room() : null;
+  }
+
+  filled(bytes: number): Violation | null {
+    if (this.#state !== 'body') return this.#violation;
+    this.#body.filled(bytes);
+    if (this.#body.missingBytes === 0) this.#endBody();
+    return this.#violation;
+  }
+
   /** Takes the next bytes. Answers with the rule that they or those before them break; nothing is handed over from then on. */
   push(chunk: Buffer): Violation | null {
     let position = 0;
+    this.#keeps = false;
     while (position < chunk.length && this.#state !== 'ended') {
       position = this.#state === 'header' ? this.#takeHeader(chunk, position) : this.#takeBody(chunk, position);
     }
@@ -82,11 +106,15 @@ export class FrameDecoder<Heard extends Message> {
   }
 
   #takeBody(chunk: Buffer, position: number): number {
+    if (!this.#body.isLong) this.#keeps = true;
     const end = this.#body.take(chunk, position);
-    if (this.#body.missingBytes > 0) return end;
+    if (this.#body.missingBytes === 0) this.#endBody();
+    return end;
+  }
+
+  #endBody(): void {
     this.#state = 'header';
     this.#complete(this.#body.release(), this.#body.checksum);
-    return end;
   }
 
   #complete(chunks: Buffer[], checksum: number): void {
@@ -146,6 +174,10 @@ export class FrameDecoder<Heard extends Message> {
   }
 }
 
-export const decoderToReplica = (hand: (message: ToReplica) => void): FrameDecoder<ToReplica> => new FrameDecoder('toReplica', null, hand);
-export const decoderFromReplica = (session: Session, hand: (message: FromReplica) => void): FrameDecoder<FromReplica> =>
-  new FrameDecoder('fromReplica', session, hand);
+export const decoderToReplica = (hand: (message: ToReplica) => void, blocks: BlockPool | null = null): FrameDecoder<ToReplica> =>
+  new FrameDecoder('toReplica', null, hand, blocks);
+export const decoderFromReplica = (
+  session: Session,
+  hand: (message: FromReplica) => void,
+  blocks: BlockPool | null = null,
+): FrameDecoder<FromReplica> => new FrameDecoder('fromReplica', session, hand, blocks);

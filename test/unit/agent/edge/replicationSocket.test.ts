@@ -52,7 +52,10 @@ describe('a socket of frames', () => {
         received: (chunk) => {
           heard.push(`received ${chunk}`);
           onReceived();
+          return false;
         },
+        room: () => null,
+        filled: () => undefined,
         burstEnd: () => heard.push('end of burst'),
         lost: (reason) => heard.push(`lost: ${reason}`),
       },
@@ -72,7 +75,7 @@ describe('a socket of frames', () => {
     expect(socket.calls.slice(2)).to.deep.equal([]);
     expect(frames.bufferedBytes).to.equal(3);
     await turn();
-    expect(socket.calls.slice(2)).to.deep.equal(['a+b+c']);
+    expect(socket.calls.slice(2)).to.deep.equal(['abc']);
     expect(frames.bufferedBytes).to.equal(0);
   });
 
