@@ -137,10 +137,15 @@ export class PoolSnapshots implements SnapshotKeeper {
     inOrder([...halves, ...this.#removals(place, gone)], done);
   }
 
-  #refusalOf(id: KeptId): string | null {
-    const { place, reflink, tombstones, quarantined } = this.#options;
+  #refusalOf(id: KeptId): IoError | null {
+    if (!this.#options.reflink) return new IoError('notSupported', unsupported(this.#options.place.name));
+    const problem = this.#problemOf(id);
+    return problem === null ? null : new IoError('invalid', problem);
+  }
+
+  #problemOf(id: KeptId): string | null {
+    const { place, tombstones, quarantined } = this.#options;
     const reason = quarantined();
-    if (!reflink) return unsupported(place.name);
     if (reason !== null) return `pool ${place.name} is quarantined: ${reason}`;
     if (tombstones.problem !== null) return tombstones.problem;
     if (tombstones.has(id.snapshot)) return `snapshot ${id.snapshot} was deleted in pool ${place.name}, and an id is never used again`;

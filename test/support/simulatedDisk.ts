@@ -233,7 +233,8 @@ export class SimulatedDisk implements Disk {
       const { directory, name } = this.#parent(to);
       if (!(source instanceof SimulatedInode)) throw new DiskError('ENOENT', 'reflink', from);
       if (directory.names.has(name)) throw new DiskError('EEXIST', 'reflink', to);
-      directory.change((names) => names.set(name, source.shared()));
+      const copy = source.shared();
+      directory.change((names) => names.set(name, copy));
     });
   }
 

@@ -15,7 +15,7 @@ import {
   snapshotUid,
   type VolumeUid,
 } from '../../../core/ids.ts';
-import { type Done, IoError, type ReplicaMeta, type SnapshotRequest } from '../../ports.ts';
+import type { Done, IoError, ReplicaMeta, SnapshotRequest } from '../../ports.ts';
 import { CREATING, DELETING, makeFile, removeTree, syncFile } from './create.ts';
 import { type Disk, DiskError } from './disk.ts';
 import { writeFully } from './diskFile.ts';
@@ -73,7 +73,7 @@ export function readKeptMeta(disk: Disk, snapshots: string, id: KeptId): Decoded
 }
 
 /** What the pool has against it, looked at again right before it is there. */
-type Refusal = () => string | null;
+type Refusal = () => IoError | null;
 
 /** Makes `<snapshots>/<name>`. What is there already under this name was made by the same attempt, and stays. */
 export function keepSnapshot(
@@ -99,14 +99,14 @@ export function keepSnapshot(
     // A crash after it: the directory under either name, complete.
     now(() => {
       const problem = refusal();
-      if (problem !== null) throw new IoError('invalid', problem);
+      if (problem !== null) throw problem;
       disk.rename(creating, directory);
     }),
     // A crash after it: it is there.
     (next) => disk.syncDirectory(snapshots, next),
   ];
   const problem = refusal();
-  if (problem !== null) return done(new IoError('invalid', problem));
+  if (problem !== null) return done(problem);
   if (disk.exists(directory)) return disk.syncDirectory(snapshots, done);
   inOrder(steps, (error) => {
     // What is left of it takes space; if not even that can be removed, the next opening of the pool does it.
