@@ -201,10 +201,11 @@ function resizing(facts: Facts): Judgement[] {
 
 /** Only said when it does not hold. */
 function consistent({ volume }: Facts): Judgement[] {
-  const { unresolvedBlocks = 0 } = volume.scrub ?? {};
+  const { unresolvedBlocks = 0, unresolvedExtents = [] } = volume.scrub ?? {};
   if (unresolvedBlocks === 0) return [];
   const blocks = unresolvedBlocks === 1 ? '1 block of 4Ki differs' : `${unresolvedBlocks} blocks of 4Ki differ`;
-  const message = `${blocks} between replicas, and no majority says how it should be: the agents' logs name them`;
+  const where = unresolvedExtents.map(({ shard, extent }) => `${extent} of shard ${shard}`).join(', ');
+  const message = `${blocks} between replicas, and no majority says what is right${where === '' ? '' : `: extent ${where}`}`;
   return [{ type: 'Consistent', holds: false, reason: 'BlocksDiffer', message }];
 }
 

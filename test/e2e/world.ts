@@ -45,8 +45,9 @@ export class World {
     this.cluster = cluster;
   }
 
-  static async open(nodes: number, nodeOptions?: (node: string) => NodeOptions): Promise<World> {
-    const directory = mkdtempSync(path.join(tmpdir(), 'hf-e2e-'));
+  /** `parent`: where all of it lies, pools included; left out, where temporary files do. */
+  static async open(nodes: number, nodeOptions?: (node: string) => NodeOptions, parent = tmpdir()): Promise<World> {
+    const directory = mkdtempSync(path.join(parent, 'hf-e2e-'));
     const options = { directory: path.join(directory, 'c'), nodes, operators: 2 };
     const cluster = await startCluster(nodeOptions === undefined ? options : { ...options, nodeOptions });
     return new World(directory, cluster);
@@ -122,7 +123,7 @@ export class World {
   #files(): string[] {
     return this.cluster.nodes.flatMap((node) => [
       ...readdirSync(this.replicasDirectory(node)).map((replica) => `${node}: replica ${replica}`),
-      ...globSync('*', { cwd: runDirectory(this.cluster.directory, node) }).map((socket) => `${node}: ${socket}`),
+      ...globSync('*.sock', { cwd: runDirectory(this.cluster.directory, node) }).map((socket) => `${node}: ${socket}`),
     ]);
   }
 
