@@ -11,7 +11,7 @@ import { type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import { type FromReplica, LOG_ONLY, type ResyncProgress, type ToReplica } from '../../core/wire/messages.ts';
-import { encodeBlock } from '../sim/store.ts';
+import { encodeBlock } from '../sim/layout.ts';
 import type { FakeContent } from './fakeContent.ts';
 import { instance } from './replicaBench.ts';
 

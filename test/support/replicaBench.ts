@@ -1,4 +1,5 @@
 /** One replica engine on a simulated disk whose completions the test lets go, and links on which it sees every answer. */
+import type { ReplicaMeta } from '../../agent/ports.ts';
 import { Replica } from '../../agent/replica/replica.ts';
 import type { ReplicaSession } from '../../agent/replication/link.ts';
 import type { VolumeConfig } from '../../core/config.ts';
@@ -71,7 +72,7 @@ export class ReplicaBench {
   #completions: { label: string; act: () => void }[] = [];
 
   constructor() {
-    this.platter = new Platter({
+    const meta: ReplicaMeta = {
       format: 1,
       volume: VOLUME,
       volumeName: 'volume',
@@ -85,7 +86,8 @@ export class ReplicaBench {
       longestLeaseMs: LEASE_MS,
       resync: null,
       config: null,
-    });
+    };
+    this.platter = new Platter(meta, 0);
     this.replica = this.#start();
   }
 
@@ -129,6 +131,7 @@ export class ReplicaBench {
       usualMs: 1,
       completesAtOnce: 0,
       flushFails: () => this.flushFails,
+      isFull: () => false,
     });
     return new Replica({
       store,

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { LEARNER_BACKLOG_BYTES_MAX } from '../../../../agent/primary/replication.ts';
 import { digestBlocks } from '../../../../agent/replica/digest.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
-import { encodeBlock } from '../../../sim/store.ts';
+import { encodeBlock } from '../../../sim/layout.ts';
 import { idOf, PrimaryBench, SETTINGS } from '../../../support/primaryBench.ts';
 
 const serving = (options: ConstructorParameters<typeof PrimaryBench>[0]): PrimaryBench => {

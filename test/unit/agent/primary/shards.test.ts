@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { BLOCK_BYTES, BLOCKS_PER_EXTENT, EXTENT_BYTES, offsetInVolume } from '../../../../core/extent.ts';
 import type { Operation, ToReplica } from '../../../../core/wire/messages.ts';
-import { encodeBlock } from '../../../sim/store.ts';
+import { encodeBlock } from '../../../sim/layout.ts';
 import { type FakeReplica, PrimaryBench, SETTINGS } from '../../../support/primaryBench.ts';
 
 const serving = (options: ConstructorParameters<typeof PrimaryBench>[0]): PrimaryBench => {

@@ -4,7 +4,7 @@ import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replic
 import { COOL_MS } from '../../../../agent/replica/session.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
 import { LOG_ONLY, type Operation, type ToReplica } from '../../../../core/wire/messages.ts';
-import { encodeBlock } from '../../../sim/store.ts';
+import { encodeBlock } from '../../../sim/layout.ts';
 import { configOf, LEASE_MS, ReplicaBench, SIZE_BYTES, sealOf } from '../../../support/replicaBench.ts';
 
 const BLOCK = 4096;
