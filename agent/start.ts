@@ -59,12 +59,14 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
   const stopTicker = startTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
   return {
     async stop() {
-      await agent.stop();
+      const areClosed = await agent.stop();
       stopTicker();
       await base.lease.revoke();
       await http.close();
       // Last: by here everything that may answer has, and what hangs is left as a crash would leave it.
-      if (!(await workers.stop())) program.becomeStuck('some workers did not end');
+      const haveEnded = await workers.stop();
+      // A sync that hangs keeps a thread that is no worker's; what hung before and has closed after all holds up nobody.
+      program.setStuck(haveEnded && areClosed ? null : 'some pools could not be closed');
       runDirectoryLock.release();
       await base.close();
       certificates.close();
@@ -162,7 +164,7 @@ function openPools(
       clock,
       log,
       refused: (problem) => program.fail(new Error(problem)),
-      hung: (reason) => program.becomeStuck(`pool ${pool}: ${reason}`),
+      hung: (reason) => program.setStuck(`pool ${pool}: ${reason}`),
       common,
     });
   });

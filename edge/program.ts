@@ -15,10 +15,10 @@ export type Program = {
   /** A fault that the program cannot go on with: written to the log, then exit with 1. */
   fail(error: unknown): never;
   /**
-   * A thread of this process is stuck in the kernel, and an exit would wait for it: from here on, however the program ends, it kills itself instead. The log
-   * says so, and with which code it would have ended.
+   * A thread of this process is stuck in the kernel, and an exit would wait for it: while that is so (null: no longer), however the program ends, it kills
+   * itself instead. The log says so, and with which code it would have ended.
    */
-  becomeStuck(reason: string): void;
+  setStuck(reason: string | null): void;
 };
 
 export type Running = {
@@ -49,8 +49,8 @@ export async function runProgram(name: string, instance: string, start: (program
     log.writeLast('program failed', { error });
     return end(EXIT_FAULT);
   };
-  const becomeStuck = (reason: string) => {
-    stuck ??= reason;
+  const setStuck = (reason: string | null) => {
+    stuck = reason;
   };
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
@@ -58,7 +58,7 @@ export async function runProgram(name: string, instance: string, start: (program
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   try {
-    const running = await start({ name, environment: process.env, log, fail, becomeStuck });
+    const running = await start({ name, environment: process.env, log, fail, setStuck });
     stopOnSignal(running, log, end);
     log.info('program started', { pid: process.pid });
   } catch (error) {

@@ -34,6 +34,8 @@ export class PrimaryHost {
   }
 
   tick(): void {
+    // An idle worker costs next to nothing: not even a look at the clock.
+    if (this.#primaries.size === 0) return;
     const nowMs = this.#environment.clock.monotonicMs();
     for (const { primary } of this.#primaries.values()) primary.tick(nowMs);
     this.#forget();
