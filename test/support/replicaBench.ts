@@ -1,5 +1,5 @@
 /** One replica engine on a simulated disk whose completions the test lets go, and links on which it sees every answer. */
-import type { ReplicaMeta } from '../../agent/ports.ts';
+import { IoError, type ReplicaMeta } from '../../agent/ports.ts';
 import { Replica } from '../../agent/replica/replica.ts';
 import type { ReplicaSession } from '../../agent/replication/link.ts';
 import type { VolumeConfig } from '../../core/config.ts';
@@ -69,6 +69,8 @@ export class ReplicaBench {
   replica: Replica;
   nowMs = 10_000;
   flushFails = false;
+  /** Why snapshots cannot be kept. */
+  snapshotFails: string | null = null;
   #completions: { label: string; act: () => void }[] = [];
 
   constructor() {
@@ -124,8 +126,9 @@ export class ReplicaBench {
     }
   }
 
-  #start(): Replica {
-    const store = new SimulatedStore(this.platter, {
+  /** Its files, as a process that starts now opens them. */
+  storeOf(): SimulatedStore {
+    const opened = new SimulatedStore(this.platter, {
       random: new SeededRandom(1),
       later: (_delayMs, label, act) => this.#completions.push({ label, act }),
       usualMs: 1,
@@ -133,8 +136,15 @@ export class ReplicaBench {
       flushFails: () => this.flushFails,
       isFull: () => false,
     });
+    const snapshot = opened.snapshot.bind(opened);
+    opened.snapshot = (request, done) =>
+      this.snapshotFails === null ? snapshot(request, done) : done(new IoError('notSupported', this.snapshotFails));
+    return opened;
+  }
+
+  #start(): Replica {
     return new Replica({
-      store,
+      store: this.storeOf(),
       nextTurn: (work) => work(),
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
       events: {
