@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { runWell } from './nbdServed.ts';
+import { until } from './until.ts';
 
 /** Smaller ones mkfs.xfs does not make. */
 const BYTES_MIN = 320 * 1024 * 1024;
@@ -50,6 +51,16 @@ export class XfsDisk {
     }
   }
 
+  #unmount(): Promise<boolean> {
+    return runWell('umount', this.directory).then(
+      () => true,
+      (error: Error) => {
+        if (error.message.includes('target is busy')) return false;
+        throw error;
+      },
+    );
+  }
+
   /** A directory on it. */
   subdirectory(name: string): string {
     const directory = path.join(this.directory, name);
@@ -57,9 +68,9 @@ export class XfsDisk {
     return directory;
   }
 
-  /** Nothing may use it any more. */
+  /** Nothing may use it any more; the kernel closes the files of a process that was killed a moment after the process is gone. */
   async remove(): Promise<void> {
-    if (this.#isMounted) await runWell('umount', this.directory);
+    if (this.#isMounted) await until('nobody uses the disk', () => this.#unmount());
     this.#isMounted = false;
     this.#guard.stdin?.end('dismissed');
     rmSync(this.#work, { recursive: true, force: true });
