@@ -157,6 +157,26 @@ export function itIsADisk(prepare: () => DiskUnderTest): void {
     expect(codeOf(() => file.sizeBytes())).to.equal('EBADF');
   });
 
+  it('reflinks where it says that it can: a new file with the same content, of which neither sees what the other is given; else says so', async () => {
+    const under = prepare();
+    const { disk, directory } = under;
+    make(under, 'one', 'content');
+    const reflink = (to: string): Promise<string> =>
+      new Promise((resolve) => disk.reflink(at(under, 'one'), at(under, to), (error) => resolve(error?.code ?? 'done')));
+    if (!disk.canReflink(directory)) {
+      expect(await reflink('two')).to.equal('EOPNOTSUPP');
+      expect(disk.list(directory)).to.deep.equal(['one']);
+      return;
+    }
+    expect(await reflink('two')).to.equal('done');
+    expect(await reflink('two'), 'what is there is not replaced').to.equal('EEXIST');
+    const [one, two] = [disk.openFile(at(under, 'one')), disk.openFile(at(under, 'two'))];
+    one.writeAt([Buffer.from('C')], 0);
+    two.writeAt([Buffer.from('T')], 6);
+    for (const file of [one, two]) file.close();
+    expect([contentOf(under, 'one'), contentOf(under, 'two')]).to.deep.equal(['Content', 'contenT']);
+  });
+
   it('tells its space, and whether it reflinks, and leaves nothing of the probe', () => {
     const under = prepare();
     const { capacityBytes, usedBytes } = under.disk.space(under.directory);

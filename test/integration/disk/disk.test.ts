@@ -13,6 +13,7 @@ import { replicaId, volumeUid } from '../../../core/ids.ts';
 import { systemRandom } from '../../../core/random.ts';
 import { itIsADisk } from '../../support/diskContract.ts';
 import { until } from '../../support/until.ts';
+import { XfsDisk } from '../../support/xfsDisk.ts';
 
 const MIB = 1024 * 1024;
 const REPLICA = replicaId('00112233aabbccdd');
@@ -65,6 +66,18 @@ const exited = (child: ChildProcess) => until('the process has ended', () => chi
 afterEach(() => {
   for (const child of children.splice(0)) child.kill('SIGKILL');
   for (const directory of directories.splice(0)) fs.rmSync(directory, { recursive: true, force: true });
+});
+
+describe('the machine’s disk where files can share blocks', () => {
+  let xfs: XfsDisk;
+  let count = 0;
+  before(async () => {
+    xfs = await XfsDisk.make();
+  });
+  after(() => xfs.remove());
+  itIsADisk(() => ({ disk: new RealDisk(), directory: xfs.subdirectory(`test-${count++}`) }));
+
+  it('says that they can', () => expect(new RealDisk().canReflink(xfs.directory)).to.equal(true));
 });
 
 describe('the machine’s disk', () => {

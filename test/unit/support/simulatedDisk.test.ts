@@ -22,6 +22,10 @@ describe('the simulated disk', () => {
   itIsADisk(() => ({ disk: new SimulatedDisk({ completions: 'soon' }), directory: '/pool' }));
 });
 
+describe('the simulated disk that reflinks', () => {
+  itIsADisk(() => ({ disk: new SimulatedDisk({ completions: 'soon', reflink: true }), directory: '/pool' }));
+});
+
 describe('the simulated disk: power loss', () => {
   it('takes all, nothing, or any subset of the sectors that were written since the last sync', () => {
     const seen = new Set<string>();
