@@ -64,8 +64,7 @@ export const VOLUME_EVENTS: readonly Rule[] = [
     type: 'Normal',
     action: 'Clone',
     note: (change) =>
-      reasonOf(change.after, 'Scheduled') === 'SourceNotReady' &&
-      messageOf(change.before, 'Scheduled') !== messageOf(change.after, 'Scheduled')
+      reasonOf(change.after, 'Scheduled') === 'SourceNotReady' && reasonOf(change.before, 'Scheduled') !== 'SourceNotReady'
         ? messageOf(change.after, 'Scheduled')
         : null,
   },

@@ -4,6 +4,7 @@
  */
 import { expect } from 'chai';
 import { Leadership } from '../../../operator/election/generation.ts';
+import { pool } from '../../support/operator/builders.ts';
 import { FIRST_START_MS, fetchText, RealCluster } from '../../support/operator/realCluster.ts';
 import { until } from '../../support/until.ts';
 
@@ -232,19 +233,26 @@ describe('operator: two of them', function () {
     await real.untilPhase('damaged', 'Healthy');
   });
 
-  it('answers what is not there yet with sentences', async () => {
-    await real.create('clone', { size: '1Gi', source: { volume: 'halfway' } });
-    const clone = await real.untilPhase('clone', 'Failed');
-    expect(clone.status?.conditions?.[0]?.message).to.match(/^spec.source is not supported yet/);
-    await real.cluster.kubectl(
-      ['create', '-f', '-'],
-      JSON.stringify({ apiVersion: 'holdfast.dev/v1alpha1', kind: 'Snapshot', metadata: { name: 's' }, spec: { volume: 'halfway' } }),
-    );
-    const error = () => real.cluster.kubectl(['get', 'hs', 's', '-o', 'jsonpath={.status.ready} {.status.error}']);
-    expect(await until('it is answered', async () => ((await error()).trim() === '' ? null : error()))).to.equal(
-      'false snapshots are not supported yet',
-    );
-    await real.cluster.kubectl(['delete', 'hs', 's']);
+  it('says why a snapshot cannot be taken, takes it when it can, and starts a volume from it', async () => {
+    await real.create('source', { size: '1Gi', replicas: 2, shards: 2 });
+    await real.untilPhase('source', 'Healthy');
+    const nightly = { apiVersion: 'holdfast.dev/v1alpha1', kind: 'Snapshot', metadata: { name: 'nightly' }, spec: { volume: 'source' } };
+    await real.cluster.kubectl(['create', '-f', '-'], JSON.stringify(nightly));
+    await real.create('clone', { size: '2Gi', replicas: 3, shards: 2, source: { snapshot: 'nightly' } });
+    const seen = () => real.cluster.kubectl(['get', 'hs', 'nightly', '-o', 'jsonpath={.status.phase}: {.status.error}']);
+    const told = await until('it is answered', async () => (await seen()).includes('snapshots: unsupported on pool node-') && seen());
+    expect(told).to.match(/^Pending: snapshots: unsupported on pool node-[a-d]\/default \(its file system cannot share blocks\)$/);
+    const pending = await real.untilPhase('clone', 'Pending');
+    expect(pending.status?.conditions?.[0]?.message).to.match(/^spec.source.snapshot: nightly is not ready: /);
+    for (const letter of 'abcd') {
+      await real.kill(letter);
+      real.play(letter, { pools: [pool({ reflink: true })] });
+    }
+    const clone = await real.untilPhase('clone', 'Healthy');
+    expect([clone.status?.inSync, clone.status?.size]).to.deep.equal(['3/3', '2Gi']);
+    await real.cluster.kubectl(['delete', 'hs', 'nightly', '--timeout=30s']);
+    expect(real.disks.allSnapshots).to.deep.equal([]);
+    expect(await real.reasons('nightly')).to.include.members(['SnapshotWaits', 'SnapshotReady']);
   });
 
   it('leaves nothing in etcd when the last volume is gone', async () => {
