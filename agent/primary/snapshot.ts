@@ -1,10 +1,11 @@
 /**
  * Snapshots of a volume: a barrier through all shards, at which every in-sync replica keeps what it has.
  *
- *   idle --asked for, ready--> draining --nothing in flight, in doubt, locked or proposed--> keeping --all have kept it--> idle
+ *   idle --asked for, ready--> flushing --everybody has flushed--> draining --nothing in flight, in doubt, locked or proposed--> keeping --all have kept it--> idle
  *   draining, keeping --too long, a session lost, another config, the primary ends--> idle, given up
  *
- * While it is up no new operation goes out and nothing new is copied; reads, flushes and leases go on. All that was acknowledged is settled then, in every
+ * The flush is for the writers' sake: what replicas have cached is written out before anybody waits for it, and the barrier has only the rest to wait for.
+ * While the barrier is up (draining, keeping) no new operation goes out and nothing new is copied; reads, flushes and leases go on. All that was acknowledged is settled then, in every
  * shard, and nothing that was sent is still under way: what the replicas keep is the volume as it was at one moment. Writes go on as soon as all have kept it,
  * or it is given up: what was kept never changes, and counts only once it is recorded, by this attempt.
  *
@@ -49,6 +50,8 @@ export type SnapshotsOptions = {
 export class Snapshots {
   readonly #options: SnapshotsOptions;
   #waiting: Waiting[] = [];
+  /** Whom the next one waits for, that its barrier be short; null: it has not begun to. */
+  #flushing: Set<Peer> | null = null;
   #barrier: Barrier | null = null;
   /** Why there will be none any more. */
   #ended: string | null = null;
@@ -82,6 +85,7 @@ export class Snapshots {
     this.#ended ??= reason;
     const waiting = this.#waiting;
     this.#waiting = [];
+    this.#flushing = null;
     if (this.#barrier) this.#finish(this.#barrier, { problem: reason });
     for (const { done } of waiting) done({ problem: reason });
   }
@@ -89,7 +93,7 @@ export class Snapshots {
   /** With every event: begins what may begin, asks when nothing moves any more, gives up what takes too long. */
   step(isReady: boolean): void {
     this.#expire();
-    if (isReady && this.#barrier === null) this.#begin();
+    if (isReady && this.#barrier === null && this.#waiting.length > 0) this.#prepare();
     const barrier = this.#barrier;
     if (barrier === null) return;
     const { version } = this.#options.knowledge.known;
@@ -105,11 +109,30 @@ export class Snapshots {
   #expire(): void {
     const late = this.#waiting.filter(({ untilMs }) => this.#nowMs >= untilMs);
     if (late.length === 0) return;
+    this.#flushing = null;
     this.#waiting = this.#waiting.filter((one) => !late.includes(one));
     for (const { done } of late) done({ problem: `the volume was not ready for it within ${SNAPSHOT_WAIT_MS} ms` });
   }
 
+  /** Those that are lost meanwhile are not waited for: the barrier tells what becomes of it. */
+  #prepare(): void {
+    if (this.#flushing?.size === 0) return this.#begin();
+    if (this.#flushing !== null) return;
+    const flushing = new Set<Peer>();
+    this.#flushing = flushing;
+    for (const { replication } of this.#options.shards) for (const peer of replication.counted) if (peer.mayFlush) flushing.add(peer);
+    for (const peer of [...flushing]) {
+      const ended = () => {
+        flushing.delete(peer);
+        if (flushing.size === 0) this.#options.changed();
+      };
+      peer.ask({ type: 'flush' }, this.#nowMs, ended, ended);
+    }
+    if (flushing.size === 0) this.#begin();
+  }
+
   #begin(): void {
+    this.#flushing = null;
     const next = this.#waiting.shift();
     if (!next) return;
     const ioTimeoutMs = this.#options.ioTimeoutMs();
