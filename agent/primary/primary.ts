@@ -310,6 +310,7 @@ export class Primary {
       if (this.#knowledge.proposal || !this.#shards.every((shard) => shard.isSealed)) return;
       this.#become('waiting');
     }
+    // One shard's would do, for a reply of before needed the leases of all; waiting for each needs no such argument, and they run out together.
     const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
     const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.isLeased();
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');

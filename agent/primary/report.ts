@@ -56,7 +56,10 @@ function missingOf(replications: readonly Replication[]): string | null {
   let minInSync = 0;
   for (const { counted, shard, known } of replications) {
     const missing = counted.filter((peer) => peer.state !== 'open');
-    for (const { member, trouble } of missing) words.add(`${member.node}${trouble ? ` (${trouble.message})` : ''}`);
+    for (const { member, state, trouble } of missing) {
+      const why = state === 'growing' ? 'it grows' : trouble?.message;
+      words.add(`${member.node}${why ? ` (${why})` : ''}`);
+    }
     if (missing.length > 0 && shard.inSync.length <= known.minInSync) minInSync = known.minInSync;
   }
   if (words.size === 0) return null;

@@ -99,6 +99,7 @@ describe('A volume that grows', () => {
       bench.pass(500);
       expect(bench.replica('b').told('seal', 'resize', 'changed', 'ping')).to.deep.equal(['seal', 'resize to 8 MiB']);
       expect([bench.events, bench.proposals]).to.deep.equal([[], []]);
+      expect(bench.primary.report().reason).to.contain('node-b (it grows)');
       bench.replica('b').mute.clear();
       bench.pass(200);
       expect([bench.events, offered(bench)]).to.deep.equal([['socket opens'], 8]);
