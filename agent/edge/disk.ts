@@ -37,20 +37,23 @@ function attempt<Value>(call: string, path: string, act: () => Value): Value {
   }
 }
 
+const SYNCS: readonly string[] = ['fdatasync', 'fsync'];
+
 /** Lets so many calls of a disk run at once. One that hangs keeps its thread for ever, and no more of them than the disk may have. */
 class Threads {
   /** When each that runs was begun, oldest first. */
-  readonly #running = new Set<{ readonly atMs: number }>();
+  readonly #running = new Set<{ readonly atMs: number; readonly isSync: boolean }>();
   readonly #waiting: (() => void)[] = [];
 
+  /** Of syncs: to take a large file away, or to share its blocks, may take a disk that is well longer than anybody would wait for one that hangs. */
   get oldestMs(): number {
-    const [oldest] = this.#running;
-    return oldest === undefined ? 0 : systemClock.monotonicMs() - oldest.atMs;
+    for (const { atMs, isSync } of this.#running) if (isSync) return systemClock.monotonicMs() - atMs;
+    return 0;
   }
 
   run(name: string, path: string, start: (ended: (error: NodeJS.ErrnoException | null) => void) => void, done: DiskDone): void {
     const begin = (): void => {
-      const call = { atMs: systemClock.monotonicMs() };
+      const call = { atMs: systemClock.monotonicMs(), isSync: SYNCS.includes(name) };
       this.#running.add(call);
       start((error) => {
         this.#running.delete(call);
@@ -127,7 +130,7 @@ class RealFile implements DiskFile {
 export class RealDisk implements Disk {
   readonly #threads = new Threads();
 
-  /** How long the disk has not answered its oldest call; 0: nothing is asked of it. Calls that hold up this thread are not among them. */
+  /** How long the disk has not answered its oldest sync; 0: none is asked of it. Calls that hold up this thread are not among them. */
   get oldestCallMs(): number {
     return this.#threads.oldestMs;
   }
