@@ -1,8 +1,13 @@
-/** The storage node program: what it is made of. Everything else is in `start.ts`, and in `edge/workerMain.ts` for its other threads. */
+/**
+ * The storage node program: what it is made of. Everything else is in `start.ts`, and in `edge/workerMain.ts` for its other threads. The first two imports
+ * must come before anything else is loaded.
+ */
 import './edge/threads.ts';
+import { keepCompiled } from '../edge/compileCache.ts';
 
-import { runProgram } from '../edge/program.ts';
-import { threadWorkers } from './edge/workers.ts';
-import { startAgent } from './start.ts';
+const { runProgram } = await import('../edge/program.ts');
+const { threadWorkers } = await import('./edge/workers.ts');
+const { startAgent } = await import('./start.ts');
 
 await runProgram('holdfast-agent', process.env.NODE_NAME ?? '', (program) => startAgent(program, threadWorkers(program.fail)));
+keepCompiled();

@@ -125,6 +125,8 @@ function ourProgram(main: string, parts: ProgramParts, own: Record<string, strin
       TLS_KEY: parts.credentials.key,
       HTTP_LISTEN: `${ADDRESS}:${parts.httpPort}`,
       LOG_LEVEL: 'info',
+      // Said here, it holds from the very first file on: see edge/compileCache.ts.
+      NODE_COMPILE_CACHE: path.join(CHECKOUT, 'node_modules/.cache/holdfast'),
       ...own,
       ...parts.environment,
     },

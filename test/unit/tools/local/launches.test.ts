@@ -1,6 +1,8 @@
 /** What the processes of a local cluster are told: the names that the programs' own configuration tables read. */
+import path from 'node:path';
 import { expect } from 'chai';
 import { agentLaunch, apiServerLaunch, etcdLaunch, operatorLaunch } from '../../../../tools/local/launches.ts';
+import { CHECKOUT } from '../../../../tools/local/layout.ts';
 
 const credentials = { ca: '/d/ca.crt', cert: '/d/tls.crt', key: '/d/tls.key' };
 const shared = { httpPort: 20001, etcdEndpoint: 'https://127.0.0.1:20000', credentials };
@@ -12,6 +14,7 @@ const sharedEnvironment = {
   TLS_KEY: '/d/tls.key',
   HTTP_LISTEN: '127.0.0.1:20001',
   LOG_LEVEL: 'info',
+  NODE_COMPILE_CACHE: path.join(CHECKOUT, 'node_modules/.cache/holdfast'),
 };
 
 describe('local cluster: what its processes are told', () => {
