@@ -10,12 +10,20 @@ const FIRST_SLAB_BYTES = 16 * 1024;
 const SLAB_BYTES = 128 * 1024;
 
 export class Outbox {
+  readonly #sent: ((chunks: readonly Buffer[]) => void) | null;
   #slab: Buffer = Buffer.allocUnsafeSlow(FIRST_SLAB_BYTES);
   /** The slab's bytes from here to `#end` are not in `#chunks` yet. */
   #start = 0;
   #end = 0;
   #chunks: Buffer[] = [];
   #cutBytes = 0;
+  /** Of what is not copied. */
+  #longBytes = 0;
+
+  /** `sent`: told of long chunks that the network has taken, where they are nobody else's. */
+  constructor(sent: ((chunks: readonly Buffer[]) => void) | null = null) {
+    this.#sent = sent;
+  }
 
   get lengthBytes(): number {
     return this.#cutBytes + this.#end - this.#start;
@@ -27,6 +35,7 @@ export class Outbox {
       this.#cut();
       this.#chunks.push(chunk);
       this.#cutBytes += length;
+      this.#longBytes += length;
       return;
     }
     if (this.#end + length > this.#slab.length) this.#renew();
@@ -39,13 +48,15 @@ export class Outbox {
     this.#cut();
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
-    const [first] = chunks;
-    if (chunks.length === 1 && first) socket.write(first);
-    else {
-      socket.cork();
-      for (const chunk of chunks) socket.write(chunk);
-      socket.uncork();
+    const last = chunks.length - 1;
+    const sent = this.#longBytes > 0 ? this.#sent : null;
+    if (last > 0) socket.cork();
+    for (const [index, chunk] of chunks.entries()) {
+      if (index === last && sent) socket.write(chunk, (error) => !error && sent(chunks));
+      else socket.write(chunk);
     }
+    if (last > 0) socket.uncork();
+    this.#longBytes = 0;
     this.#chunks = [];
     this.#cutBytes = 0;
     // The kernel has all of it: the slab is free.

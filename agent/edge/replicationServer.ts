@@ -5,7 +5,7 @@
 import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../core/errors.ts';
-import { BlockPool } from '../../core/wire/blockPool.ts';
+import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { type Certificates, peerName } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
@@ -41,7 +41,6 @@ export class ReplicationServer {
   readonly #listener: Server;
   readonly #forgetRenewals: () => void;
   readonly #sockets = new Set<Socket>();
-  readonly #blocks = new BlockPool();
 
   /** Resolves when primaries can connect. */
   static async listen(options: ReplicationServerOptions): Promise<ReplicationServer> {
@@ -108,7 +107,7 @@ export class ReplicationServer {
 
   #accept(socket: Socket, receiver: Receiver | null, proved: Proved): void {
     const { accept, events } = this.#options;
-    new IncomingSession({ socket, receiver, blocks: this.#blocks, proved, accept, events, limits: this.#limits });
+    new IncomingSession({ socket, receiver, blocks: threadBlocks, proved, accept, events, limits: this.#limits });
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {

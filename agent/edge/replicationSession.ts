@@ -47,7 +47,8 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     this.peer = nameOf(proved, socket);
     this.#options = options;
     this.#decoder = decoderToReplica((message) => this.#heard(message), receiver ? blocks : null);
-    this.#frames = new FrameSocket(socket, limits, this, receiver);
+    // What a replica sends is its own, and read for this answer alone.
+    this.#frames = new FrameSocket(socket, limits, this, receiver, (chunks) => blocks.give(chunks));
     this.#sealTimer = setTimeout(() => this.#refuse('sealTimeout', `no Seal within ${limits.sealTimeoutMs} ms`), limits.sealTimeoutMs);
   }
 

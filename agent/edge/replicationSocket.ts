@@ -20,15 +20,22 @@ type Limits = Pick<ReplicationLimits, 'keepAliveMs' | 'closeTimeoutMs'>;
 /** open --peer gone, destroy()--> gone     open --close()--> closing --peer gone, sent and answered, too late--> gone */
 export class FrameSocket implements ByteSink {
   readonly #socket: Socket;
-  readonly #outbox = new Outbox();
+  readonly #outbox: Outbox;
   readonly #owner: FrameSocketOwner;
   readonly #limits: Limits;
   #state: 'open' | 'closing' | 'gone' = 'open';
   #isSendDue = false;
   #isInBurst = false;
 
-  /** `receiver`: the socket is read through it; null: as a stream. */
-  constructor(socket: Socket, limits: Limits, owner: FrameSocketOwner, receiver: Receiver | null = null) {
+  /** `receiver`: the socket is read through it; null: as a stream. `sent`: told of long chunks that have left, where these are the owner's alone. */
+  constructor(
+    socket: Socket,
+    limits: Limits,
+    owner: FrameSocketOwner,
+    receiver: Receiver | null = null,
+    sent: ((chunks: readonly Buffer[]) => void) | null = null,
+  ) {
+    this.#outbox = new Outbox(sent);
     this.#socket = socket;
     this.#limits = limits;
     this.#owner = owner;

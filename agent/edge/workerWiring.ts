@@ -4,7 +4,7 @@
  */
 import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../../core/log.ts';
 import { systemRandom } from '../../core/random.ts';
-import { BlockPool } from '../../core/wire/blockPool.ts';
+import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { plainFields } from '../../edge/logLine.ts';
 import { createMetrics, type Metrics } from '../../edge/metrics.ts';
 import { type Certificates, loadCertificates } from '../../edge/tls.ts';
@@ -67,7 +67,7 @@ export async function runPrimaryWorker(
   const { log, counters, certificates } = base;
   const { node, instance, runDirectory } = data;
   const events = replicationEvents(log, counters);
-  const blocks = new BlockPool();
+  const blocks = threadBlocks;
   const host = new PrimaryHost({
     channel,
     node,

@@ -9,9 +9,11 @@
  * chance below 2^-100; that does for comparing what should be equal already. It is too slow for each block: 10 us to set up.
  */
 import { type CipherGCM, createCipheriv, hash } from 'node:crypto';
-import { BLOCK_BYTES, EXTENT_BYTES } from '../../core/extent.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, extentLength } from '../../core/extent.ts';
 import type { InstanceId } from '../../core/ids.ts';
+import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { DIGEST_BYTES } from '../../core/wire/messages.ts';
+import type { ReplicaStore } from '../ports.ts';
 
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
 
@@ -24,6 +26,15 @@ export function digestBlocks(data: Buffer): Buffer {
     if (piece.equals(piece.length === BLOCK_BYTES ? ZERO_BLOCK : ZERO_BLOCK.subarray(0, piece.length))) continue;
     digests.write(hash('sha256', piece, 'binary'), block * DIGEST_BYTES, DIGEST_BYTES, 'latin1');
   }
+  return digests;
+}
+
+/** Of an extent; null: all of it is zeroes. */
+export function digestsOf(store: Pick<ReplicaStore, 'meta' | 'mayHaveData' | 'read'>, extent: number): Buffer | null {
+  if (!store.mayHaveData(extent)) return null;
+  const data = store.read(extent * EXTENT_BYTES, extentLength(extent, store.meta.sizeBytes));
+  const digests = digestBlocks(data);
+  threadBlocks.give([data]);
   return digests;
 }
 

@@ -5,13 +5,12 @@
  * It must never write to an extent that is not durable in the intent log, nor while a snapshot is being kept, nor apply anything after `stop`.
  */
 import { unreachable } from '../../core/assert.ts';
-import { EXTENT_BYTES, extentLength } from '../../core/extent.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
 import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
-import { digestBlocks, summaryKey } from './digest.ts';
+import { digestsOf, summaryKey } from './digest.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
 
@@ -392,9 +391,7 @@ export class Session implements ReplicaSession {
   }
 
   #digest(id: number, extent: number, stampOnly: boolean): void {
-    const lengthBytes = extentLength(extent, this.#store.meta.sizeBytes);
-    const hasDigests = !stampOnly && this.#store.mayHaveData(extent);
-    const digests = hasDigests ? digestBlocks(this.#store.read(extent * EXTENT_BYTES, lengthBytes)) : null;
+    const digests = stampOnly ? null : digestsOf(this.#store, extent);
     this.#link.send({ type: 'digests', id, stamp: this.#store.stamp(extent), digests });
   }
 

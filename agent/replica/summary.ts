@@ -3,6 +3,7 @@
  * a session does: must never keep it for longer than one extent takes to read.
  */
 import { EXTENT_BYTES, extentLength } from '../../core/extent.ts';
+import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { IoError, type ReplicaStore } from '../ports.ts';
 import { SummaryDigest } from './digest.ts';
 
@@ -72,7 +73,9 @@ export class Summaries {
   #take(extent: number, digest: SummaryDigest): void {
     const { store } = this.#options;
     const lengthBytes = extentLength(extent, store.meta.sizeBytes);
-    if (store.mayHaveData(extent)) digest.add(store.read(extent * EXTENT_BYTES, lengthBytes));
-    else digest.addZeroes(lengthBytes);
+    if (!store.mayHaveData(extent)) return digest.addZeroes(lengthBytes);
+    const data = store.read(extent * EXTENT_BYTES, lengthBytes);
+    digest.add(data);
+    threadBlocks.give([data]);
   }
 }

@@ -39,3 +39,6 @@ export class BlockPool {
     }
   }
 }
+
+/** One for each thread that loads this: blocks are of no thread but the one that took them. */
+export const threadBlocks = new BlockPool();

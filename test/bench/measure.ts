@@ -1,5 +1,6 @@
 /** The interleaved run: repetition by repetition, system by system in rotating order, work by work. Must never let two systems run at once. */
 import { execFileSync } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMicroseconds } from './cpu.ts';
 import { runFio, timed } from './fio.ts';
 import type { SystemName } from './goals.ts';
@@ -8,6 +9,11 @@ import type { Sample, Samples } from './report.ts';
 import { rotated } from './statistics.ts';
 import type { Running, System } from './systems/system.ts';
 import type { Work } from './works.ts';
+
+const QUIET_LOOK_MS = 2_000;
+const QUIET_LOOKS_MAX = 60;
+/** Three agents on a loaded machine. */
+const QUIET_CORES = 0.12;
 
 type Say = (line: string) => void;
 
@@ -36,10 +42,23 @@ export async function measure(systems: readonly System[], options: Options, say:
 async function turn(system: System, act: (running: Running) => Promise<void>): Promise<void> {
   const running = await system.start();
   try {
+    await untilQuiet(running);
     await act(running);
   } finally {
     await system.stop();
   }
+}
+
+/** What a system does after its start (comparing copies, a first scrub) is over: nobody is measured while it still works on something else. */
+async function untilQuiet({ pids }: Running): Promise<void> {
+  let before = cpuMicroseconds(pids);
+  for (let look = 0; look < QUIET_LOOKS_MAX; look++) {
+    await sleep(QUIET_LOOK_MS);
+    const now = cpuMicroseconds(pids);
+    if ((now - before) / (QUIET_LOOK_MS * 1000) < QUIET_CORES) return;
+    before = now;
+  }
+  throw new Error(`the system was not quiet within ${(QUIET_LOOKS_MAX * QUIET_LOOK_MS) / 1000} s`);
 }
 
 /** Every block has been written before anything is measured: nobody allocates then, and nobody reads holes. */

@@ -3,6 +3,7 @@
  * Must never return fewer bytes than were asked for. Ranges are checked by `checkRange`, before anything is noted of them.
  */
 import { assert } from '../../../core/assert.ts';
+import { BLOCK_BYTES_MAX, LONG_BYTES, threadBlocks } from '../../../core/wire/blockPool.ts';
 import { type Done, IoError } from '../../ports.ts';
 import type { Disk, DiskFile } from './disk.ts';
 import { readFully, writeFully } from './diskFile.ts';
@@ -41,8 +42,10 @@ export class DataFile {
     throw new IoError('invalid', `${what} of ${lengthBytes} bytes at ${offsetBytes} is outside of the replica's ${this.#sizeBytes} bytes`);
   }
 
+  /** A long one is in a block of this thread's pool: whoever is done with it may give it back. */
   read(offsetBytes: number, lengthBytes: number): Buffer {
-    const target = Buffer.allocUnsafe(lengthBytes);
+    const isLong = lengthBytes >= LONG_BYTES && lengthBytes <= BLOCK_BYTES_MAX;
+    const target = isLong ? threadBlocks.take(lengthBytes) : Buffer.allocUnsafe(lengthBytes);
     try {
       readFully(this.#file, target, offsetBytes);
     } catch (error) {
