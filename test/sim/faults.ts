@@ -33,6 +33,10 @@ export class Faults {
     this.#every(promoteEveryMs, 'promote', () => world.leader.promoteAtWill());
     this.#every(coupEveryMs, 'coup', () => this.#coup());
     this.#every(memberEveryMs, 'members', () => world.leader.changeMembers());
+    this.#every(world.options.growEveryMs, 'grow', () => world.leader.grow());
+    this.#every(world.options.limitEveryMs, 'limits', () => world.leader.changeLimits());
+    this.#every(world.options.snapshotEveryMs, 'snapshot', () => world.snapshots.take());
+    this.#every(world.options.rotEveryMs, 'rot', () => world.rot?.strike());
     this.#every(400, 'client leaves', () => pick(random, world.clientsOfVolume())?.disconnect());
   }
 

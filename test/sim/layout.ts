@@ -13,14 +13,16 @@ export type Cluster = readonly [first: number, count: number];
 export class Layout {
   readonly shards: number;
   readonly tears: boolean;
+  readonly #coldExtent: number | null;
   readonly clusters: readonly Cluster[];
   readonly blocks: readonly number[];
 
-  /** The borders of the extents of a volume of that size, its beginning and its end. */
-  constructor(options: { sizeBytes: number; shards: number; tears: boolean }) {
+  /** The borders of the extents of a volume of that size and of what it may grow to, its beginning and its end. */
+  constructor(options: { sizeBytes: number; maxSizeBytes: number; shards: number; tears: boolean; coldExtent: number | null }) {
     this.shards = options.shards;
     this.tears = options.tears;
-    const extents = extentCount(options.sizeBytes);
+    this.#coldExtent = options.coldExtent;
+    const extents = extentCount(options.coldExtent === null ? options.maxSizeBytes : options.sizeBytes);
     const borders = Array.from({ length: extents - 1 }, (_, index): Cluster => {
       const border = (index + 1) * BLOCKS_PER_EXTENT;
       return index === 0 ? [border - 2, 4] : [border - 1, 3];
@@ -36,6 +38,12 @@ export class Layout {
 
   get pieces(): number[] {
     return this.piecesOf(this.blocks);
+  }
+
+  /** In the shard's own count; -1: not there. */
+  coldExtentIn(shard: number): number {
+    const extent = this.#coldExtent;
+    return extent !== null && shardOf(extent, this.shards) === shard ? Math.floor(extent / this.shards) : -1;
   }
 
   shardOfPiece(piece: number): number {

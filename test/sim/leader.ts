@@ -3,6 +3,7 @@
  * a member. It never takes anybody out of the in-sync set. Each of its writes compares the version that it decided on.
  */
 import { type Member, outOfSync, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
+import { BLOCK_BYTES, EXTENT_BYTES } from '../../core/extent.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import { between, pick } from './seeds.ts';
@@ -56,6 +57,23 @@ export class SimulatedLeader {
       const leaver = pick(this.#random, stayers);
       if (leaver) this.markLeaving(index, leaver);
     } else this.addMember(index);
+  }
+
+  grow(): void {
+    const { config } = this.#world.register;
+    const sizeBytes = Math.min(this.#world.options.maxSizeBytes, config.sizeBytes + (1 + this.#random.below(256)) * BLOCK_BYTES * 4);
+    if (sizeBytes > config.sizeBytes) this.#write(config, { ...config, sizeBytes });
+  }
+
+  /** Live, up and down. */
+  changeLimits(): void {
+    const { config } = this.#world.register;
+    const { limits: _, ...rest } = config;
+    const limits = {
+      iops: this.#random.chance(0.5) ? 0 : 100 + this.#random.below(400),
+      bytesPerSecond: this.#random.chance(0.5) ? 0 : EXTENT_BYTES,
+    };
+    this.#write(config, this.#random.chance(0.3) ? rest : { ...config, limits });
   }
 
   markLeaving(index: number, leaver: Member): void {

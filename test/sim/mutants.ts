@@ -1,20 +1,21 @@
 /**
  * Shows that the checkers can fail: for each mutant a copy of the sources is changed, outside of the checkout, and simulated until something is
- * violated. Prints the table. Exit code 1: a mutant lived, or does not fit the source any more. node test/sim/mutants.ts [name…]
+ * violated. Prints the table. Exit code 1: a mutant lived, or does not fit the source any more. JOBS=2 node test/sim/mutants.ts [name…]
  */
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import path from 'node:path';
-import { MUTANTS, type Mutant } from './mutants/list.ts';
+import { MUTANTS } from './mutants/list.ts';
+import type { Mutant } from './mutants/mutant.ts';
 
 const CHECKOUT = path.resolve(import.meta.dirname, '../..');
-const COPIED = ['agent', 'core', 'test/sim', 'test/support', 'package.json'];
+const COPIED = ['agent', 'core', 'operator', 'test/sim', 'test/support', 'package.json'];
 const STEPS = 20_000;
 /** A mutant that makes a run endless is caught by the clock. */
-const TIMEOUT_MS = 600_000;
+const TIMEOUT_MS = 900_000;
 
-type Verdict = { mutant: Mutant; isCaught: boolean; told: string };
+type Verdict = { isCaught: boolean; told: string };
 
 function copySources(): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'mutants-'));
@@ -38,38 +39,52 @@ function mutate(directory: string, mutant: Mutant): string | null {
   return null;
 }
 
-function judge(mutant: Mutant): Verdict {
+async function judge(mutant: Mutant): Promise<Verdict> {
   const directory = copySources();
   try {
     const misfit = mutate(directory, mutant);
-    if (misfit) return { mutant, isCaught: false, told: misfit };
-    const run = spawnSync(process.execPath, ['test/sim/run.ts'], {
-      cwd: directory,
-      env: { ...process.env, SEED: '1', RUNS: String(mutant.seedsMax), STEPS: String(STEPS), UNTIL_VIOLATED: '1' },
-      encoding: 'utf8',
-      timeout: TIMEOUT_MS,
-    });
-    const first = run.stdout.split('\n').find((line) => line.startsWith('seed ')) ?? '';
-    const isOver = run.stdout.includes(' runs from seed ');
-    const why = isOver ? `lives after ${mutant.seedsMax} seeds` : `broken off: ${run.signal ?? run.status} ${run.stderr.slice(0, 200)}`;
-    return { mutant, isCaught: first !== '', told: first || why };
+    return misfit ? { isCaught: false, told: misfit } : await simulated(directory, mutant);
   } finally {
     rmSync(directory, { recursive: true });
   }
 }
 
-function main(names: readonly string[]): number {
+function simulated(directory: string, { seedsMax }: Mutant): Promise<Verdict> {
+  const run = spawn(process.execPath, ['test/sim/run.ts'], {
+    cwd: directory,
+    env: { ...process.env, SEED: '1', RUNS: String(seedsMax), STEPS: String(STEPS), UNTIL_VIOLATED: '1' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: TIMEOUT_MS,
+  });
+  let output = '';
+  run.stdout.setEncoding('utf8').on('data', (text: string) => {
+    output += text;
+  });
+  return new Promise((resolve) => {
+    run.once('close', (code, signal) => {
+      const first = output.split('\n').find((line) => line.startsWith('seed '));
+      const isOver = output.includes(' runs from seed ');
+      const why = isOver ? `lives after ${seedsMax} seeds` : `broken off: ${signal ?? code}`;
+      resolve({ isCaught: first !== undefined, told: first ?? why });
+    });
+  });
+}
+
+async function main(names: readonly string[]): Promise<number> {
+  const waiting = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name));
   let living = 0;
   process.stdout.write('| mutant | rule broken | seeds allowed | caught by |\n|---|---|---|---|\n');
-  for (const mutant of MUTANTS) {
-    if (names.length > 0 && !names.includes(mutant.name)) continue;
-    const { isCaught, told } = judge(mutant);
-    if (!isCaught) living++;
-    process.stdout.write(
-      `| ${mutant.name} | ${mutant.rule} | ${mutant.seedsMax} | ${isCaught ? '' : 'NOT CAUGHT: '}${told.slice(0, 140)} |\n`,
-    );
-  }
+  const work = async () => {
+    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
+      const { isCaught, told } = await judge(mutant);
+      if (!isCaught) living++;
+      const cell = `${isCaught ? '' : 'NOT CAUGHT: '}${told.slice(0, 140).replaceAll('|', '/')}`;
+      process.stdout.write(`| ${mutant.name} | ${mutant.rule} | ${mutant.seedsMax} | ${cell} |\n`);
+    }
+  };
+  const jobs = Math.max(1, Number(process.env.JOBS || availableParallelism()));
+  await Promise.all(Array.from({ length: jobs }, work));
   return living === 0 ? 0 : 1;
 }
 
-process.exitCode = main(process.argv.slice(2));
+process.exitCode = await main(process.argv.slice(2));

@@ -13,6 +13,8 @@ export type SimOptions = {
   /** Over which the volume is striped; each has replicas of its own. */
   shards: number;
   sizeBytes: number;
+  /** It grows in the middle of everything, up to this. */
+  maxSizeBytes: number;
   settings: Settings;
   clients: number;
   /** Requests that a client has open at once. */
@@ -51,6 +53,11 @@ export type SimOptions = {
   /** The primary is paused, and another one promoted over it while its leases still run. */
   coupEveryMs: number;
   memberEveryMs: number;
+  growEveryMs: number;
+  limitEveryMs: number;
+  snapshotEveryMs: number;
+  /** Between two blocks that rot; 0: none do. */
+  rotEveryMs: number;
   /** Probability that a flush fails. The replica is then lost for good: at most one a run. */
   failingFlush: number;
   /** Completions of the disk within the very call, where the port allows that. */
@@ -71,6 +78,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
   const either = (probability: number, one: number, other: number) => (random.chance(probability) ? one : other);
   const replicas = Math.min(3, 1 + random.below(4));
   const powers = random.chance(0.4);
+  const rots = replicas === 3 && random.chance(0.3);
   const shards = random.chance(0.6) ? 1 : 2 + random.below(2);
   return {
     seed,
@@ -80,13 +88,14 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     minInSync: either(0.5, Math.floor(replicas / 2) + 1, 1 + random.below(replicas)),
     shards,
     sizeBytes: sizeOf(shards),
+    maxSizeBytes: sizeOf(shards) + (rots ? 1 : 2) * EXTENT_BYTES,
     settings: {
       heartbeatMs: 50,
       leaseMs: 400,
       replicaTimeoutMs: either(0.5, 500, 1_000),
       ioTimeoutMs: either(0.5, 0, 3_000),
       resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),
-      scrubIntervalSeconds: either(0.5, 0, 1),
+      scrubIntervalSeconds: rots ? 1 : either(0.5, 0, 1),
       scrubBytesPerSecond: 64 * EXTENT_BYTES,
     },
     clients: 1 + random.below(3),
@@ -115,8 +124,12 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     moveEveryMs: often(0.5, 1_000, 6_000),
     promoteEveryMs: often(0.5, 500, 5_000),
     coupEveryMs: often(0.5, 300, 2_000),
-    memberEveryMs: often(0.5, 1_500, 6_000),
-    failingFlush: powers ? 0 : either(0.15, 0.01, 0),
+    memberEveryMs: rots ? 0 : often(0.5, 1_500, 6_000),
+    growEveryMs: rots ? 0 : often(0.3, 1_000, 5_000),
+    limitEveryMs: often(0.2, 1_000, 5_000),
+    snapshotEveryMs: often(0.3, 300, 4_000),
+    rotEveryMs: rots ? between(random, 500, 4_000) : 0,
+    failingFlush: powers || rots ? 0 : either(0.15, 0.01, 0),
     completesAtOnce: either(0.3, 0.5, 0),
     networkDelayMs: either(0.7, 0.5, 5),
     diskDelayMs: either(0.7, 1, 10),

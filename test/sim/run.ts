@@ -6,7 +6,8 @@
 import { messageOf } from '../../core/errors.ts';
 import { exitCodeOf } from './exitCodes.ts';
 import { drawOptions } from './options.ts';
-import { type Outcome, simulate } from './simulate.ts';
+import { runSeed } from './seedRun.ts';
+import type { Outcome } from './simulate.ts';
 
 function numberFrom(name: string, fallback: number): number {
   const value = Number(process.env[name] ?? fallback);
@@ -22,10 +23,10 @@ function tell(outcome: Outcome): void {
 }
 
 /** The run's exit code. */
-function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean): number {
+async function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean): Promise<number> {
   const options = drawOptions(seed, steps);
   if (isAlone) process.stdout.write(`${JSON.stringify(options)}\n`);
-  const outcome = simulate(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null);
+  const outcome = await runSeed(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null);
   const { traceHash, events, virtualMs, answered, epochs, violation } = outcome;
   if (isAlone)
     process.stdout.write(
@@ -36,7 +37,7 @@ function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean
   return violation ? exitCodeOf(violation) : 0;
 }
 
-function main(): number {
+async function main(): Promise<number> {
   const first = numberFrom('SEED', 1);
   const runs = numberFrom('RUNS', 1);
   const steps = numberFrom('STEPS', 20_000);
@@ -44,7 +45,7 @@ function main(): number {
   const stopsAtFirst = numberFrom('UNTIL_VIOLATED', 0) > 0;
   const exitCodes: number[] = [];
   for (let seed = first; seed < first + runs; seed++) {
-    exitCodes.push(runOne(seed, steps, runs === 1, isTraced));
+    exitCodes.push(await runOne(seed, steps, runs === 1, isTraced));
     if (stopsAtFirst && exitCodes.at(-1) !== 0) break;
   }
   const failures = exitCodes.filter((code) => code !== 0);
@@ -53,7 +54,7 @@ function main(): number {
 }
 
 try {
-  process.exitCode = main();
+  process.exitCode = await main();
 } catch (error) {
   process.stderr.write(`${messageOf(error)}\n`);
   process.exitCode = 2;

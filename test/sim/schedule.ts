@@ -11,6 +11,7 @@ export class Schedule {
   #order = 0;
   #events = 0;
   #hash = 0x811c9dc5;
+  #hasSettled = false;
   /** A binary heap. */
   readonly #heap: Event[] = [];
   /** What is told of each event, when somebody wants to read along. */
@@ -45,6 +46,17 @@ export class Schedule {
     this.#mix(`${event.label}@${event.atMs.toFixed(3)}`);
     event.act();
     return true;
+  }
+
+  /** A promise was settled within this event: what waits for it comes before the next one. */
+  settled(): void {
+    this.#hasSettled = true;
+  }
+
+  takeSettled(): boolean {
+    const hasSettled = this.#hasSettled;
+    this.#hasSettled = false;
+    return hasSettled;
   }
 
   /** Something worth reading that happened within an event. */

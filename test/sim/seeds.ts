@@ -1,7 +1,19 @@
 /** One seed for a run, and from it a sub-seed for each part of it: what one part draws never shifts what another draws. */
 import { SeededRandom } from '../support/seededRandom.ts';
 
-export type Purpose = 'options' | 'network' | 'disk' | 'clock' | 'register' | 'leader' | 'workload' | 'faults' | 'ids';
+export type Purpose =
+  | 'options'
+  | 'network'
+  | 'disk'
+  | 'clock'
+  | 'register'
+  | 'leader'
+  | 'workload'
+  | 'faults'
+  | 'ids'
+  | 'tasks'
+  | 'snapshots'
+  | 'rot';
 
 /** A sub-seed is the seed mixed with its purpose's name (FNV-1a). */
 export function randomFor(seed: number, purpose: Purpose): SeededRandom {

@@ -59,7 +59,7 @@ function runPhases(world: World): void {
     const { config } = world.register;
     const isAnswered = world.clientsOfVolume().every((client, index) => client.answered >= (before[index] ?? 0) + ANSWERS_AT_LEAST);
     const ill = illness(config, config.primary ? world.servingOn(config.primary.node) : null);
-    return ill ?? (isAnswered ? null : 'clients get no answers');
+    return ill ?? world.rot?.unmended() ?? (isAnswered ? null : 'clients get no answers');
   });
   if (world.isBeyondHelp) return;
   for (const client of world.clientsOfVolume()) client.stop();

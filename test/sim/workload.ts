@@ -6,7 +6,7 @@ import type { BlockClient, IoError } from '../../agent/ports.ts';
 import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { Serving } from './agentProcess.ts';
-import { decodePiece, encodeBlock, PIECE_BYTES } from './layout.ts';
+import { type Cluster, decodePiece, encodeBlock, PIECE_BYTES } from './layout.ts';
 import { between, pick } from './seeds.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -14,7 +14,8 @@ import type { World } from './world.ts';
 /** After an error a client waits: writes of unknown outcome that pile up are what the checker cannot follow. */
 const AFTER_ERROR_MS = 1_000;
 
-type Attachment = { serving: Serving; client: BlockClient; isOver: boolean };
+/** `clusters`: what it may use, of the size that it was told when it came. */
+type Attachment = { serving: Serving; client: BlockClient; clusters: readonly Cluster[]; isOver: boolean };
 type Range = { first: number; count: number };
 
 export class SimulatedClient {
@@ -87,20 +88,23 @@ export class SimulatedClient {
   #attach(): void {
     const serving = pick(this.#random, this.#world.openSockets());
     if (!serving || serving.process.isPaused) return;
-    this.#attachment = { serving, client: serving.device.connect(), isOver: false };
+    const { sizeBytes } = serving.device;
+    this.#world.offered(sizeBytes);
+    const clusters = this.#world.layout.clusters.filter(([first, count]) => (first + count) * BLOCK_BYTES <= sizeBytes);
+    this.#attachment = { serving, client: serving.device.connect(), clusters, isOver: false };
   }
 
-  #range(): Range {
-    const [first, count] = pick(this.#random, this.#world.layout.clusters) ?? [0, 1];
+  #range({ clusters }: Attachment): Range {
+    const [first, count] = pick(this.#random, clusters) ?? [0, 1];
     const start = this.#random.below(count);
     return { first: first + start, count: 1 + this.#random.below(count - start) };
   }
 
   #request(attachment: Attachment): void {
     const draw = this.#random.unit();
-    if (draw < 0.4) this.#write(attachment, this.#range());
+    if (draw < 0.4) this.#write(attachment, this.#range(attachment));
     else if (draw < 0.5) this.#zero(attachment);
-    else if (draw < 0.93) this.#read(attachment, this.#range());
+    else if (draw < 0.93) this.#read(attachment, this.#range(attachment));
     else this.#flush(attachment);
   }
 
@@ -147,12 +151,14 @@ export class SimulatedClient {
     const { id, answer } = this.#begin(attachment, (succeeded) => {
       schedule.trace(`${this.#name} write ${id} ${succeeded ? 'done' : 'unknown'}`);
       clients.writeEnds(id, succeeded);
-      if (succeeded) this.#world.acknowledged(pieces);
+      if (succeeded) this.#world.acknowledged(pieces, id);
     });
     const blocks = Array.from({ length: range.count }, (_, index) => range.first + index);
     const pieces = layout.piecesOf(blocks);
     schedule.trace(`${this.#name} write ${id} to ${blocks} of epoch ${attachment.serving.epoch}`);
-    clients.writeBegins({ id, epoch: attachment.serving.epoch, pieces, value: id, isDurable });
+    const request = { id, epoch: attachment.serving.epoch, pieces, value: id, isDurable };
+    clients.writeBegins(request);
+    this.#world.snapshotChecker.began(request);
     const lengthBytes = range.count * BLOCK_BYTES;
     const chunks = blocks.map(() => encodeBlock(id));
     this.#submit(attachment, (client) => client.write(range.first * BLOCK_BYTES, chunks, lengthBytes, isDurable, answer));
@@ -161,12 +167,12 @@ export class SimulatedClient {
   #zero(attachment: Attachment): void {
     const { clients, schedule, layout } = this.#world;
     const extent = this.#random.below(2);
-    const range = this.#random.chance(0.2) ? { first: extent * BLOCKS_PER_EXTENT, count: BLOCKS_PER_EXTENT } : this.#range();
+    const range = this.#random.chance(0.2) ? { first: extent * BLOCKS_PER_EXTENT, count: BLOCKS_PER_EXTENT } : this.#range(attachment);
     const options = { free: this.#random.chance(0.7), forceUnitAccess: this.#random.chance(0.1) };
     const { id, answer } = this.#begin(attachment, (succeeded) => {
       schedule.trace(`${this.#name} zero ${id} ${succeeded ? 'done' : 'unknown'}`);
       clients.writeEnds(id, succeeded);
-      if (succeeded) this.#world.acknowledged(pieces);
+      if (succeeded) this.#world.acknowledged(pieces, 0);
     });
     const blocks = layout.blocks.filter((block) => block >= range.first && block < range.first + range.count);
     const pieces = layout.piecesOf(blocks);

@@ -1,16 +1,18 @@
 /** The whole cluster in one object: machines, network, register, leader, clients, and the checkers that look on. Wiring, and what each part asks of it. */
 import { newMeta } from '../../agent/replica/store/meta.ts';
 import type { VolumeConfig } from '../../core/config.ts';
+import { extentCount } from '../../core/extent.ts';
 import { type InstanceId, instanceId, type NodeName, type ReplicaId, replicaId, volumeUid } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
 import { AgentProcess, type Serving } from './agentProcess.ts';
 import { checkAcknowledged, checkFlushed } from './checkers/acknowledged.ts';
 import { checkBounded } from './checkers/bounded.ts';
 import { checkCovers } from './checkers/covers.ts';
-import { checkEnoughInSync, checkInSync } from './checkers/inSync.ts';
+import { checkEnoughInSync, checkInSync, checkLargeEnough } from './checkers/inSync.ts';
 import { Linearizable } from './checkers/linearizable.ts';
 import { Monotone } from './checkers/monotone.ts';
 import { OnePrimary } from './checkers/onePrimary.ts';
+import { SnapshotChecker } from './checkers/snapshots.ts';
 import { placedRegisters, type ReplicaView, type Scene } from './checkers/view.ts';
 import { DiskFiles } from './diskFiles.ts';
 import { Faults } from './faults.ts';
@@ -22,8 +24,10 @@ import { Network } from './network.ts';
 import type { SimOptions } from './options.ts';
 import { Platter } from './platter.ts';
 import { ConfigRegister } from './register.ts';
+import { Rot } from './rot.ts';
 import { Schedule } from './schedule.ts';
 import { between, randomFor } from './seeds.ts';
+import { SimulatedSnapshots } from './snapshots.ts';
 import { Tally } from './tally.ts';
 import { Violation } from './violation.ts';
 import { SimulatedClient } from './workload.ts';
@@ -39,6 +43,11 @@ export class World {
   readonly register: ConfigRegister;
   readonly leader: SimulatedLeader;
   readonly faults: Faults;
+  readonly snapshots: SimulatedSnapshots;
+  readonly snapshotChecker: SnapshotChecker;
+  readonly rot: Rot | null;
+  /** The largest size that any client was told. */
+  #offeredBytes = 0;
   readonly clients: Linearizable;
   readonly layout: Layout;
   readonly onePrimary = new OnePrimary();
@@ -71,7 +80,9 @@ export class World {
       usesWire: options.usesWire,
       tally: this.tally,
     });
-    this.layout = new Layout(options);
+    // What rots lies in the last whole extent, beyond what clients use.
+    const coldExtent = options.rotEveryMs > 0 ? extentCount(options.sizeBytes) : null;
+    this.layout = new Layout({ ...options, coldExtent });
     this.clients = new Linearizable(this.layout.pieces);
     this.#registers = placedRegisters(this.clients, this.layout);
     const clockRandom = randomFor(seed, 'clock');
@@ -90,7 +101,7 @@ export class World {
       changed: (before, after) => {
         this.#monotone.configChanged(before, after);
         checkEnoughInSync(before, after);
-        if (after.lossAt !== before.lossAt) this.clients.tellLoss();
+        if (after.lossAt !== before.lossAt) this.#lossTold();
         this.#check();
       },
     });
@@ -98,6 +109,9 @@ export class World {
     for (const node of this.nodes()) this.start(node);
     const workload = randomFor(seed, 'workload');
     this.#clients = Array.from({ length: options.clients }, (_, index) => new SimulatedClient(this, `client-${index + 1}`, workload));
+    this.snapshotChecker = new SnapshotChecker(this.clients);
+    this.snapshots = new SimulatedSnapshots(this, randomFor(seed, 'snapshots'), this.snapshotChecker);
+    this.rot = coldExtent === null ? null : new Rot(this, randomFor(seed, 'rot'), coldExtent);
     this.faults = new Faults(this, randomFor(seed, 'faults'));
   }
 
@@ -196,7 +210,7 @@ export class World {
   createReplica(node: NodeName, shard: number): ReplicaId {
     const machine = this.#machine(node);
     const replica = replicaId((++this.#ids).toString(16).padStart(16, '0'));
-    const sizeBytes = shardSizes(this.register?.config.sizeBytes ?? this.options.sizeBytes, this.options.shards)[shard] ?? 0;
+    const sizeBytes = shardSizes(this.register?.config.sizeBytes ?? this.#firstSizeBytes, this.options.shards)[shard] ?? 0;
     const made = { volume: UID, volumeName: 'volume', replica, sizeBytes };
     const files = this.options.usesDisks ? new DiskFiles(made, shard) : new Platter(newMeta(made), shard);
     machine.replicas.set(replica, files);
@@ -278,8 +292,19 @@ export class World {
   }
 
   /** A write was acknowledged to a client, in this event. */
-  acknowledged(pieces: readonly number[]): void {
+  #lossTold(): void {
+    this.clients.tellLoss();
+    this.snapshotChecker.tellLoss();
+  }
+
+  acknowledged(pieces: readonly number[], value: number): void {
+    this.snapshotChecker.acknowledged(value);
     checkAcknowledged(this.scene(), pieces);
+  }
+
+  /** A client is told that size. */
+  offered(sizeBytes: number): void {
+    this.#offeredBytes = Math.max(this.#offeredBytes, sizeBytes);
   }
 
   /** What the checkers look at: every replica that is or was a member, as it stands on its disk. */
@@ -288,7 +313,13 @@ export class World {
     for (const machine of this.#machines.values()) {
       for (const [id, files] of machine.replicas) replicas.set(id, { id, files, isSuspect: machine.isSuspect(files) });
     }
-    return { config: this.register.config, replicas, clients: this.clients, registers: this.#registers };
+    return {
+      config: this.register.config,
+      replicas,
+      clients: this.clients,
+      registers: this.#registers,
+      coldExtentOf: (shard) => this.layout.coldExtentIn(shard),
+    };
   }
 
   #machine(node: NodeName): Machine {
@@ -326,9 +357,15 @@ export class World {
   #check(): void {
     const scene = this.scene();
     checkInSync(scene);
+    checkLargeEnough(scene, this.#offeredBytes);
+    this.rot?.check();
     checkFlushed(scene);
     checkCovers(scene);
     this.#monotone.check(scene.replicas.values());
+  }
+
+  get #firstSizeBytes(): number {
+    return this.options.rotEveryMs > 0 ? this.options.maxSizeBytes : this.options.sizeBytes;
   }
 
   #firstConfig(): VolumeConfig {
@@ -342,7 +379,7 @@ export class World {
     return {
       uid: UID,
       name: 'volume',
-      sizeBytes: this.options.sizeBytes,
+      sizeBytes: this.#firstSizeBytes,
       minInSync: this.options.minInSync,
       epoch: 0,
       version: 1,

@@ -13,7 +13,7 @@ export type BlockWrite = { id: number; value: number; epoch: number };
 type State = { value: number; open: number[]; seen: Map<number, Set<number>> };
 
 /** Of one closure. A piece with more is not followed any further: so many writes of unknown outcome explain anything. */
-const STEPS_MAX = 5_000;
+const STEPS_MAX = 2_000;
 
 export class BlockRegister {
   readonly piece: number;

@@ -8,16 +8,16 @@ import { Violation } from '../violation.ts';
 import { inSyncOf, type ReplicaView, type Scene } from './view.ts';
 
 export function checkCovers(scene: Scene): void {
-  for (const shard of scene.config.shards) checkShard(shard, scene);
+  scene.config.shards.forEach((shard, index) => checkShard(shard, index, scene));
 }
 
-function checkShard(shard: Shard, scene: Scene): void {
+function checkShard(shard: Shard, index: number, scene: Scene): void {
   const inSync = inSyncOf(shard, scene);
   const absent = shard.members.filter((member) => !shard.inSync.includes(member.replica));
   // What one that is smaller does not have yet is nobody's to read.
   const extents = inSync.reduce((least, { files }) => Math.min(least, files.extents), Number.POSITIVE_INFINITY);
   for (let extent = 0; inSync.length > 0 && extent < extents; extent++) {
-    if (inSync.some(({ files }) => files.isLogged(extent))) continue;
+    if (extent === scene.coldExtentOf(index) || inSync.some(({ files }) => files.isLogged(extent))) continue;
     checkEqual(inSync, extent);
     for (const member of absent) {
       const replica = scene.replicas.get(member.replica);

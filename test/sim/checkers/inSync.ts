@@ -3,6 +3,7 @@
  * Nor does a primary make the set smaller than minInSync, which is what says how many copies there are.
  */
 import type { VolumeConfig } from '../../../core/config.ts';
+import { shardBytes } from '../../../core/extent.ts';
 import { Violation } from '../violation.ts';
 import { registersOf, type Scene } from './view.ts';
 
@@ -18,6 +19,18 @@ export function checkInSync(scene: Scene): void {
         if (register.mayHold(held)) continue;
         throw new Violation('inSync', `piece ${register.piece} of ${id} is ${held}, while possible are ${[...register.possible]}`);
       }
+    }
+  });
+}
+
+/** What was once offered to a client is on every in-sync replica, whoever offers next. */
+export function checkLargeEnough(scene: Scene, offeredBytes: number): void {
+  const { shards } = scene.config;
+  shards.forEach(({ inSync }, index) => {
+    const needed = shardBytes(offeredBytes, shards.length, index);
+    for (const id of inSync) {
+      const sizeBytes = scene.replicas.get(id)?.files.meta.sizeBytes ?? 0;
+      if (sizeBytes < needed) throw new Violation('inSync', `${id} has ${sizeBytes} bytes, while ${needed} of its shard were offered`);
     }
   });
 }

@@ -15,6 +15,8 @@ export type Scene = {
   replicas: ReadonlyMap<string, ReplicaView>;
   clients: Linearizable;
   /** By shard: its registers, and where each lies in its replicas. */
+  /** An extent of that shard in which blocks rot; -1: none. Only the scrub keeps it equal. */
+  coldExtentOf: (shard: number) => number;
   registers: readonly (readonly PlacedRegister[])[];
 };
 

@@ -1,0 +1,92 @@
+/** Rules about who may answer, and when. */
+import { type Mutant, mutant } from './mutant.ts';
+
+const REPLICATION = 'agent/primary/replication.ts';
+const PRIMARY = 'agent/primary/primary.ts';
+const FRONTEND = 'agent/primary/frontend.ts';
+const PEER = 'agent/primary/peer.ts';
+const REPLICA = 'agent/replica/replica.ts';
+const SESSION = 'agent/replica/session.ts';
+
+export const ANSWERING: readonly Mutant[] = [
+  mutant(
+    'noPromise',
+    100,
+    'a replica refuses an epoch below the one that it promised',
+    [REPLICA, 'if (seal.epoch < epoch) return', 'if (seal.epoch < 0) return'],
+    [REPLICA, 'if (seal.config.version < seenVersion)', 'if (seal.config.version < 0)'],
+  ),
+  mutant('noLeaseWait', 200, 'a new primary waits until the leases of before have run out', [
+    PRIMARY,
+    'this.#clock.monotonicMs() >= mayStartAtMs && ',
+    '',
+  ]),
+  mutant('repliesWithoutLease', 400, 'a reply leaves only while everyone counted has granted a lease', [
+    FRONTEND,
+    'if (this.isLeased()) this.#finish(pending',
+    'if (this.#state) this.#finish(pending',
+  ]),
+  mutant('grantForgotten', 600, 'a replica that restarts counts a whole lease from its start', [
+    REPLICA,
+    'this.#leases = promisedEpoch === 0 ? [] :',
+    'this.#leases = promisedEpoch >= 0 ? [] :',
+  ]),
+  mutant('acknowledgedBeforeAll', 100, 'a write is acknowledged when everyone counted has it', [
+    REPLICATION,
+    'const applied = this.counted.reduce((least, peer) => Math.min(least, peer.applied), Number.POSITIVE_INFINITY);',
+    'const applied = this.counted.reduce((most, peer) => Math.max(most, peer.applied), 0);',
+  ]),
+  mutant('acknowledgedBeforeCas', 200, 'who leaves counts until the compare-and-set is known', [
+    REPLICATION,
+    'countedReplicas(this.shard.inSync, this.proposedInSync)',
+    'countedReplicas(this.#knowledge.proposal ? this.proposedInSync : this.shard.inSync, [])',
+  ]),
+  mutant('readsInFlight', 300, 'a read waits for the writes in flight that it overlaps', [
+    FRONTEND,
+    "if (!overlapping) return this.#ask(replication, pending, 'read');",
+    "if (this.#state) return this.#ask(replication, pending, 'read');",
+  ]),
+  mutant('suspectTrusted', 200, 'a replica that lost power is no source', [
+    PEER,
+    'return this.suspect === false || this.isLossTold;',
+    'return true;',
+  ]),
+  mutant(
+    'lossUnsaid',
+    200,
+    'a primary that has served does not go on over a loss',
+    [PRIMARY, 'if (!this.#hasServed) for (const { replication } of this.#shards) tell', 'for (const { replication } of this.#shards) tell'],
+    [PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {', 'if (this.#isGivenUp) {'],
+    ['agent/primary/inSyncSet.ts', '!stage.hasServed && lossAt', 'lossAt'],
+  ),
+  mutant('flushOverLoss', 300, 'a flush waits until what a power loss took is there again', [
+    PEER,
+    "return this.suspect === false || (this.state === 'open' && this.need.size === 0);",
+    'return true;',
+  ]),
+  mutant('oneShardsLease', 600, 'a reply needs the leases of every shard', [
+    FRONTEND,
+    'for (const replication of this.#replications) if (nowMs',
+    'for (const replication of this.#replications.slice(0, 1)) if (nowMs',
+  ]),
+  mutant('oneShardsWait', 600, 'a new primary waits for the leases of every shard', [
+    PRIMARY,
+    'const mayStartAtMs = Math.max(',
+    'const mayStartAtMs = Math.min(',
+  ]),
+  mutant('promisesLater', 300, 'a replica promises durably before it answers', [
+    REPLICA,
+    'this.#promise(seal.epoch, seal.instance, seal.config, open);',
+    'this.#promise(seal.epoch, seal.instance, seal.config, () => undefined);\n    open();',
+  ]),
+  mutant('longestLeaseForgotten', 900, 'a lease longer than any before is noted before it is granted', [
+    REPLICA,
+    'if (leaseMs <= this.#store.meta.longestLeaseMs) return grant();',
+    'if (leaseMs > 0) return grant();',
+  ]),
+  mutant('fullDiskIgnored', 100, 'what a full disk did not take is not acknowledged', [
+    SESSION,
+    'if (!(error instanceof IoError)) throw error;',
+    "if (error instanceof IoError && error.code === 'noSpace' && 'sequence' in message) {\n          this.#applied = message.sequence;\n          continue;\n        }\n        if (!(error instanceof IoError)) throw error;",
+  ]),
+];

@@ -1,0 +1,159 @@
+/** Rules that make and keep replicas equal: counting, levelling, catching up, logs and stamps, growing, scrubs, snapshots. */
+import { type Mutant, mutant } from './mutant.ts';
+
+const REPLICATION = 'agent/primary/replication.ts';
+const PRIMARY = 'agent/primary/primary.ts';
+const LOADING = 'agent/primary/loading.ts';
+const LEVELLER = 'agent/primary/leveller.ts';
+const JOINING = 'agent/primary/joining.ts';
+const SESSIONS = 'agent/primary/sessions.ts';
+const SHARD = 'agent/primary/shard.ts';
+const SESSION = 'agent/replica/session.ts';
+
+export const EQUALITY: readonly Mutant[] = [
+  mutant(
+    'joinsUncounted',
+    100,
+    'who joins counts from before the compare-and-set is out',
+    [REPLICATION, 'countedReplicas(this.shard.inSync, this.proposedInSync)', 'countedReplicas(this.shard.inSync, [])'],
+    [REPLICATION, 'if (this.joining) replicas.add(this.joining.member.replica);', ''],
+  ),
+  mutant('joinsWithoutFlush', 200, 'a learner flushes, behind all that was sent, before it joins', [
+    JOINING,
+    "peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);",
+    'flushed();',
+  ]),
+  mutant('notLevelled', 100, 'after a promotion every extent in a log is levelled', [
+    LOADING,
+    'for (const log of [own, ...rest]) if (log) peer.need.addAll(log);',
+    'peer.need.clear();',
+  ]),
+  mutant('servedUnlevelled', 200, 'an extent is levelled before any read or write of it goes on', [
+    REPLICATION,
+    'if (this.gate.has(extent) || this.locks.has(extent)) return false',
+    'if (this.locks.has(extent)) return false',
+  ]),
+  mutant('copiedUnlocked', 300, 'nothing is written to an extent while it is copied', [
+    REPLICATION,
+    'if (this.gate.has(extent) || this.locks.has(extent)) return false',
+    'if (this.gate.has(extent)) return false',
+  ]),
+  mutant('notRestamped', 300, 'what is in flight when a replica leaves is stamped again', [
+    SHARD,
+    'if (gone.length > 0) replication.restampInFlight();',
+    '',
+  ]),
+  mutant(
+    'levellingUnstamped',
+    300,
+    'a levelling takes the later stamp and is stamped on everybody',
+    [LEVELLER, 'if (level.inDoubt) this.#replication.restamp([level.extent]);', ''],
+    ['agent/replica/apply.ts', 'if (store.stamp(level.extent) < level.stamp) store.setStamp(level.extent, level.stamp);', ''],
+    [LOADING, 'this.#replication.restamp(own);', ''],
+  ),
+  mutant(
+    'reconnectSkips',
+    100,
+    'who comes back while in sync is sent again all that is in flight',
+    [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
+    [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
+  ),
+  mutant('ownLogIgnored', 300, 'a learner is compared over its own log, too', [
+    LOADING,
+    'for (const set of [own, source, this.#replication.gate])',
+    'for (const set of [source, this.#replication.gate])',
+  ]),
+  mutant(
+    'cleanedUnsettled',
+    100,
+    'an extent stays in the log until all its writes are settled and nothing is to be levelled',
+    [SESSION, 'const isDone = this.#mayClean ||', 'const isDone = true ||'],
+    [SESSION, 'if (!this.#mayClean && this.#doneBelow === 0) return [];', ''],
+    [SESSION, 'return sequence <= this.#applied && sequence <= this.#settled;', 'return sequence <= this.#applied;'],
+  ),
+  mutant('cleanedVolatile', 200, 'an extent leaves the log only when its data is durable', [
+    'test/sim/store.ts',
+    'this.platter.makeDurable(serial);\n        this.platter.removeIntents',
+    'this.platter.removeIntents',
+  ]),
+  mutant('resumesTooLate', 300, 'what was done in a session of a version is compared again if stamped with it or later', [
+    LOADING,
+    'since: resumed.version }',
+    'since: resumed.version + 1 }',
+  ]),
+  mutant('notesTooFar', 100, 'a learner is told only of extents that it does not need any more', [
+    'agent/primary/catchUp.ts',
+    'first < 0 ? need.extents : first',
+    'need.extents',
+  ]),
+  mutant('notesInDoubt', 400, 'a learner is told how far it is only while nothing is in doubt', [
+    'agent/primary/catchUp.ts',
+    'if (replication.gate.size > 0 || !replication.isLoaded()) continue;',
+    '',
+  ]),
+  mutant('copiesFromNeedy', 300, 'nothing is copied from a replica that needs it itself', [
+    'agent/primary/source.ts',
+    'return !gate.has(extent) && replication.isInSync(peer) && peer.isTrusted && !peer.need.has(extent);',
+    'return !gate.has(extent) || replication.isInSync(peer);',
+  ]),
+  mutant(
+    'sourceLogIgnored',
+    300,
+    'what is in the log of the source is compared, too',
+    ['test/sim/store.ts', '    changed.addAll(this.intents);\n', ''],
+    ['agent/replica/store/store.ts', '    changed.addAll(this.intents);\n', ''],
+  ),
+  mutant('leftRenewed', 300, 'the version at which a replica left stays while it catches up', [
+    'core/config.ts',
+    'return leftAt === undefined ? rest : { ...rest, leftAt };',
+    'return leftAt === undefined ? rest : { ...rest, leftAt: version };',
+  ]),
+  mutant(
+    'flushedUncounted',
+    300,
+    'who joins is counted first, then flushes',
+    [
+      JOINING,
+      '    replication.joining = peer;\n    this.#isFlushed = false;\n    replication.recount();\n',
+      '    this.#isFlushed = false;\n',
+    ],
+    [
+      JOINING,
+      'replication.joining !== peer || peer.link !== link) return;\n      this.#isFlushed = true;',
+      'replication.joining || peer.link !== link) return;\n      replication.joining = peer;\n      replication.recount();\n      this.#isFlushed = true;',
+    ],
+  ),
+  mutant('offeredTooEarly', 200, 'a size is offered when everyone who counts has it', [
+    'agent/primary/growth.ts',
+    'least = Math.min(least, peer.sizeBytes);',
+    'least = Math.max(least, peer.sizeBytes);',
+  ]),
+  mutant('joinsTooSmall', 300, 'who joins has all of the size first', [JOINING, ' && peer.sizeBytes >= wantedBytes', '']),
+  mutant('grownVolatile', 300, 'a replica says that it has grown when that is durable', [
+    SESSION,
+    'if (sizeBytes <= this.#store.meta.sizeBytes) return answer();',
+    'answer();\n    if (sizeBytes <= this.#store.meta.sizeBytes) return;',
+  ]),
+  mutant('scrubsUnlocked', 300, 'a scrub judges an extent under its lock, with nothing in flight there', [
+    'agent/primary/scrubber.ts',
+    '    locks.add(run.extent);\n    run.isLocked = true;\n    this.#drain(run);',
+    '    this.#digests(run, (digests) => this.#judge(run, digests));',
+  ]),
+  mutant('scrubGuesses', 600, 'a scrub repairs only what more than half agree on', [
+    'agent/primary/verdict.ts',
+    '.length * 2 > each.length)',
+    '.length * 2 >= each.length)',
+  ]),
+  mutant('scrubsNothing', 100, 'what rots on one replica is found and mended', [
+    'agent/primary/verdict.ts',
+    'if (each.every((digest) => digest.equals(each[0] ?? ZERO_DIGEST))) continue;',
+    'if (each.length > 0) continue;',
+  ]),
+  mutant(
+    'snapshotUnbarred',
+    300,
+    'a snapshot is made when nothing is in flight',
+    [PRIMARY, 'holdsOperations: () => this.#snapshots.isUp,', 'holdsOperations: () => false,'],
+    ['agent/primary/snapshot.ts', 'isSettled && isSealed && gate.size === 0 && locks.size === 0', 'isSealed'],
+  ),
+];

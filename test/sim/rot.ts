@@ -1,0 +1,100 @@
+/**
+ * Bit rot: of a block that clients wrote once and nobody has read since, what a disk holds changes by itself. The budget: one rotten block at a time, on one
+ * replica of three that are all in sync and sound; so a majority always tells, and the scrub has to find it. Its extent is used for nothing else: what is
+ * compared for another reason is made like the authority, which may be the rotten one.
+ */
+import type { BlockClient } from '../../agent/ports.ts';
+import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
+import type { SeededRandom } from '../support/seededRandom.ts';
+import { inSyncOf, type ReplicaView } from './checkers/view.ts';
+import { encodeBlock, PIECE_BYTES } from './layout.ts';
+import { pick } from './seeds.ts';
+import { Violation } from './violation.ts';
+import type { World } from './world.ts';
+
+/** What the cold block holds; no client writes that. */
+const SOUND = 0x7fff_0001;
+const RETRY_MS = 200;
+
+export class Rot {
+  readonly #world: World;
+  readonly #random: SeededRandom;
+  /** Of the volume: in its last whole extent, which clients do not use. */
+  readonly #block: number;
+  readonly #shard: number;
+  readonly #piece: number;
+  #isWritten = false;
+  #rotten = 0;
+
+  constructor(world: World, random: SeededRandom, coldExtent: number) {
+    this.#world = world;
+    this.#random = random;
+    this.#block = coldExtent * BLOCKS_PER_EXTENT + 7;
+    const piece = (this.#block * BLOCK_BYTES) / PIECE_BYTES;
+    this.#shard = world.layout.shardOfPiece(piece);
+    this.#piece = world.layout.pieceInShard(piece);
+    this.#later();
+  }
+
+  /** Null: every replica in sync holds what was written. */
+  unmended(): string | null {
+    if (!this.#isWritten) return null;
+    const bad = this.#inSync().find((view) => !this.#isSound(view));
+    return bad ? `what rotted on ${bad.id} is not mended` : null;
+  }
+
+  /** A majority of those in sync is sound at any time. */
+  check(): void {
+    if (!this.#isWritten) return;
+    const inSync = this.#inSync();
+    const sound = inSync.filter((view) => this.#isSound(view)).length;
+    if (inSync.length === 3 && sound < 2) throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
+  }
+
+  /** Once, when all is well. */
+  strike(): void {
+    const scene = this.#world.scene();
+    const { members, inSync } = scene.config.shards[this.#shard] ?? { members: [], inSync: [] };
+    const views = this.#inSync();
+    const isWell =
+      members.length === 3 && inSync.length === 3 && views.every((view) => !view.isSuspect && this.#isSound(view) && !this.#isLogged(view));
+    if (!this.#isWritten || !isWell) return;
+    const victim = pick(this.#random, views);
+    victim?.files.rot(this.#piece, SOUND + ++this.#rotten);
+    this.#world.tally.count('rotten block');
+    this.#world.schedule.trace(`rot on ${victim?.id}`);
+  }
+
+  #inSync(): ReplicaView[] {
+    const scene = this.#world.scene();
+    const shard = scene.config.shards[this.#shard];
+    return shard ? inSyncOf(shard, scene) : [];
+  }
+
+  #isSound({ files }: ReplicaView): boolean {
+    return files.value(this.#piece) === SOUND && files.value(this.#piece + 1) === SOUND;
+  }
+
+  #isLogged({ files }: ReplicaView): boolean {
+    return files.isLogged(Math.floor((this.#piece * PIECE_BYTES) / (BLOCKS_PER_EXTENT * BLOCK_BYTES)));
+  }
+
+  #later(): void {
+    this.#world.schedule.after(RETRY_MS, 'cold block', () => this.#write());
+  }
+
+  /** Until it is written, durably; again if nobody answers. */
+  #write(): void {
+    if (this.#isWritten) return;
+    const [serving] = this.#world.openSockets();
+    if (!serving) return this.#later();
+    serving.process.run('cold block', () => {
+      if (serving.isOver) return;
+      const client: BlockClient = serving.device.connect();
+      client.write(this.#block * BLOCK_BYTES, [encodeBlock(SOUND)], BLOCK_BYTES, true, (error) => {
+        this.#isWritten ||= error === null;
+      });
+    });
+    this.#world.schedule.after(10 * RETRY_MS, 'cold block', () => this.#write());
+  }
+}
