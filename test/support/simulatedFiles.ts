@@ -26,6 +26,8 @@ export class SimulatedInode {
   readonly #sectors = new Map<number, Sector>();
   readonly #dirty = new Set<number>();
   #durableSizeBytes = 0;
+  #syncs = 0;
+  #sizeSyncedBy = 0;
   #syncing = 0;
 
   constructor(sequence: Sequence) {
@@ -105,11 +107,15 @@ export class SimulatedInode {
   beginSync(): (succeeded: boolean) => void {
     const upTo = this.#sequence.last;
     const { sizeBytes } = this;
+    const number = ++this.#syncs;
     this.#syncing++;
     return (succeeded) => {
       this.#syncing--;
       for (const index of this.#dirty) this.#settle(index, upTo, succeeded);
-      if (succeeded) this.#durableSizeBytes = sizeBytes;
+      // One that began earlier may end later, and takes nothing back.
+      if (!succeeded || number < this.#sizeSyncedBy) return;
+      this.#durableSizeBytes = sizeBytes;
+      this.#sizeSyncedBy = number;
     };
   }
 

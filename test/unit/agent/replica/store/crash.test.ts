@@ -19,6 +19,7 @@ type Operation =
   | { kind: 'flush' }
   | { kind: 'clean'; which: number[]; refuse: number }
   | { kind: 'saveMeta' }
+  | { kind: 'grow'; extents: number }
   | { kind: 'failWrite'; file: 'intents' | 'stamps' | 'meta'; skip: number }
   | { kind: 'complete'; index: number; count: number }
   | { kind: 'kill' }
@@ -36,6 +37,7 @@ const OPERATION: fc.Arbitrary<Operation> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('flush' as const) }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('clean' as const), which: some, refuse: fc.nat(15) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('saveMeta' as const) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('grow' as const), extents: fc.integer({ min: 1, max: 500 }) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -59,11 +61,16 @@ class Run {
   #value = 0;
   #version = 0;
   #isCleaning = false;
+  /** The last that is known to be durable, and the one that is being saved. */
+  #sizeBytes: number;
+  #growingTo: number;
 
   constructor(hot: readonly number[], extents: number, seed: number) {
     this.#hot = hot;
     this.#model = new ReplicaModel(hot);
     this.#disk = new SimulatedDisk({ shortIo: new SeededRandom(seed) });
+    this.#sizeBytes = extents * MIB;
+    this.#growingTo = this.#sizeBytes;
     create(this.#disk, extents * MIB);
     this.#store = open(this.#disk, 'boot-1');
   }
@@ -87,6 +94,8 @@ class Run {
         );
       case 'saveMeta':
         return this.#saveMeta();
+      case 'grow':
+        return this.#grow(operation.extents);
       case 'failWrite':
         // A short write before it makes it fail in the middle of a page.
         return this.#disk.fail({ call: 'write', path: new RegExp(operation.file), code: 'EIO', skip: operation.skip, times: 1 });
@@ -173,6 +182,22 @@ class Run {
     });
   }
 
+  /** As a session does it: files, then meta; it may be asked again while it is on its way. */
+  #grow(extents: number): void {
+    const sizeBytes = this.#store.meta.sizeBytes + extents * MIB;
+    const store = this.#store;
+    store.extend(sizeBytes, (error) => {
+      if (error || this.#model.savingEpoch !== null) return;
+      const { promisedEpoch } = store.meta;
+      this.#model.savingEpoch = promisedEpoch;
+      this.#growingTo = Math.max(store.meta.sizeBytes, sizeBytes);
+      store.saveMeta(metaWith(store, { sizeBytes: this.#growingTo }), (saveError) => {
+        if (!saveError) this.#sizeBytes = this.#growingTo;
+        this.#model.savingEpoch = null;
+      });
+    });
+  }
+
   #close(newBoot: boolean): void {
     const closed = outcome();
     this.#disk.mend();
@@ -190,6 +215,9 @@ class Run {
     this.#isCleaning = false;
     this.#store = open(disk, `boot-${this.#boot}`);
     this.#model.checkFound(this.#store, lostPower);
+    expect(this.#store.meta.sizeBytes, 'the size is the last or the next').to.be.oneOf([this.#sizeBytes, this.#growingTo]);
+    expect(this.#store.intents.extents).to.equal(this.#store.meta.sizeBytes / MIB);
+    this.#sizeBytes = this.#growingTo = this.#store.meta.sizeBytes;
     this.#version = Math.max(this.#version, ...this.#hot.map((extent) => this.#store.stamp(extent)));
     // Torn in halves: it is in doubt, and is levelled before anything else.
     for (const extent of this.#hot) {
