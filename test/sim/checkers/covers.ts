@@ -8,7 +8,7 @@ import { Violation } from '../violation.ts';
 import { inSyncOf, type ReplicaView, type Scene } from './view.ts';
 
 export function checkCovers(scene: Scene): void {
-  scene.config.shards.forEach((shard, index) => checkShard(shard, index, scene));
+  for (const [index, shard] of scene.config.shards.entries()) checkShard(shard, index, scene);
 }
 
 function checkShard(shard: Shard, index: number, scene: Scene): void {
