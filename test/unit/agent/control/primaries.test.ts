@@ -1,0 +1,95 @@
+/** Which worker has which primary, and what goes to and fro. */
+import { expect } from 'chai';
+import { Primaries, type PrimaryListener, workerOf } from '../../../../agent/control/primaries.ts';
+import { channelWithinThread } from '../../../../agent/workers/channel.ts';
+import type { FromPrimary, ToPrimary } from '../../../../agent/workers/messages.ts';
+import { volumeUid } from '../../../../core/ids.ts';
+import { DEFAULT_SETTINGS, type Settings } from '../../../../core/settings.ts';
+import { configWith, UID } from '../../../support/configs.ts';
+import { atRest } from '../../../support/scriptedStore.ts';
+
+function setUp(workers = 3) {
+  const channels = Array.from({ length: workers }, () => channelWithinThread<ToPrimary, FromPrimary>());
+  const heard = channels.map(([, there]) => {
+    const messages: ToPrimary[] = [];
+    there.listen((message) => messages.push(message));
+    return messages;
+  });
+  const state: { settings: Settings } = { settings: DEFAULT_SETTINGS };
+  const common: string[] = [];
+  const primaries = new Primaries({
+    workers: channels.map(([here]) => here),
+    settings: () => state.settings,
+    resolve: (_node, _pool, answered) => answered({ host: '10.0.0.2', port: 9450 }),
+    common: (message, worker) => common.push(`${worker}: ${message.type}`),
+  });
+  const mine = workerOf(UID, workers);
+  const say = (message: FromPrimary) => channels[mine]?.[1].post(message);
+  return { heard, mine, say, primaries, state, common };
+}
+
+function listener() {
+  const said: string[] = [];
+  const listening: PrimaryListener = {
+    report: () => said.push('report'),
+    propose: (_known, next) => said.push(`propose ${next.version}`),
+    recheck: () => said.push('recheck'),
+    ended: (why) => said.push(`ended ${why}`),
+    over: () => said.push('over'),
+  };
+  return { said, listening };
+}
+
+describe('the primary workers', () => {
+  it('share the volumes evenly, and each volume is always in the same one', () => {
+    const counts = [0, 0, 0, 0];
+    for (let index = 0; index < 4_000; index++) {
+      const uid = volumeUid(`3f2a6c1e-0000-4000-8000-${index.toString(16).padStart(12, '0')}`);
+      const worker = workerOf(uid, 4);
+      expect(workerOf(uid, 4)).to.equal(worker);
+      counts[worker] = (counts[worker] ?? 0) + 1;
+    }
+    for (const count of counts) expect(count).to.be.within(800, 1_200);
+    expect(workerOf(UID, 1)).to.equal(0);
+  });
+
+  it('are told settings before the first primary, and when they change', async () => {
+    const { heard, mine, primaries, state } = setUp();
+    primaries.start(configWith(), listener().listening);
+    await atRest();
+    expect(heard[mine]?.map(({ type }) => type)).to.deep.equal(['settings', 'start']);
+    primaries.tick();
+    state.settings = { ...DEFAULT_SETTINGS, leaseMs: 4_000 };
+    primaries.tick();
+    primaries.tick();
+    await atRest();
+    for (const messages of heard) {
+      const told = messages.flatMap((message) => (message.type === 'settings' ? [message.settings.leaseMs] : []));
+      expect(told).to.deep.equal([DEFAULT_SETTINGS.leaseMs, 4_000]);
+    }
+  });
+
+  it('are heard by the primary that is meant, also beside an earlier epoch of the same volume', async () => {
+    const { say, primaries } = setUp();
+    const [earlier, later] = [listener(), listener()];
+    primaries.start(configWith(), earlier.listening);
+    primaries.start(configWith({ epoch: 2, version: 9 }), later.listening);
+    const key = { uid: UID, epoch: 1 };
+    say({ type: 'ended', ...key, why: 'fenced', reason: 'epoch 2' });
+    say({ type: 'propose', uid: UID, epoch: 2, known: configWith({ version: 9 }), next: configWith({ version: 10 }) });
+    say({ type: 'over', ...key });
+    await atRest();
+    expect(earlier.said).to.deep.equal(['ended fenced', 'over']);
+    expect(later.said).to.deep.equal(['propose 10']);
+  });
+
+  it('get the addresses that they ask for, and their logs and metrics are handed on', async () => {
+    const { heard, mine, say, common } = setUp();
+    say({ type: 'resolve', node: 'node-b', pool: 'default' });
+    say({ type: 'log', level: 'info', message: 'socket opened', fields: {} });
+    say({ type: 'metrics', metrics: [] });
+    await atRest();
+    expect(heard[mine]).to.deep.equal([{ type: 'address', node: 'node-b', pool: 'default', address: { host: '10.0.0.2', port: 9450 } }]);
+    expect(common).to.deep.equal([`primaries-${mine}: log`, `primaries-${mine}: metrics`]);
+  });
+});
