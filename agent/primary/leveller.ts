@@ -20,8 +20,11 @@ import type { Ask, Peer, Reply } from './peer.ts';
 import type { Replication } from './replication.ts';
 import { leastBusySource, mayGive } from './source.ts';
 
-/** Extents under way at once. */
+/** Extents under way at once; and of those that only learners miss, while clients have requests: each holds a replica up for as long as a MiB takes. */
 export const LEVELS_MAX = 4;
+export const LEVELS_BESIDE_CLIENTS_MAX = 1;
+/** Clients that were heard so recently have requests. */
+const CLIENTS_HEARD_MS = 100;
 /** What comparing an extent costs of the bandwidth limit, beside the blocks copied. */
 const COMPARE_COST_BYTES = 64 * 1024;
 
@@ -51,6 +54,10 @@ export class Leveller {
   readonly #options: LevellerOptions;
   readonly #active = new Set<Level>();
   readonly #allowance: Allowance;
+  /** Its own reads, and what it has seen of all requests: whatever is more is the clients'. */
+  #readsAsked = 0;
+  #requestsSeen = 0;
+  #clientsHeardAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: LevellerOptions) {
     const { replication, clock } = options;
@@ -73,13 +80,26 @@ export class Leveller {
       if (this.#replication.gate.has(extent)) this.#begin(extent);
     }
     this.#allowance.refill(this.#clock.monotonicMs(), this.#options.bytesPerSecond());
-    const needy = this.#inOrder();
-    for (const peer of needy) {
-      for (let extent = peer.need.next(0); extent >= 0; extent = peer.need.next(extent + 1)) {
-        if (this.#active.size >= LEVELS_MAX || !this.#allowance.isLeft) return;
-        this.#begin(extent);
-      }
+    const resyncsMax = this.#hearsClients() ? LEVELS_BESIDE_CLIENTS_MAX : LEVELS_MAX;
+    for (const peer of this.#inOrder()) this.#beginFor(peer, this.#replication.counts(peer) ? LEVELS_MAX : resyncsMax);
+  }
+
+  /** In the order of extents, until `most` are under way: a learner's cursor rises with them. */
+  #beginFor(peer: Peer, most: number): void {
+    for (let extent = peer.need.next(0); extent >= 0; extent = peer.need.next(extent + 1)) {
+      if (this.#active.size >= most || !this.#allowance.isLeft) return;
+      this.#begin(extent);
     }
+  }
+
+  /** Operations and reads since the last look: a levelling's own restamps are for clients that wait, and count as theirs. */
+  #hearsClients(): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    let requests = this.#replication.inFlight.last - this.#readsAsked;
+    for (const peer of this.#replication.peers.values()) requests += peer.readsAsked;
+    if (requests !== this.#requestsSeen) this.#clientsHeardAtMs = nowMs;
+    this.#requestsSeen = requests;
+    return nowMs - this.#clientsHeardAtMs < CLIENTS_HEARD_MS;
   }
 
   #inOrder(): Peer[] {
@@ -162,6 +182,7 @@ export class Leveller {
 
   #read(level: Level, offset: number, lengthBytes: number, then: (chunks: readonly Buffer[]) => void): void {
     const request = (): Ask => ({ type: 'read', offsetBytes: level.extent * EXTENT_BYTES + offset, lengthBytes });
+    this.#readsAsked++;
     this.#ask(level, [level.source], request, (replies) => {
       const reply = replies.get(level.source);
       then(reply?.type === 'data' ? reply.chunks : []);

@@ -52,6 +52,8 @@ export class Peer {
   catchUp: CatchUp | null = null;
   /** The room that it has said it has; 0: it never said. */
   sizeBytes = 0;
+  /** How often it was ever asked to read, by anybody. */
+  readsAsked = 0;
   /** All operations up to this one are applied there. */
   applied = 0;
   /** The last operation when its session was opened: only those behind it were sent in this session alone. */
@@ -103,6 +105,7 @@ export class Peer {
     if (!this.isUp && this.state !== 'growing') return onLost();
     const id = this.#nextId++;
     this.#outstanding.set(id, { kind: request.type, sentAtMs: nowMs, onReply, onLost });
+    if (request.type === 'read') this.readsAsked++;
     this.send({ ...request, id } as Request);
   }
 

@@ -153,6 +153,41 @@ describe('A learner with much to catch up', () => {
   });
 });
 
+describe('A learner beside clients', () => {
+  /** How many extents it is asked about at once. */
+  const atOnce = (act: (bench: PrimaryBench) => void) => {
+    const bench = new PrimaryBench({
+      inSync: 'a',
+      learners: 'b',
+      before: (made) => {
+        made.replica('a').stamped = extents(4);
+        made.replica('b').mute.add('digest').add('changed');
+      },
+    });
+    bench.pass(1_000);
+    act(bench);
+    bench.settle();
+    bench.replica('b').mute.delete('changed');
+    bench.pass(50);
+    return compared(bench.replica('b')).length;
+  };
+
+  it('is given one extent at a time', () => {
+    expect(atOnce((bench) => bench.write(1000))).to.equal(1);
+    expect(atOnce((bench) => bench.read(1000))).to.equal(1);
+  });
+
+  it('is given several when nobody is disturbed', () => {
+    expect(atOnce(() => undefined)).to.equal(4);
+    expect(
+      atOnce((bench) => {
+        bench.write(1000);
+        bench.pass(500);
+      }),
+    ).to.equal(4);
+  });
+});
+
 describe('What is copied to a learner', () => {
   const spreading = (before: (made: PrimaryBench) => void = () => undefined) => {
     const bench = new PrimaryBench({
