@@ -15,6 +15,12 @@ export const THREADS_PER_DISK = 4;
 /** Calls that wait for one of those threads. Every file has at most one, every replica a handful. */
 export const CALLS_WAITING_MAX = 65_536;
 
+/**
+ * In one call: the kernel keeps what is written at once in one piece of its cache, and each later write within that piece looks at all of it. Measured on
+ * ext4: a block of 4 KiB costs 17 us in what was written by the MiB, 4 us in what was written by 64 KiB; and the first writes of a file 2.2 and 0.2 ms a MiB.
+ */
+const WRITE_BYTES_MAX = 64 * 1024;
+
 const PROBE = 'reflink-probe';
 const PROBE_BYTES = 4096;
 /** How file systems say that they cannot punch a hole, share blocks or swap names. */
@@ -67,6 +73,18 @@ class Threads {
   }
 }
 
+/** As many of the chunks as fit, the last one cut. */
+function firstOf(chunks: readonly Uint8Array[], lengthBytes: number): readonly Uint8Array[] {
+  let leftBytes = lengthBytes;
+  const found: Uint8Array[] = [];
+  for (const chunk of chunks) {
+    if (leftBytes <= 0) return found;
+    found.push(chunk.length <= leftBytes ? chunk : chunk.subarray(0, leftBytes));
+    leftBytes -= chunk.length;
+  }
+  return leftBytes >= 0 ? chunks : found;
+}
+
 class RealFile implements DiskFile {
   readonly path: string;
   readonly #descriptor: number;
@@ -90,11 +108,15 @@ class RealFile implements DiskFile {
     }
   }
 
+  /** Less than all of it: up to the next border of WRITE_BYTES_MAX. */
   writeAt(chunks: readonly Uint8Array[], offsetBytes: number): number {
     const [first] = chunks;
+    const roomBytes = WRITE_BYTES_MAX - (offsetBytes % WRITE_BYTES_MAX);
     try {
-      if (chunks.length === 1 && first) return fs.writeSync(this.#descriptor, first, 0, first.length, offsetBytes);
-      return fs.writevSync(this.#descriptor, chunks, offsetBytes);
+      if (first && (chunks.length === 1 || first.length >= roomBytes)) {
+        return fs.writeSync(this.#descriptor, first, 0, Math.min(first.length, roomBytes), offsetBytes);
+      }
+      return fs.writevSync(this.#descriptor, firstOf(chunks, roomBytes), offsetBytes);
     } catch (error) {
       throw toDiskError(error, 'write', this.path);
     }
