@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e sim sim-mutants bench spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history sim sim-soak sim-mutants bench spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -42,7 +42,7 @@ test-e2e: setup ## whole local clusters as users know them, with everything that
 	@$(MOCHA) --parallel --jobs 4 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=notLevelled
-	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" NODES="$(NODES)" node test/history/run.ts
+	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" node test/history/run.ts
 
 sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 STEPS=20000
 	@$(RUN) SEED="$(or $(SEED),1)" RUNS="$(or $(RUNS),1)" STEPS="$(or $(STEPS),20000)" TRACE="$(or $(TRACE),0)" node test/sim/run.ts
@@ -51,7 +51,7 @@ sim-soak: setup ## fresh seeds on every core until something is violated: make s
 	@$(RUN) MINUTES="$(MINUTES)" JOBS="$(JOBS)" SEED="$(SEED)" FIXED="$(FIXED)" STEPS="$(STEPS)" node test/sim/soak.ts
 
 sim-mutants: setup ## break one rule of the protocol after another: the simulator must catch each
-	@$(RUN) node test/sim/mutants.ts
+	@$(RUN) JOBS="$(JOBS)" node test/sim/mutants.ts $(NAMES)
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts
