@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { Primaries, type PrimaryListener, workerOf } from '../../../../agent/control/primaries.ts';
 import { channelWithinThread } from '../../../../agent/workers/channel.ts';
 import type { FromPrimary, ToPrimary } from '../../../../agent/workers/messages.ts';
-import { volumeUid } from '../../../../core/ids.ts';
+import { snapshotUid, volumeUid } from '../../../../core/ids.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../../../core/settings.ts';
 import { configWith, UID } from '../../../support/configs.ts';
 import { atRest } from '../../../support/scriptedStore.ts';
@@ -81,6 +81,22 @@ describe('the primary workers', () => {
     await atRest();
     expect(earlier.said).to.deep.equal(['ended fenced', 'over']);
     expect(later.said).to.deep.equal(['propose 10']);
+  });
+
+  it('are asked for snapshots, and each is answered once, also when the primary is over', async () => {
+    const { heard, mine, say, primaries } = setUp();
+    const handle = primaries.start(configWith(), listener().listening);
+    const told: (string | null)[] = [];
+    for (const attempt of [3, 4]) {
+      handle.snapshot({ snapshot: snapshotUid('snap-1'), attempt }, ({ problem }) => told.push(problem));
+    }
+    await atRest();
+    const asked = heard[mine]?.flatMap((message) => (message.type === 'snapshot' ? [message] : [])) ?? [];
+    expect(asked.map(({ request }) => request.attempt)).to.deep.equal([3, 4]);
+    say({ type: 'over', uid: UID, epoch: 1 });
+    for (const { id } of [...asked, ...asked].reverse()) say({ type: 'snapshotEnded', id, outcome: { problem: `of ${id}` } });
+    await atRest();
+    expect(told).to.deep.equal([`of ${asked[1]?.id}`, `of ${asked[0]?.id}`]);
   });
 
   it('get the addresses that they ask for, and their logs and metrics are handed on', async () => {
