@@ -12,6 +12,9 @@ export type Settings = {
 
 export type VersionedSettings = { version: number; values: Settings };
 
+/** Shorter ones would run out between two heartbeats of a busy machine. */
+const LEASE_MS_MIN = 200;
+
 type Row = { key: keyof Settings; unit: string; fallback: number; min: number; max: number; reason: string };
 
 /** One table: key, unit, default, range, reason. Helm values carry the same names. */
@@ -21,9 +24,10 @@ export const SETTINGS_TABLE: readonly Row[] = [
     key: 'leaseMs',
     unit: 'ms',
     fallback: 2_000,
-    min: 200,
+    min: 0,
     max: 60_000,
-    reason: 'how long a replica promises to answer nobody newer; a new primary waits it out',
+    reason:
+      'how long a replica promises to answer nobody newer; a new primary waits it out. 0: no such promises, every reply asks all replicas first: where clocks may be stopped',
   },
   {
     key: 'replicaTimeoutMs',
@@ -78,7 +82,9 @@ function relations(values: Settings): SettingsProblem[] {
   const rule = (broken: boolean, key: keyof Settings, text: string) => {
     if (broken) problems.push({ key, value: values[key], rule: text });
   };
-  rule(values.leaseMs < 4 * values.heartbeatMs, 'leaseMs', `must be at least 4 x heartbeatMs (${values.heartbeatMs})`);
+  const leaseMsMin = Math.max(LEASE_MS_MIN, 4 * values.heartbeatMs);
+  const isLeaseShort = values.leaseMs !== 0 && values.leaseMs < leaseMsMin;
+  rule(isLeaseShort, 'leaseMs', `must be 0, or at least ${LEASE_MS_MIN} and 4 x heartbeatMs (${values.heartbeatMs})`);
   rule(values.replicaTimeoutMs < 4 * values.heartbeatMs, 'replicaTimeoutMs', `must be at least 4 x heartbeatMs (${values.heartbeatMs})`);
   rule(
     values.ioTimeoutMs !== 0 && values.ioTimeoutMs < 2 * values.replicaTimeoutMs,

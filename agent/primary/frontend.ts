@@ -10,8 +10,9 @@ import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '..
 import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '../ports.ts';
 import { IoError } from '../ports.ts';
 import { type AllocationDone, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
-import { Flushes } from './flushes.ts';
+import { flushQuestion, Inquiries, type Question } from './inquiries.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
+import { Replies } from './replies.ts';
 import { joinChunks, joinRuns, splitChunks } from './striping.ts';
 import { Throttle } from './throttle.ts';
 
@@ -41,20 +42,22 @@ export type FrontendOptions = {
   clock: Clock;
   /** A snapshot is being taken: no new operation goes out. */
   holdsOperations: () => boolean;
+  /** What is asked before a reply leaves, where there are no leases. */
+  question: Question;
 };
 
 export class Frontend implements BlockDevice, Requests {
   readonly name: string;
   readonly #replications: readonly Replication[];
   readonly #clock: Clock;
-  readonly #flushes: Flushes;
+  readonly #flushes: Inquiries;
+  /** Those that are ready and may not leave yet. */
+  readonly replies: Replies<Pending>;
   readonly #holdsOperations: () => boolean;
   readonly throttle: Throttle;
   #sizeBytes = 0;
   #state: 'closed' | 'open' | 'silent' = 'closed';
   #waiting: Pending[] = [];
-  /** Replies that wait for leases. Gone when the request is: by its time-out, or with its client. */
-  readonly #held = new Map<Pending, { error: IoError | null; value: unknown }>();
   /** Everything begun and not replied, in the order of beginning: for time-outs and for the end. */
   readonly #pending = new Set<Pending>();
 
@@ -63,7 +66,8 @@ export class Frontend implements BlockDevice, Requests {
     this.#replications = options.replications;
     this.#clock = options.clock;
     this.#holdsOperations = options.holdsOperations;
-    this.#flushes = new Flushes(options.clock);
+    this.#flushes = new Inquiries(flushQuestion(() => options.clock.monotonicMs()));
+    this.replies = new Replies(options);
     this.throttle = new Throttle(options.clock);
   }
 
@@ -105,17 +109,10 @@ export class Frontend implements BlockDevice, Requests {
   silence(): void {
     this.#state = 'silent';
     this.#waiting = [];
-    this.#held.clear();
+    this.replies.clear();
     this.#pending.clear();
     this.#flushes.clear();
     this.throttle.silence();
-  }
-
-  /** Everyone who counts, in every shard, has promised not to answer anybody newer yet. */
-  isLeased(): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    for (const replication of this.#replications) if (nowMs >= replication.leaseUntilMs) return false;
-    return true;
   }
 
   /** Extents of a shard that requests wait for. */
@@ -129,9 +126,7 @@ export class Frontend implements BlockDevice, Requests {
 
   /** Lets go out what may by now, and leave what may. */
   step(): void {
-    if (this.#held.size > 0 && this.isLeased()) {
-      for (const [pending, { error, value }] of [...this.#held]) this.#finish(pending, error, value);
-    }
+    this.replies.step();
     this.#flushes.step();
     this.throttle.step();
     if (this.#waiting.length === 0) return;
@@ -350,11 +345,10 @@ export class Frontend implements BlockDevice, Requests {
     this.#flushes.begin(replications, () => pending.finish !== null, then);
   }
 
-  /** Now if everyone who counts has leased, else when they have. */
   #reply(pending: Pending, error: IoError | null, value?: unknown): void {
     if (!pending.finish) return;
-    if (this.isLeased()) this.#finish(pending, error, value);
-    else this.#held.set(pending, { error, value });
+    if (this.replies.mayLeave) this.#finish(pending, error, value);
+    else this.replies.hold(pending, () => this.#finish(pending, error, value));
   }
 
   #finish(pending: Pending, error: IoError | null, value?: unknown): void {
@@ -368,7 +362,7 @@ export class Frontend implements BlockDevice, Requests {
     pending.finish = null;
     pending.leave?.();
     this.#pending.delete(pending);
-    this.#held.delete(pending);
+    this.replies.drop(pending);
   }
 }
 

@@ -21,7 +21,7 @@ export class Joining {
 
   /** It may be proposed. */
   isReady(peer: Peer, nowMs: number): boolean {
-    return peer === this.#replication.joining && this.#isFlushed && peer.leaseUntilMs > nowMs;
+    return peer === this.#replication.joining && this.#isFlushed && (peer.leaseUntilMs > nowMs || !this.#replication.needsLeases);
   }
 
   step(): void {

@@ -9,6 +9,8 @@ export class Knowledge {
   #sizeBytes: number;
   /** The compare-and-set that is out, or of which nobody knows what became. At most one for the volume. */
   proposal: VolumeConfig | null = null;
+  /** Whoever counts must have granted a lease. False where clocks may be stopped: there everybody is asked before each reply instead. */
+  needsLeases = true;
 
   constructor(known: VolumeConfig) {
     this.#known = known;

@@ -20,6 +20,8 @@ export type Reply = Exclude<FromReplica, { type: 'sealed' | 'refused' | 'applied
 /** A request without its id. */
 export type Ask = Request extends infer Each ? (Each extends Request ? Omit<Each, 'id'> : never) : never;
 
+/** `answered`: told when the replica has answered this ping or a later one. */
+type Ping = { id: number; sentAtMs: number; leaseMs: number; answered: (() => void) | null };
 type Outstanding = { kind: Request['type']; sentAtMs: number; onReply: (reply: Reply) => void; onLost: () => void };
 
 const RETRY_FIRST_MS = 100;
@@ -64,7 +66,7 @@ export class Peer {
   #connectingSinceMs = 0;
   #nextId = 1;
   readonly #outstanding = new Map<number, Outstanding>();
-  #pings: { id: number; sentAtMs: number; leaseMs: number }[] = [];
+  #pings: Ping[] = [];
   #pingedAtMs = Number.NEGATIVE_INFINITY;
   /** Since when it owes us an application. */
   #behindSinceMs = Number.POSITIVE_INFINITY;
@@ -120,19 +122,31 @@ export class Peer {
   }
 
   ping(nowMs: number, heartbeatMs: number, settled: number, leaseMs: number, mayClean: boolean): void {
-    if (nowMs - this.#pingedAtMs < heartbeatMs || this.#pings.length >= PINGS_MAX) return;
+    if (nowMs - this.#pingedAtMs < heartbeatMs) return;
+    if (this.#sendPing({ sentAtMs: nowMs, leaseMs, answered: null }, settled, mayClean)) this.#pingedAtMs = nowMs;
+  }
+
+  /** Asks whether it has promised anybody newer: one that has does not answer. No lease is asked for. False: too much is asked already. */
+  confirm(nowMs: number, settled: number, mayClean: boolean, answered: () => void): boolean {
+    return this.#sendPing({ sentAtMs: nowMs, leaseMs: 0, answered }, settled, mayClean);
+  }
+
+  #sendPing(ping: Omit<Ping, 'id'>, settled: number, mayClean: boolean): boolean {
+    if (this.#pings.length >= PINGS_MAX) return false;
     const id = this.#nextId++;
-    this.#pingedAtMs = nowMs;
-    this.#pings.push({ id, sentAtMs: nowMs, leaseMs });
-    this.send({ type: 'ping', id, settled, leaseMs, mayClean });
+    this.#pings.push({ id, ...ping });
+    this.send({ type: 'ping', id, settled, leaseMs: ping.leaseMs, mayClean });
+    return true;
   }
 
   /** The lease counts from when it was asked for, and is as long as was asked for: the setting may be another by now. */
   pong(id: number): void {
     const asked = this.#pings.find((ping) => ping.id === id);
     if (!asked) return;
+    const answered = this.#pings.filter((ping) => ping.id <= id);
     this.#pings = this.#pings.filter((ping) => ping.id > id);
     this.leaseUntilMs = Math.max(this.leaseUntilMs, asked.sentAtMs + asked.leaseMs * LEASE_BELIEF);
+    for (const ping of answered) ping.answered?.();
   }
 
   /** Says that operations up to `sequence` were sent. */

@@ -19,6 +19,7 @@ import { Frontend } from './frontend.ts';
 import { offerableBytes } from './growth.ts';
 import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
+import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
 import { Scrubber } from './scrubber.ts';
@@ -106,7 +107,9 @@ export class Primary {
       replications: this.#replications,
       clock: options.clock,
       holdsOperations: () => this.#snapshots.isUp,
+      question: { mayAsk: (peer) => peer.isUp, ask: (...asked) => this.#confirm(...asked) },
     });
+    this.#useLeases(options.settings().leaseMs);
     this.#frontend.throttle.set(options.config.limits);
     this.#scrubber = new Scrubber({
       replications: this.#replications,
@@ -167,8 +170,9 @@ export class Primary {
     const stoodStillMs = nowMs - this.#tickAtMs;
     if (stoodStillMs > STANDSTILL_MS) this.#patientUntilMs = nowMs + Math.min(stoodStillMs, settings.replicaTimeoutMs);
     this.#tickAtMs = nowMs;
+    this.#useLeases(settings.leaseMs);
     for (const shard of this.#shards) {
-      shard.sessions.tick(nowMs, settings, nowMs < this.#patientUntilMs, (peer) => this.#phase === 'ready' && shard.mayClean(peer));
+      shard.sessions.tick(nowMs, settings, nowMs < this.#patientUntilMs, (peer) => this.#mayClean(shard, peer));
     }
     this.#frontend.expire(settings.ioTimeoutMs);
     this.#maintain();
@@ -179,7 +183,7 @@ export class Primary {
       replications: this.#replications,
       phase: this.#phase,
       isSocketOpen: this.#socketOpen,
-      isLeased: this.#frontend.isLeased(),
+      isLeased: this.#frontend.replies.mayBegin,
       sizeBytes: this.#frontend.sizeBytes,
       nowMs: this.#clock.monotonicMs(),
     });
@@ -203,6 +207,20 @@ export class Primary {
 
   stop(): void {
     this.#end('lost', 'the agent stopped it');
+  }
+
+  #useLeases(leaseMs: number): void {
+    this.#knowledge.needsLeases = leaseMs > 0;
+    this.#frontend.replies.useLeases(leaseMs);
+  }
+
+  #mayClean(shard: PrimaryShard | undefined, peer: Peer): boolean {
+    return this.#phase === 'ready' && shard !== undefined && shard.mayClean(peer);
+  }
+
+  /** Whether it has promised anybody newer. It says what every ping says. */
+  #confirm(peer: Peer, { shardIndex, inFlight }: Replication, answered: () => void): boolean {
+    return peer.confirm(this.#clock.monotonicMs(), inFlight.settled, this.#mayClean(this.#shards[shardIndex], peer), answered);
   }
 
   #makeShard(index: number): PrimaryShard {
@@ -312,7 +330,7 @@ export class Primary {
     }
     // One shard's would do, for a reply of before needed the leases of all; waiting for each needs no such argument, and they run out together.
     const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
-    const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.isLeased();
+    const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.replies.mayBegin;
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
     const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve' && this.#frontend.sizeBytes > 0;
     if (wantsSocket === this.#socketOpen) return;

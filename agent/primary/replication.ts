@@ -73,6 +73,10 @@ export class Replication {
     return this.#knowledge.known;
   }
 
+  get needsLeases(): boolean {
+    return this.#knowledge.needsLeases;
+  }
+
   /** How large this shard's replicas shall be. */
   get wantedBytes(): number {
     return shardBytes(this.#knowledge.sizeBytes, this.known.shards.length, this.shardIndex);

@@ -157,7 +157,7 @@ export class Faults {
     const replicaTimeoutMs = random.chance(0.5) ? 500 : 1_000;
     const next: Settings = {
       ...settings,
-      leaseMs: pick(random, [200, 400, 800]) ?? settings.leaseMs,
+      leaseMs: pick(random, [0, 200, 400, 800]) ?? settings.leaseMs,
       replicaTimeoutMs,
       ioTimeoutMs: random.chance(0.5) ? 0 : 3 * replicaTimeoutMs,
     };

@@ -91,7 +91,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     maxSizeBytes: sizeOf(shards) + (rots ? 1 : 2) * EXTENT_BYTES,
     settings: {
       heartbeatMs: 50,
-      leaseMs: 400,
+      leaseMs: either(0.2, 0, 400),
       replicaTimeoutMs: either(0.5, 500, 1_000),
       ioTimeoutMs: either(0.5, 0, 3_000),
       resyncBytesPerSecond: either(0.3, 2 * EXTENT_BYTES, 256 * EXTENT_BYTES),

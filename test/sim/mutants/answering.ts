@@ -4,6 +4,7 @@ import { type Mutant, mutant } from './mutant.ts';
 const REPLICATION = 'agent/primary/replication.ts';
 const PRIMARY = 'agent/primary/primary.ts';
 const FRONTEND = 'agent/primary/frontend.ts';
+const REPLIES = 'agent/primary/replies.ts';
 const PEER = 'agent/primary/peer.ts';
 const REPLICA = 'agent/replica/replica.ts';
 const SESSION = 'agent/replica/session.ts';
@@ -23,8 +24,13 @@ export const ANSWERING: readonly Mutant[] = [
   ]),
   mutant('repliesWithoutLease', 400, 'a reply leaves only while everyone counted has granted a lease', [
     FRONTEND,
-    'if (this.isLeased()) this.#finish(pending',
+    'if (this.replies.mayLeave) this.#finish(pending',
     'if (this.#state) this.#finish(pending',
+  ]),
+  mutant('repliesUnasked', 400, 'where there are no leases, a reply leaves only when everyone counted was asked', [
+    REPLIES,
+    'return !this.#asksFirst && this.#isLeased()',
+    'return this.#asksFirst || this.#isLeased()',
   ]),
   mutant('grantForgotten', 600, 'a replica that restarts counts a whole lease from its start', [
     REPLICA,

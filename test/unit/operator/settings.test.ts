@@ -58,7 +58,7 @@ describe('operator: its configuration', () => {
     [
       'relations between settings',
       { ...GOOD, SETTINGS: '{"heartbeatMs":1000,"leaseMs":2000}' },
-      [/^SETTINGS.leaseMs must be at least 4 x heartbeatMs \(1000\)$/],
+      [/^SETTINGS.leaseMs must be 0, or at least 200 and 4 x heartbeatMs \(1000\)$/],
     ],
     ['a file that is not there', { ...GOOD, SETTINGS_FILE: '/s' }, [/^SETTINGS_FILE cannot be read: no such file$/]],
     [
