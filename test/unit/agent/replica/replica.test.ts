@@ -18,6 +18,11 @@ const write = (sequence: number, block: number, value: number, settled = 0): Ope
   lengthBytes: BLOCK,
   chunks: [encodeBlock(value)],
 });
+const restamp = (version: number): Operation => ({ type: 'restamp', sequence: 1, settled: 0, version, extents: [0] });
+const level = (change: Partial<Extract<ToReplica, { type: 'level' }>>): ToReplica => ({
+  ...{ type: 'level', id: 1, extent: 0, stamp: 7, runs: [] },
+  ...change,
+});
 const ping = (settled: number, mayClean: boolean, id = 99): ToReplica => ({ type: 'ping', id, settled, leaseMs: LEASE_MS, mayClean });
 
 describe('A replica', () => {
@@ -144,6 +149,24 @@ describe('A replica', () => {
       { what: 'a read beyond the end', messages: [{ type: 'read', id: 1, offsetBytes: SIZE_BYTES, lengthBytes: 1 }], rule: 'bytes at' },
       { what: 'a run of extents beyond the end', messages: [{ type: 'summary', id: 1, extent: 3, extents: 2 }], rule: 'extent 4 of 4' },
       { what: 'an extent that is not there', messages: [{ type: 'digest', id: 1, extent: 4, stampOnly: false }], rule: 'extent 4 of 4' },
+      { what: 'a stamp that no file can hold', messages: [{ ...write(1, 0, 5), version: 2 ** 48 }], rule: 'version 281474976710656' },
+      { what: 'a restamp with such a one', messages: [restamp(2 ** 53 - 1)], rule: 'restamp of version' },
+      { what: 'a level with such a one', messages: [level({ stamp: 2 ** 48 })], rule: 'level of version' },
+      {
+        what: 'a level of blocks with too little data',
+        messages: [level({ runs: [{ block: 0, blocks: 1, data: [Buffer.alloc(9)] }] })],
+        rule: '9 bytes of data',
+      },
+      {
+        what: 'a size that is not of whole blocks',
+        messages: [{ type: 'resize', id: 1, sizeBytes: SIZE_BYTES + 1 }],
+        rule: 'resize to 4194305',
+      },
+      {
+        what: 'a size that no replica has',
+        messages: [{ type: 'resize', id: 1, sizeBytes: 2 ** 46 + 4096 }],
+        rule: 'resize to 70368744181760',
+      },
     ] as { what: string; messages: ToReplica[]; rule: string }[]) {
       it(`ends one for ${what}, and says which rule was broken`, () => {
         const session = bench.open();
