@@ -6,8 +6,9 @@
  *     -> blocks on which more than half agree: from one of those to the others, as a levelling (known version, restamp) -> unlock -> next
  *     -> blocks on which no majority agrees: counted, left alone
  *
- * What differs without the lock is mostly a write that one has and another has not yet: only what differs under it means anything. A repair that breaks
- * off is no worse than what was there: the replica has the extent in its log, and is levelled like any other.
+ * What differs without the lock is mostly a write that one has and another has not yet: only what differs under it means anything. Where a repair breaks
+ * off, the extent is in the repaired replica's log, and is levelled like any other: from the authority, also if that is the rotten one. So what is in doubt
+ * with rot under it may spread, by a repair as by any write; it is in doubt for a few milliseconds.
  *
  * It works only while every counted replica is there, in sync, and owes nothing, and no learner catches up: what is in doubt is the leveller's. It must
  * never guess, nor hold a lock while it waits for anything but answers and what is in flight.
