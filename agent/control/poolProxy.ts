@@ -47,7 +47,9 @@ export class PoolProxy {
   #state: 'opening' | 'open' | 'unusable' | 'closed' = 'opening';
   #report: PoolReport;
   #address: string | null = null;
-  #held = new Map<ReplicaId, HeldReplica>();
+  readonly #held = new Map<ReplicaId, HeldReplica>();
+  /** How many replicas of each volume lie in it. */
+  readonly #volumes = new Map<VolumeUid, number>();
   /** Why nothing on it is trusted to answer; the first reason stays. */
   #hung: string | null = null;
   /** Those that the worker has not been given yet: the latest of each volume. */
@@ -109,8 +111,13 @@ export class PoolProxy {
     return this.#held;
   }
 
+  /** A replica of this volume lies in it, or may: what does is not known yet. */
+  mayHold(volume: VolumeUid): boolean {
+    return this.#state === 'opening' || this.#volumes.has(volume);
+  }
+
   observe(config: VolumeConfig): void {
-    if (this.#state === 'unusable' || this.#isClosing) return;
+    if (this.#state === 'unusable' || this.#hung !== null || this.#isClosing) return;
     this.#configs.set(config.uid, config);
     this.#sendConfigs();
   }
@@ -167,8 +174,7 @@ export class PoolProxy {
         this.#report = message.report;
         return;
       case 'held':
-        this.#held = new Map(message.held.map((one) => [one.replica, one]));
-        return;
+        return this.#hold(message.held, message.gone);
       case 'observed':
         this.#observeOut = null;
         return this.#sendConfigs();
@@ -189,10 +195,27 @@ export class PoolProxy {
     this.#state = 'open';
     this.#report = report;
     this.#address = this.#options.addressOf(port);
-    this.#held = new Map(held.map((one) => [one.replica, one]));
+    this.#hold(held, []);
     this.#log.info('pool opened', { replicas: held.length, address: this.#address });
     if (this.#hung !== null) this.#options.channel.post({ type: 'giveUp', reason: this.#hung });
     this.#sendConfigs();
+  }
+
+  #hold(held: readonly HeldReplica[], gone: readonly ReplicaId[]): void {
+    for (const replica of [...held.map((one) => one.replica), ...gone]) this.#forget(replica);
+    for (const one of held) {
+      this.#held.set(one.replica, one);
+      if (one.volume !== null) this.#volumes.set(one.volume, (this.#volumes.get(one.volume) ?? 0) + 1);
+    }
+  }
+
+  #forget(replica: ReplicaId): void {
+    const volume = this.#held.get(replica)?.volume ?? null;
+    this.#held.delete(replica);
+    if (volume === null) return;
+    const count = (this.#volumes.get(volume) ?? 0) - 1;
+    if (count > 0) this.#volumes.set(volume, count);
+    else this.#volumes.delete(volume);
   }
 
   #unusable(problem: string): void {
@@ -217,6 +240,7 @@ export class PoolProxy {
     this.#log.error('pool is quarantined: its disk does not answer', { reason: this.#hung, replicas: this.#held.size });
     this.#options.hung(this.#hung);
     this.#options.channel.post({ type: 'giveUp', reason: this.#hung });
+    this.#configs.clear();
     for (const id of [...this.#performing.keys()]) this.#performed(id, this.#named(this.#hung));
   }
 

@@ -58,8 +58,7 @@ export class Pools {
     const { node } = this.#options;
     const named = new Set(config.shards.flatMap(({ members }) => members.filter((one) => one.node === node).map(({ pool }) => pool)));
     for (const pool of this.#pools.values()) {
-      const holds = !pool.isSettled || [...pool.held.values()].some(({ volume }) => volume === config.uid);
-      if (holds || named.has(pool.name)) pool.observe(config);
+      if (pool.mayHold(config.uid) || named.has(pool.name)) pool.observe(config);
     }
   }
 

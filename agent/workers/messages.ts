@@ -74,7 +74,8 @@ export type FromPool =
   /** Its disk does not let itself be used: this pool is quarantined, the others go on. */
   | { type: 'unusable'; problem: string }
   | { type: 'report'; report: PoolReport }
-  | { type: 'held'; held: HeldReplica[] }
+  /** Those that changed, and those that are no longer there. */
+  | { type: 'held'; held: HeldReplica[]; gone: ReplicaId[] }
   | { type: 'observed'; id: number }
   | { type: 'performed'; id: number; problem: string | null }
   /** `oldestCallMs`: how long the disk has not answered its oldest call. */

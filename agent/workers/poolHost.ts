@@ -8,6 +8,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
+import type { ReplicaId } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { MakeReplica } from '../control/engines.ts';
 import type { Accept } from '../replication/link.ts';
@@ -40,7 +41,8 @@ export class PoolHost {
   readonly #options: PoolHostOptions;
   #open: Open | null = null;
   #isClosing = false;
-  #isHeldDue = false;
+  /** Of which control has not been told how they are now. */
+  readonly #changed = new Set<ReplicaId>();
   #reportedAtMs = Number.NEGATIVE_INFINITY;
   #told = '';
 
@@ -65,15 +67,13 @@ export class PoolHost {
 
   #opened(pool: OpenedPool): void {
     const { channel, listen, makeReplica, clock, log, protocolError } = this.#options;
-    const changed = () => {
-      this.#isHeldDue = true;
-    };
+    const changed = (replica: ReplicaId) => this.#changed.add(replica);
     const replicas = new Replicas({ pool: pool.port, makeReplica, clock, log, protocolError, changed });
     replicas.found(pool.found);
     listen(replicas.accept).then(
       (listening) => {
         this.#open = { pool, replicas, listening };
-        this.#isHeldDue = false;
+        this.#changed.clear();
         const report = pool.port.report();
         this.#told = JSON.stringify(report);
         this.#reportedAtMs = clock.monotonicMs();
@@ -136,10 +136,12 @@ export class PoolHost {
   #tell({ pool, replicas }: Open): void {
     const { channel, clock } = this.#options;
     const nowMs = clock.monotonicMs();
-    const isChanged = this.#isHeldDue;
+    const isChanged = this.#changed.size > 0;
     if (isChanged) {
-      this.#isHeldDue = false;
-      channel.post({ type: 'held', held: replicas.held() });
+      const changed = [...this.#changed];
+      this.#changed.clear();
+      const held = changed.flatMap((replica) => replicas.heldAs(replica) ?? []);
+      channel.post({ type: 'held', held, gone: changed.filter((replica) => replicas.heldAs(replica) === null) });
     }
     if (!isChanged && nowMs - this.#reportedAtMs < REPORT_MS) return;
     this.#reportedAtMs = nowMs;

@@ -41,8 +41,8 @@ export type ReplicasOptions = {
   clock: Clock;
   log: Log;
   protocolError: (rule: string) => void;
-  /** `held` may be another now. */
-  changed: () => void;
+  /** What `heldAs` says of it may be another now. */
+  changed: (replica: ReplicaId) => void;
 };
 
 /** `closing`: resolves when the engine, if there was one, has closed its files. */
@@ -93,7 +93,15 @@ export class Replicas {
   }
 
   held(): HeldReplica[] {
-    return [...this.#held.values()].map(({ engine: _, closing: __, ...held }) => held);
+    return [...this.#held.keys()].flatMap((replica) => this.heldAs(replica) ?? []);
+  }
+
+  /** Null: it is not here. */
+  heldAs(replica: ReplicaId): HeldReplica | null {
+    const found = this.#held.get(replica);
+    if (found === undefined) return null;
+    const { engine: _, closing: __, ...held } = found;
+    return held;
   }
 
   /** Does what a task says, of this pool; null, or what went wrong in words. Idempotent. `config`: the latest of the volume that was seen. */
@@ -132,7 +140,7 @@ export class Replicas {
     if (held) {
       held.isBeingRemoved = true;
       held.failure ??= 'it is being removed';
-      this.#options.changed();
+      this.#options.changed(replica);
       // A crash from here till the files are gone leaves a replica that was closed cleanly, and a task that is done again.
       await this.#closeEngine(held);
     }
@@ -142,7 +150,7 @@ export class Replicas {
       held.isBeingRemoved = false;
       held.failure = `it could not be removed: ${problem}`;
     }
-    this.#options.changed();
+    this.#options.changed(replica);
     return problem;
   }
 
@@ -155,8 +163,8 @@ export class Replicas {
     for (const held of this.#held.values()) {
       held.failure ??= this.#givenUp;
       void this.#closeEngine(held);
+      this.#options.changed(held.replica);
     }
-    this.#options.changed();
   }
 
   /** Resolves when all are closed cleanly. No Seal is answered from here on. */
@@ -192,21 +200,21 @@ export class Replicas {
       },
     });
     if (failed !== null) log.error('replica is not served', { reason: failed });
-    changed();
+    changed(replica);
     if (config !== null) held.engine.observe(config);
   }
 
   #damaged(replica: ReplicaId, volume: VolumeUid | null, damage: string): void {
     this.#held.set(replica, { replica, volume, engine: null, failure: damage, isBeingRemoved: false, closing: NOTHING_OPEN });
     this.#options.log.error('replica is damaged and not served', { replica, reason: damage, pool: this.#options.pool.name });
-    this.#options.changed();
+    this.#options.changed(replica);
   }
 
   /** While it runs: the disk under it failed, and nothing else on it is to be trusted with more. */
   #failed(held: Held, reason: string): void {
     held.failure = reason;
     this.#options.pool.quarantine(reason);
-    this.#options.changed();
+    this.#options.changed(held.replica);
     this.#options.log.error('replica failed', { replica: held.replica, uid: held.volume, reason, pool: this.#options.pool.name });
   }
 }
