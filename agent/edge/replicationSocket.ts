@@ -104,7 +104,7 @@ export class FrameSocket implements ByteSink {
   #awaitEndOfBurst(): void {
     if (this.#isInBurst) return;
     this.#isInBurst = true;
-    setImmediate(this.#endBurst);
+    process.nextTick(this.#endBurst);
   }
 
   readonly #endBurst = (): void => {

@@ -3,23 +3,18 @@ import { clockThatCountsSleep } from '../../../../agent/edge/clock.ts';
 
 describe('the clock that counts sleep', () => {
   const make = () => {
-    const machine = { awakeMs: 100, sinceBootMs: 5_000 };
-    const turns: (() => void)[] = [];
-    const awake = { monotonicMs: () => machine.awakeMs, wallMs: () => 0 };
-    const clock = clockThatCountsSleep(
-      awake,
-      () => machine.sinceBootMs,
-      (done) => turns.push(done),
-    );
-    const endTurn = () => {
-      for (const done of turns.splice(0)) done();
-    };
-    const run = (awakeMs: number, asleepMs: number) => {
+    const machine = { awakeMs: 100, sinceBootMs: 5_000, wallMs: 1_000_000, looks: 0 };
+    const awake = { monotonicMs: () => machine.awakeMs, wallMs: () => machine.wallMs };
+    const clock = clockThatCountsSleep(awake, () => {
+      machine.looks++;
+      return machine.sinceBootMs;
+    });
+    const run = (awakeMs: number, asleepMs: number, setMs = 0) => {
       machine.awakeMs += awakeMs;
       machine.sinceBootMs += awakeMs + asleepMs;
-      endTurn();
+      machine.wallMs += awakeMs + asleepMs + setMs;
     };
-    return { clock, run };
+    return { clock, run, machine };
   };
 
   it('goes on by what was slept', () => {
@@ -40,5 +35,32 @@ describe('the clock that counts sleep', () => {
       beforeMs = clock.monotonicMs();
     }
     expect(beforeMs).to.be.within(5_100, 5_150);
+  });
+
+  it('takes no wall clock that was set for sleep', () => {
+    const { clock, run } = make();
+    const startMs = clock.monotonicMs();
+    run(10, 0, 3_600_000);
+    expect(clock.monotonicMs() - startMs).to.equal(10);
+    run(10, 0, -7_200_000);
+    expect(clock.monotonicMs() - startMs).to.equal(20);
+  });
+
+  it('finds soon what a wall clock hides that was set back by as long as was slept', () => {
+    const { clock, run } = make();
+    const startMs = clock.monotonicMs();
+    run(1, 30_000, -30_000);
+    run(50, 0);
+    expect(clock.monotonicMs() - startMs).to.equal(30_051);
+  });
+
+  it('does not look at each call', () => {
+    const { clock, run, machine } = make();
+    const before = machine.looks;
+    for (let call = 0; call < 100; call++) {
+      clock.monotonicMs();
+      run(0.1, 0);
+    }
+    expect(machine.looks - before).to.equal(0);
   });
 });
