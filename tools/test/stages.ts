@@ -40,6 +40,7 @@ export const STAGES: readonly Stage[] = [
     timeoutMs: 45 * MINUTE_MS,
     counting: true,
   },
+  { name: 'fuzz', command: ['node', 'test/fuzz/run.ts'], timeoutMs: 5 * MINUTE_MS },
   { name: 'history under faults', command: ['node', 'test/history/run.ts'], timeoutMs: 15 * MINUTE_MS },
   { name: 'demo', command: ['node', 'tools/demo/demo.ts'], timeoutMs: 15 * MINUTE_MS },
 ];

@@ -1,0 +1,181 @@
+/**
+ * A primary of which one replica lies: what it says is what a good one would say, encoded, then repeated, dropped, changed in a field, broken, or preceded by
+ * frames of the input; the others answer as they should. Must hold: nothing is thrown; a broken rule ends that session, by name; no more is kept than the
+ * maxima allow; and once the liar is gone, every request that clients made comes to an answer.
+ */
+import { crc32 } from 'node:zlib';
+import type { PrimaryLinkListener } from '../../../agent/replication/link.ts';
+import { assert as must } from '../../../core/assert.ts';
+import { decoderFromReplica, type FrameDecoder } from '../../../core/wire/decode.ts';
+import { Encoder } from '../../../core/wire/encode.ts';
+import { HEADER, HEADER_BYTES } from '../../../core/wire/layout.ts';
+import type { FromReplica } from '../../../core/wire/messages.ts';
+import { PrimaryBench } from '../../support/primaryBench.ts';
+import { instance } from '../../support/replicaBench.ts';
+import type { Target } from '../engine.ts';
+import { Choices, type Input } from '../input.ts';
+import { FRAME_FIELDS, repairFrame } from './replica.ts';
+
+const EPOCH = 5;
+const IDENTITY = { epoch: EPOCH, instance: instance(1) };
+const LIAR = 'b';
+const STEPS = 30;
+const ROUNDS_MAX = 20;
+const BLOCKS = 1024;
+/** Longer than ioTimeoutMs, whatever else is waited for first. */
+const ANSWERED_BOUND_MS = 20_000;
+const FIELDS = [HEADER.number, HEADER.offset, HEADER.length, HEADER.argument, HEADER.settled];
+const VALUES = [0n, 1n, 2n, 3n, 255n, 256n, 4096n, 2n ** 20n, 2n ** 31n, 2n ** 32n - 1n, 2n ** 52n, 2n ** 53n - 1n];
+
+/** What stands between a good replica and the primary. */
+class Liar {
+  readonly #choices: Choices;
+  readonly #frames: Buffer[];
+  #decoder: FrameDecoder<FromReplica> | null = null;
+  #encoder = new Encoder(IDENTITY);
+  #hear: (message: FromReplica) => void = () => undefined;
+  isBroken = false;
+  heardBytes = 0;
+
+  constructor(choices: Choices, frames: readonly Buffer[]) {
+    this.#choices = choices;
+    this.#frames = [...frames];
+  }
+
+  /** From now on the listener hears what becomes of it on its way. */
+  between(listener: PrimaryLinkListener): void {
+    const hear = listener.message.bind(listener);
+    this.isBroken = false;
+    this.#hear = hear;
+    this.#decoder = decoderFromReplica(IDENTITY, (message) => this.#hear(message));
+    this.#encoder = new Encoder(IDENTITY);
+    listener.message = (message) => this.#say(Buffer.concat(this.#encoder.encode(message)));
+  }
+
+  #say(frame: Buffer): void {
+    const dice = this.#choices.byte();
+    if (dice < 150) return this.#push(frame);
+    if (dice < 170) return this.#push(frame, frame);
+    if (dice < 190) return;
+    if (dice < 225) return this.#push(this.#changed(frame));
+    if (dice < 250) return this.#push(this.#frames.shift() ?? frame, frame);
+    this.#push(frame.subarray(0, this.#choices.below(frame.length)), frame);
+  }
+
+  #changed(frame: Buffer): Buffer {
+    const changed = Buffer.from(frame);
+    const at = FIELDS[this.#choices.below(FIELDS.length)] ?? HEADER.number;
+    changed.writeBigUInt64LE(VALUES[this.#choices.below(VALUES.length)] ?? 0n, at);
+    changed.writeUInt32LE(0, HEADER.headerChecksum);
+    changed.writeUInt32LE(crc32(changed.subarray(0, HEADER_BYTES)), HEADER.headerChecksum);
+    return changed;
+  }
+
+  #push(...frames: Buffer[]): void {
+    for (const frame of frames) if (!this.isBroken && this.#decoder?.push(frame)) this.isBroken = true;
+  }
+}
+
+type Rig = { bench: PrimaryBench; liar: Liar; asked: number };
+
+function makeRig(choices: Choices, frames: readonly Buffer[]): Rig {
+  const liar = new Liar(choices, frames);
+  const isLearner = choices.chance(3);
+  const bench = new PrimaryBench({
+    inSync: isLearner ? 'ac' : 'abc',
+    learners: isLearner ? LIAR : '',
+    before: (made) => {
+      const replica = made.replica(LIAR);
+      const connected = replica.connected.bind(replica);
+      replica.connected = (listener) => {
+        liar.between(listener);
+        connected(listener);
+      };
+      for (const letter of 'abc') made.replica(letter).log = [choices.below(4)];
+      for (const letter of 'abc') made.replica(letter).suspect = choices.byte() < 20;
+    },
+  });
+  return { bench, liar, asked: 0 };
+}
+
+/** Not `settle`: a liar may have everybody talk for ever, which costs it as much as us. */
+function talk({ bench, liar }: Rig): void {
+  for (let round = 0, isMoving = true; isMoving && round < ROUNDS_MAX; round++) {
+    isMoving = false;
+    for (const replica of bench.replicas.values()) isMoving = replica.answer() || isMoving;
+    const { listener } = bench.replica(LIAR);
+    if (!liar.isBroken || !listener) continue;
+    liar.isBroken = false;
+    bench.replica(LIAR).listener = null;
+    listener.closed('a rule was broken');
+  }
+}
+
+function step(rig: Rig, choices: Choices): void {
+  const { bench } = rig;
+  const kind = choices.below(8);
+  if (kind <= 2) bench.write(choices.below(BLOCKS));
+  else if (kind === 3) bench.read(choices.below(BLOCKS));
+  else if (kind === 4) bench.flush();
+  if (kind <= 4) rig.asked++;
+  if (kind === 5) land(bench);
+  if (kind >= 6) pass(rig, 50 + choices.byte() * 4);
+  talk(rig);
+}
+
+function land(bench: PrimaryBench): void {
+  const proposed = bench.proposals.at(-1);
+  if (proposed && proposed.version > bench.config.version) bench.lands();
+}
+
+function pass(rig: Rig, durationMs: number): void {
+  const { bench } = rig;
+  for (const untilMs = bench.nowMs + durationMs; bench.nowMs < untilMs; ) {
+    bench.nowMs += 50;
+    bench.primary.tick();
+    talk(rig);
+  }
+}
+
+function run({ choices: bytes, frames }: Input): void {
+  const choices = new Choices(bytes);
+  const rig = makeRig(choices, frames);
+  for (let count = 0; count < STEPS; count++) step(rig, choices);
+  const { bench } = rig;
+  const liar = bench.replica(LIAR);
+  liar.breaks();
+  for (const untilMs = bench.nowMs + ANSWERED_BOUND_MS; bench.nowMs < untilMs && bench.answers.length < rig.asked; ) {
+    land(bench);
+    pass(rig, 200);
+  }
+  must(bench.answers.length === rig.asked, `${rig.asked} requests, ${bench.answers.length} answers: ${bench.answers.join(', ')}`);
+}
+
+const message = (sent: FromReplica): Buffer => Buffer.concat(new Encoder(IDENTITY).encode(sent));
+
+const FRAMES: Buffer[] = [
+  message({ type: 'sealed', suspect: false, sizeBytes: 2 ** 40, leaseRemainingMs: 60_000, resync: null }),
+  message({ type: 'applied', sequence: 2 ** 53 - 1 }),
+  message({ type: 'done', id: 1 }),
+  message({ type: 'data', id: 1, chunks: [Buffer.alloc(4096, 1)], lengthBytes: 4096 }),
+  message({ type: 'digests', id: 1, stamp: 2 ** 40, digests: Buffer.alloc(16 * 256, 3) }),
+  message({ type: 'allocationMap', id: 1, runs: [{ lengthBytes: 2 ** 40, hole: true }] }),
+  message({ type: 'pong', id: 1 }),
+  message({ type: 'summaryDigest', id: 1, digest: Buffer.alloc(16, 1) }),
+  message({ type: 'unable', id: 1, message: 'no space' }),
+  message({ type: 'refused', code: 'fenced', message: 'epoch 9 is promised', promisedEpoch: 9, seenVersion: 99 }),
+  message({ type: 'failed', message: 'fdatasync: EIO' }),
+];
+
+export const primaryTarget: Target = {
+  name: 'primary',
+  sources: /\/(agent\/primary|core\/wire)\//,
+  seeds: () =>
+    Array.from({ length: 12 }, (_, index) => ({
+      choices: Buffer.from(Array.from({ length: 60 }, (_byte, at) => (index * 89 + at * 57 + at * at * 13 * index) & 255)),
+      frames: index === 0 ? [Buffer.alloc(0)] : FRAMES.slice(index % FRAMES.length),
+    })),
+  fields: FRAME_FIELDS,
+  repair: repairFrame,
+  run,
+};
