@@ -1,6 +1,6 @@
 /**
  * One client of one volume: one request at a time, each of a few blocks on either side of an extent's border, on whichever socket it gets a connection
- * to. Half of its connections it never leaves, whatever happens to the server: they are the ones that a zombie would answer. Must never forget a write
+ * to. Half of its connections it never leaves, whatever happens to the server, and on half of those it only reads: they are the ones that a zombie would answer. Must never forget a write
  * that was sent.
  */
 import { existsSync } from 'node:fs';
@@ -19,9 +19,12 @@ const CONNECT_BOUND_MS = 1_000;
 const RECONNECT_MS = 50;
 const PAUSE_MS_MAX = 24;
 const IMPATIENT_MS = { min: 500, spread: 2_500 };
-const SHARE = { patient: 0.5, read: 0.52, write: 0.43, single: 0.6 };
+const SHARE = { patient: 0.5, onlyReads: 0.5, read: 0.52, write: 0.43, single: 0.6 };
 
 export type Target = { volume: string; salt: number; borders: number; sockets: readonly string[] };
+
+/** How a client treats one of its connections; null: it never leaves it. */
+type Manner = { patienceMs: number | null; onlyReads: boolean };
 
 export const volumeBytes = (borders: number): number => (borders + 1) * EXTENT_BYTES;
 
@@ -49,8 +52,8 @@ export class HistoryClient {
         continue;
       }
       this.#connection = connection;
-      const patienceMs = this.#random.chance(SHARE.patient) ? null : IMPATIENT_MS.min + this.#random.below(IMPATIENT_MS.spread);
-      while (this.#isWorking && (await this.#askOne(connection, patienceMs))) await delay(this.#random.below(PAUSE_MS_MAX));
+      const manner = this.#manner();
+      while (this.#isWorking && (await this.#askOne(connection, manner))) await delay(this.#random.below(PAUSE_MS_MAX));
       connection.close();
     }
   }
@@ -68,9 +71,16 @@ export class HistoryClient {
     return socket === undefined ? null : await HandNbdClient.open(socket, this.#target.volume, CONNECT_BOUND_MS).catch(() => null);
   }
 
+  /** Some who never leave only read: the first write would be all that they ever say to a primary that cannot finish it. */
+  #manner(): Manner {
+    if (!this.#random.chance(SHARE.patient))
+      return { patienceMs: IMPATIENT_MS.min + this.#random.below(IMPATIENT_MS.spread), onlyReads: false };
+    return { patienceMs: null, onlyReads: this.#random.chance(SHARE.onlyReads) };
+  }
+
   /** False: this connection is of no more use. */
-  async #askOne(connection: HandNbdClient, patienceMs: number | null): Promise<boolean> {
-    const dice = this.#random.unit();
+  async #askOne(connection: HandNbdClient, { patienceMs, onlyReads }: Manner): Promise<boolean> {
+    const dice = onlyReads ? 0 : this.#random.unit();
     if (dice < SHARE.read) return await this.#read(connection, patienceMs);
     if (dice < SHARE.read + SHARE.write) return await this.#write(connection, patienceMs);
     return isWell(await within(connection.flush(), patienceMs));

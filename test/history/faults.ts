@@ -10,19 +10,21 @@ export type Fault =
   | { kind: 'kill' | 'stop'; victim: Victim; ms: number }
   | { kind: 'cut' | 'cutBoth'; victim: Victim; other: number; ms: number }
   | { kind: 'deaf' | 'mute' | 'noEtcd'; victim: Victim; ms: number }
-  | { kind: 'move' | 'zombie' | 'coup'; volume: number; to: number; ms: number }
+  | { kind: 'move' | 'zombie' | 'deafZombie' | 'coup' | 'isolated'; volume: number; to: number; ms: number }
   | { kind: 'etcdKill' | 'etcdStop' | 'operatorKill'; ms: number };
 
 /** Faults that begin together, at random distances; then peace. */
 export type Episode = { faults: { afterMs: number; fault: Fault }[]; peaceMs: number };
 
-type Kind = Fault['kind'];
+export type Kind = Fault['kind'];
 
 /** How often each comes. A zombie is what most rules of the protocol are there for. */
 const WEIGHTS: Record<Kind, number> = {
-  zombie: 6,
+  zombie: 3,
+  deafZombie: 4,
+  isolated: 3,
   kill: 5,
-  coup: 4,
+  coup: 3,
   stop: 3,
   cut: 3,
   move: 3,
@@ -40,12 +42,18 @@ const TOGETHER_WITHIN_MS = 1_500;
 const PEACE_MS = { min: 500, spread: 2_500 };
 const LASTS_MS = { min: 200, spread: 4_800 };
 
-export function episodes(random: SeededRandom, durationMs: number, sizes: { nodes: number; volumes: number }): Episode[] {
+export type Sizes = { nodes: number; volumes: number };
+
+export const isKind = (name: string): name is Kind => name in WEIGHTS;
+export const KINDS = Object.keys(WEIGHTS);
+
+/** `kinds`: only these; empty: all. */
+export function episodes(random: SeededRandom, durationMs: number, sizes: Sizes, kinds: readonly Kind[]): Episode[] {
   const made: Episode[] = [];
   for (let sumMs = 0; sumMs < durationMs; ) {
     const faults = Array.from({ length: 1 + random.below(FAULTS_MAX) }, () => ({
       afterMs: random.below(TOGETHER_WITHIN_MS),
-      fault: faultOf(random, kindOf(random), sizes),
+      fault: faultOf(random, kindOf(random, kinds), sizes),
     }));
     const peaceMs = PEACE_MS.min + random.below(PEACE_MS.spread);
     made.push({ faults, peaceMs });
@@ -60,13 +68,14 @@ export function describeFault(fault: Fault): string {
   return [kind, ...where, `${ms}ms`].join(' ');
 }
 
-function kindOf(random: SeededRandom): Kind {
+function kindOf(random: SeededRandom, kinds: readonly Kind[]): Kind {
   // Each kind as often as it weighs.
-  const all = (Object.entries(WEIGHTS) as [Kind, number][]).flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
+  const wanted = (Object.entries(WEIGHTS) as [Kind, number][]).filter(([kind]) => kinds.length === 0 || kinds.includes(kind));
+  const all = wanted.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
   return all[random.below(all.length)] ?? 'kill';
 }
 
-function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: { nodes: number; volumes: number }): Fault {
+function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: Sizes): Fault {
   const ms = LASTS_MS.min + random.below(LASTS_MS.spread);
   const victim: Victim = random.chance(0.5) ? 'primary' : random.below(nodes);
   switch (kind) {
@@ -81,7 +90,9 @@ function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: { nodes: 
       return { kind, victim, other: random.below(nodes), ms };
     case 'move':
     case 'zombie':
+    case 'deafZombie':
     case 'coup':
+    case 'isolated':
       return { kind, volume: random.below(volumes), to: random.below(nodes), ms };
     case 'etcdKill':
     case 'etcdStop':

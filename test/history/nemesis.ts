@@ -9,10 +9,11 @@ import { describeFault, type Episode, type Fault, type Victim } from './faults.t
 import type { Recorder } from './recorder.ts';
 import type { HistoryVolume, HistoryWorld } from './world.ts';
 
-const SERVED_BOUND_MS = 12_000;
+const SERVED_BOUND_MS = 20_000;
 const ATTACH_BOUND_MS = 20_000;
 const ATTACH_AGAIN_MS = 300;
 const LOOK_MS = 200;
+const DEAF_AFTER_MS = 700;
 const AGENT_READY_BOUND_MS = 30_000;
 
 export class Nemesis {
@@ -127,8 +128,12 @@ export class Nemesis {
         return this.#move(fault.volume, fault.to, ms);
       case 'zombie':
         return this.#stopFor(agentProcess(this.#attachedNode(fault.volume)), () => this.#move(fault.volume, fault.to, ms));
+      case 'deafZombie':
+        return this.#deafZombie(fault.volume, fault.to, ms);
       case 'coup':
-        return this.#coup(fault.volume, fault.to, ms);
+        return this.#moveBehind(bothWays(this.#attachedNode(fault.volume), 'etcd'), fault.volume, fault.to, ms);
+      case 'isolated':
+        return this.#moveBehind(this.#isolation(this.#attachedNode(fault.volume)), fault.volume, fault.to, ms);
       case 'etcdKill':
         return this.#killFor(ETCD, ms);
       case 'etcdStop':
@@ -173,14 +178,30 @@ export class Nemesis {
     await this.#pause(ms);
   }
 
-  /** The primary lives, serves and reaches its replicas, but not etcd: it hears of its successor from nobody but them. */
-  async #coup(volume: number, to: number, ms: number): Promise<void> {
-    const mend = bothWays(this.#attachedNode(volume), 'etcd').map(([from, other]) => this.#world.relays.cut(from, other));
+  /** The primary lives and has its clients, but does not hear who tells it of its successor. */
+  async #moveBehind(flows: [string, string][], volume: number, to: number, ms: number): Promise<void> {
+    const mend = flows.map(([from, other]) => this.#world.relays.cut(from, other));
     try {
       await this.#move(volume, to, ms);
     } finally {
       for (const one of mend) one();
     }
+  }
+
+  /** It goes on with nobody to tell it for a moment: all that keeps it from answering is that its leases are over. */
+  async #deafZombie(volume: number, to: number, ms: number): Promise<void> {
+    const node = this.#attachedNode(volume);
+    const mend = this.#isolation(node).map(([from, other]) => this.#world.relays.cut(from, other));
+    try {
+      await this.#stopFor(agentProcess(node), () => this.#move(volume, to, ms));
+      await this.#pause(DEAF_AFTER_MS);
+    } finally {
+      for (const one of mend) one();
+    }
+  }
+
+  #isolation(node: string): [string, string][] {
+    return [...this.#others(node), 'etcd'].flatMap((other) => bothWays(node, other));
   }
 
   #lookForCrashes(): void {

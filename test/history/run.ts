@@ -64,6 +64,7 @@ async function inWorld(run: Run): Promise<string[]> {
     directory: path.join(directory, 'c'),
     nodes: settings.nodes,
     sources: path.join(directory, 'src'),
+    leaseMs: settings.leaseMs,
     onProgress: printer(process.stderr),
   });
   const problems: string[] = [];
@@ -92,7 +93,7 @@ async function underFaults(run: Run, world: HistoryWorld): Promise<string[]> {
       (_, index) => new HistoryClient(volume * settings.clients + index, target, recorder, new SeededRandom(random.below(2 ** 31))),
     ),
   );
-  const schedule = episodes(new SeededRandom(settings.seed), settings.durationMs, { nodes: settings.nodes, volumes: settings.volumes });
+  const schedule = episodes(new SeededRandom(settings.seed), settings.durationMs, settings, settings.kinds);
   const attached = volumes.map((_, index) => nodeName(index % settings.nodes));
   const nemesis = new Nemesis(world, volumes, attached, recorder, say);
   const work = clients.map((client) => client.run());

@@ -4,9 +4,10 @@
  */
 import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { Mutant } from '../../test/sim/mutants/mutant.ts';
 import { LocalClusterError } from '../../tools/local/errors.ts';
 import { CHECKOUT } from '../../tools/local/layout.ts';
-import { MUTANTS, type Mutant } from '../sim/mutants/list.ts';
+import { MUTANTS } from '../sim/mutants/list.ts';
 
 const COPIED = ['agent', 'core', 'edge', 'operator', 'package.json'];
 

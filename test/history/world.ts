@@ -17,12 +17,18 @@ import { waitFor } from '../../tools/local/wait.ts';
 import { type Endpoint, LISTEN_HOST, Relays } from './relays.ts';
 
 /** Nobody counts them before they are looked at, nor after they are gone; between, what is short here makes many failovers in little time. */
-const SETTINGS = { heartbeatMs: 200, leaseMs: 1_500, replicaTimeoutMs: 1_200, ioTimeoutMs: 8_000 };
+const SETTINGS = { heartbeatMs: 200, replicaTimeoutMs: 1_200, ioTimeoutMs: 8_000 };
 const CONNECTION_LEASE_SECONDS = 5;
 const LOOK_MS = 100;
 export const REPLICAS = 3;
 
-export type WorldOptions = { directory: string; nodes: number; sources: string; onProgress: NonNullable<ClusterOptions['onProgress']> };
+export type WorldOptions = {
+  directory: string;
+  nodes: number;
+  sources: string;
+  leaseMs: number;
+  onProgress: NonNullable<ClusterOptions['onProgress']>;
+};
 
 export type HistoryVolume = { name: string; uid: string; salt: number; resource: DemoVolume };
 
@@ -42,7 +48,7 @@ export class HistoryWorld {
     this.#looking = setInterval(() => void this.#follow(), LOOK_MS);
   }
 
-  static async open({ directory, nodes, sources, onProgress }: WorldOptions): Promise<HistoryWorld> {
+  static async open({ directory, nodes, sources, leaseMs, onProgress }: WorldOptions): Promise<HistoryWorld> {
     let cluster: Cluster | null = null;
     const names = nodeNames(nodes);
     const relays = new Relays(names, (node) => cluster?.process(agentProcess(node)).pid);
@@ -55,7 +61,7 @@ export class HistoryWorld {
     }
     cluster = await startCluster({
       ...{ directory, nodes, operators: 2, sources, onProgress },
-      operatorEnvironment: { SETTINGS: JSON.stringify(SETTINGS) },
+      operatorEnvironment: { SETTINGS: JSON.stringify({ ...SETTINGS, leaseMs }) },
       nodeOptions: (node) => ({
         environment: {
           ADVERTISE_ADDRESS: `127.0.1.${names.indexOf(node) + 1}`,
