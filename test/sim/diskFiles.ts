@@ -65,6 +65,11 @@ export class DiskFiles implements ReplicaFiles {
     return (this.#store?.intents ?? this.#find().log).has(extent);
   }
 
+  /** The disk alone knows: as far as anybody can tell here, it may. */
+  mayBeLogged(): boolean {
+    return true;
+  }
+
   get logged(): number[] {
     return [...(this.#store?.intents ?? this.#find().log)];
   }

@@ -24,6 +24,8 @@ export interface ReplicaFiles {
   readonly meta: ReplicaMeta;
   readonly extents: number;
   isLogged(extent: number): boolean;
+  /** Whether it is in the log, or may be there again after a power loss: that it was taken out is not durable yet. */
+  mayBeLogged(extent: number): boolean;
   readonly logged: readonly number[];
   stamp(extent: number): number;
   /** What a piece (layout.ts) holds in the cache; -1: something that nobody wrote so. */

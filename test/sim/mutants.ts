@@ -49,10 +49,18 @@ async function judge(mutant: Mutant): Promise<Verdict> {
   }
 }
 
-function simulated(directory: string, { seedsMax }: Mutant): Promise<Verdict> {
+function simulated(directory: string, { seedsMax, worlds, options }: Mutant): Promise<Verdict> {
   const run = spawn(process.execPath, ['test/sim/run.ts'], {
     cwd: directory,
-    env: { ...process.env, SEED: '1', RUNS: String(seedsMax), STEPS: String(STEPS), UNTIL_VIOLATED: '1' },
+    env: {
+      ...process.env,
+      SEED: '1',
+      RUNS: String(seedsMax),
+      STEPS: String(STEPS),
+      UNTIL_VIOLATED: '1',
+      WORLDS: worlds,
+      OPTIONS: JSON.stringify(options),
+    },
     stdio: ['ignore', 'pipe', 'inherit'],
     timeout: TIMEOUT_MS,
   });

@@ -57,6 +57,10 @@ export class Platter implements ReplicaFiles {
     return this.intents.has(extent);
   }
 
+  mayBeLogged(extent: number): boolean {
+    return this.intents.has(extent) || this.#removed.has(extent);
+  }
+
   get logged(): number[] {
     return [...this.intents];
   }

@@ -1,6 +1,6 @@
 /**
  * Bit rot: of a block that clients wrote once and nobody has read since, what a disk holds changes by itself. The budget: one rotten block at a time, on one
- * replica of three that are all in sync and sound; so a majority always tells, and the scrub has to find it. Its extent is used for nothing else: what is
+ * replica of three that are all in sync and sound, none with a log that may name its extent; so a majority always tells, and the scrub has to find it. Its extent is used for nothing else: what is
  * compared for another reason is made like the authority, which may be the rotten one.
  */
 import type { BlockClient } from '../../agent/ports.ts';
@@ -15,6 +15,8 @@ import type { World } from './world.ts';
 /** What the cold block holds; no client writes that. */
 const SOUND = 0x7fff_0001;
 const RETRY_MS = 200;
+const TRY_AGAIN_MS = 20;
+const TRIES_MAX = 100;
 
 export class Rot {
   readonly #world: World;
@@ -51,14 +53,17 @@ export class Rot {
     if (inSync.length === 3 && sound < 2) throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
   }
 
-  /** Once, when all is well. */
-  strike(): void {
+  /** As soon as all is well, unless that takes too long. */
+  strike(triesLeft = TRIES_MAX): void {
     const scene = this.#world.scene();
     const { members, inSync } = scene.config.shards[this.#shard] ?? { members: [], inSync: [] };
     const views = this.#inSync();
     const isWell =
       members.length === 3 && inSync.length === 3 && views.every((view) => !view.isSuspect && this.#isSound(view) && !this.#isLogged(view));
-    if (!this.#isWritten || !isWell) return;
+    if (!this.#isWritten || !isWell) {
+      if (triesLeft > 0) this.#world.schedule.after(TRY_AGAIN_MS, 'rot', () => this.strike(triesLeft - 1));
+      return;
+    }
     const victim = pick(this.#random, views);
     victim?.files.rot(this.#piece, SOUND + ++this.#rotten);
     this.#world.tally.count('rotten block');
@@ -76,7 +81,7 @@ export class Rot {
   }
 
   #isLogged({ files }: ReplicaView): boolean {
-    return files.isLogged(Math.floor((this.#piece * PIECE_BYTES) / (BLOCKS_PER_EXTENT * BLOCK_BYTES)));
+    return files.mayBeLogged(Math.floor((this.#piece * PIECE_BYTES) / (BLOCKS_PER_EXTENT * BLOCK_BYTES)));
   }
 
   #later(): void {

@@ -1,12 +1,12 @@
 /**
- * The simulator's command line: SEED=1 RUNS=100 STEPS=20000 node test/sim/run.ts. With TRACE=1 it tells every event of note, with
+ * The simulator's command line: SEED=1 RUNS=100 STEPS=20000 node test/sim/run.ts. With TRACE=1 it tells every event of note; OPTIONS='{"shards":3}' takes that from the seed; with
  * UNTIL_VIOLATED=1 it stops at the first seed that fails.
  * Exit code: 0 all held, 1 an invariant was violated, 3 something crashed, 4 the volume did not get well.
  */
 import { messageOf } from '../../core/errors.ts';
 import { exitCodeOf } from './exitCodes.ts';
-import { drawOptions } from './options.ts';
-import { runSeed } from './seedRun.ts';
+import { drawOptions, type SimOptions } from './options.ts';
+import { runSeed, type Worlds } from './seedRun.ts';
 import type { Outcome } from './simulate.ts';
 
 function numberFrom(name: string, fallback: number): number {
@@ -24,9 +24,10 @@ function tell(outcome: Outcome): void {
 
 /** The run's exit code. */
 async function runOne(seed: number, steps: number, isAlone: boolean, isTraced: boolean): Promise<number> {
-  const options = drawOptions(seed, steps);
+  const options: SimOptions = { ...drawOptions(seed, steps), ...JSON.parse(process.env.OPTIONS ?? '{}') };
   if (isAlone) process.stdout.write(`${JSON.stringify(options)}\n`);
-  const outcome = await runSeed(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null);
+  const worlds = (process.env.WORLDS ?? 'both') as Worlds;
+  const outcome = await runSeed(options, isTraced ? (line) => process.stdout.write(`${line}\n`) : null, worlds);
   const { traceHash, events, virtualMs, answered, epochs, violation } = outcome;
   if (isAlone)
     process.stdout.write(

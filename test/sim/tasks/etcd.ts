@@ -158,7 +158,7 @@ export class Etcd {
   }
 
   #after(label: string, act: () => void): void {
-    const slowMs = this.#random.chance(0.05) ? between(this.#random, 0, 2_000) : 0;
+    const slowMs = this.#random.chance(0.1) ? between(this.#random, 0, 2_000) : 0;
     this.#schedule.after(slowMs + delayMs(this.#random, USUAL_MS, WORST_MS), label, act);
   }
 

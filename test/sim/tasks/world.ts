@@ -66,7 +66,7 @@ export class TaskWorld {
       this.#startAgent(node);
     }
     for (let index = 0; index < LEADERS; index++) this.#startLeader(index);
-    this.#every(between(this.#random, 200, 3_000), 'agent fault', () => this.#troubleAgent());
+    this.#every(between(this.#random, 100, 1_500), 'agent fault', () => this.#troubleAgent());
     this.#every(between(this.#random, 300, 3_000), 'leader fault', () => this.#troubleLeader());
     this.#every(between(this.#random, 500, 5_000), 'lease runs out', () => this.#endLease());
     this.#every(between(this.#random, 2_000, 9_000), 'etcd without quorum', () => this.#loseQuorum());
@@ -122,8 +122,8 @@ export class TaskWorld {
     const node = this.#nodes.get(name);
     const text = this.#etcd.value(KEYS.task(name, taskIdOf(name, spec)));
     const task = text === null ? null : parseTask(text).value;
-    // A late one performs an attempt that etcd has forgotten already: only its effect matters.
-    if (task?.state === 'running' && this.#claimOf(task.id)?.instance === instance) this.#tasks.performs(task, instance);
+    // A late one performs an attempt that etcd has given up already: only its effect matters.
+    if (task?.state === 'running') this.#tasks.performs(task, instance);
     const workMs = between(this.#random, 5, 400);
     return new Promise((resolve) => {
       process.later(workMs * this.#random.unit(), 'effect', () => {
