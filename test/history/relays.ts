@@ -20,6 +20,8 @@ export class Relays {
   readonly #nodes: readonly string[];
   readonly #servers = new Map<string, Server>();
   readonly #pipes = new Set<Pipe>();
+  /** That were made between two agents: without any, cuts have cut nothing. */
+  connections = 0;
   /** `from>to`, and how many cuts there are of it. */
   readonly #cuts = new Map<string, number>();
 
@@ -68,6 +70,7 @@ export class Relays {
   #join(dialling: Socket, dialled: Socket, from: Party, to: Party): void {
     dialled.on('error', () => undefined);
     dialled.pause();
+    if (to !== 'etcd') this.connections++;
     for (const socket of [dialling, dialled]) socket.setNoDelay(true);
     this.#pipe(dialling, dialled, `${from}>${to}`);
     this.#pipe(dialled, dialling, `${to}>${from}`);

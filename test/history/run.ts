@@ -104,7 +104,7 @@ async function underFaults(run: Run, world: HistoryWorld): Promise<string[]> {
   const problems = await finalReads(run, world, volumes, targets, nemesis);
   for (const client of clients) client.end();
   await Promise.all(work);
-  return [...problems, ...nemesis.crashes, ...vacuity(run, nemesis)];
+  return [...problems, ...nemesis.crashes, ...vacuity(run, nemesis, world.relays.connections)];
 }
 
 async function makeVolumes({ settings, random }: Run, world: HistoryWorld): Promise<HistoryVolume[]> {
@@ -137,12 +137,15 @@ async function finalReads(run: Run, world: HistoryWorld, volumes: HistoryVolume[
   return problems;
 }
 
-function vacuity({ recorder: { totals }, settings, say }: Run, nemesis: Nemesis): string[] {
-  say(`clients: ${JSON.stringify(totals)}, failovers: ${nemesis.failovers}`);
+/** What would make a run that found nothing worth nothing. */
+function vacuity({ recorder: { totals }, settings, say }: Run, nemesis: Nemesis, connections: number): string[] {
+  say(`clients: ${JSON.stringify(totals)}, failovers: ${nemesis.failovers}, connections between agents: ${connections}`);
   const wanted = (ANSWERS_PER_SECOND_MIN * settings.durationMs) / 1000;
-  return totals.reads + totals.writes < wanted
-    ? [`only ${totals.reads + totals.writes} requests were answered, ${wanted} at least were to be: this run shows nothing`]
-    : [];
+  const answered = totals.reads + totals.writes;
+  return [
+    ...(answered < wanted ? [`only ${answered} requests were answered, ${wanted} at least were to be: this run shows nothing`] : []),
+    ...(connections === 0 ? ['no agent reached another through a relay, so no cut has cut anything: do they advertise 127.0.1.x?'] : []),
+  ];
 }
 
 function judge(checker: string, directory: string): string[] {
