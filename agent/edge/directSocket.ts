@@ -5,15 +5,19 @@
  * Must never give the kernel memory that somebody still holds. Not for TLS, whose bytes come decrypted from memory of its own.
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 
 export interface ByteSink {
   /** Where the next bytes belong, if that is known. */
   room(): Buffer | null;
   /** So many bytes are in what `room` gave last. */
   filled(bytes: number): void;
-  /** Any other bytes. True: slices of the chunk are still in use. */
-  received(chunk: Buffer): boolean;
+  /** Any other bytes. */
+  received(chunk: Buffer): Kept;
 }
+
+/** What a sink still has of the chunks that it was given: slices of this one, nothing of this one, nothing of any before it either. */
+export type Kept = 'chunk' | 'earlier' | 'nothing';
 
 const SLAB_BYTES = 256 * 1024;
 /** With less room than this a new slab is begun: a read of a few bytes costs as much as one of many. */
@@ -24,6 +28,7 @@ const FIRST_SLAB_BYTES = 16 * 1024;
 export class Receiver {
   /** For `net.connect`. */
   readonly onread: OnReadOpts;
+  readonly #blocks: BlockPool | null;
   /** Set before the first byte can come. */
   sink: ByteSink | null = null;
   #slab: Buffer = Buffer.allocUnsafeSlow(FIRST_SLAB_BYTES);
@@ -32,7 +37,9 @@ export class Receiver {
   /** The first slab was filled by one read: this connection carries more. */
   #isCramped = false;
 
-  constructor() {
+  /** `blocks`: slabs are of this pool, and whoever has slices of one holds it there. Without: slabs that are used up are the collector's. */
+  constructor(blocks: BlockPool | null = null) {
+    this.#blocks = blocks;
     this.onread = { buffer: () => this.#next(), callback: (bytes) => this.#read(bytes) };
   }
 
@@ -42,7 +49,8 @@ export class Receiver {
     this.#isRoom = room !== null;
     if (room) return room;
     if (this.#isCramped || this.#slab.length - this.#usedBytes < Math.min(READ_BYTES_MIN, this.#slab.length)) {
-      this.#slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+      this.#blocks?.give([this.#slab]);
+      this.#slab = this.#blocks?.take(SLAB_BYTES) ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
       this.#usedBytes = 0;
       this.#isCramped = false;
     }
@@ -53,9 +61,10 @@ export class Receiver {
     if (this.#isRoom) this.sink?.filled(bytes);
     else {
       const end = this.#usedBytes + bytes;
-      const isKept = this.sink?.received(this.#slab.subarray(this.#usedBytes, end)) ?? false;
-      if (isKept) this.#usedBytes = end;
-      this.#isCramped = bytes === FIRST_SLAB_BYTES;
+      const kept = this.sink?.received(this.#slab.subarray(this.#usedBytes, end)) ?? 'nothing';
+      if (kept === 'chunk') this.#usedBytes = end;
+      else if (kept === 'nothing') this.#usedBytes = 0;
+      this.#isCramped = this.#slab.length === FIRST_SLAB_BYTES && bytes === FIRST_SLAB_BYTES;
     }
     return true;
   }

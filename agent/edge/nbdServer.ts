@@ -90,7 +90,7 @@ export class NbdServer {
       accepted.destroy();
       return;
     }
-    const receiver = new Receiver();
+    const receiver = new Receiver(blocks ?? null);
     const socket = readDirectly(accepted, receiver, true);
     const session = new NbdSession({
       device,
@@ -102,7 +102,11 @@ export class NbdServer {
       defer: (callback) => process.nextTick(callback),
     });
     this.#connections.set(socket, session);
-    receiver.sink = { room: () => session.room(), filled: (bytes) => session.filled(bytes), received: (chunk) => session.receive(chunk) };
+    receiver.sink = {
+      room: () => session.room(),
+      filled: (bytes) => session.filled(bytes),
+      received: (chunk) => (session.receive(chunk) ? 'chunk' : 'earlier'),
+    };
     this.#attach(socket, session);
     events.connectionOpened();
     session.start();

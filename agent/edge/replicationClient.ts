@@ -15,7 +15,7 @@ import { type Certificates, formatPeerName, peerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
 import type { Connect, PrimaryLink, PrimaryLinkListener } from '../replication/link.ts';
-import { Receiver } from './directSocket.ts';
+import { type Kept, Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
 /** `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. */
@@ -103,10 +103,13 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     if (violation && this.#state === 'open') this.#refuse(violation.rule, violation.message);
   }
 
-  received(chunk: Buffer): boolean {
+  received(chunk: Buffer): void {
     const violation = this.#decoder.push(chunk);
     if (violation && this.#state === 'open') this.#refuse(violation.rule, violation.message);
-    return this.#decoder.keeps;
+  }
+
+  kept(): Kept {
+    return this.#decoder.keeps ? 'chunk' : 'earlier';
   }
 
   burstEnd(): void {

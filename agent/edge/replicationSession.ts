@@ -11,7 +11,7 @@ import { formatPeerName, type PeerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import type { ReplicationLimits } from '../replication/limits.ts';
 import type { Accept, ReplicaLink, ReplicaSession } from '../replication/link.ts';
-import type { Receiver } from './directSocket.ts';
+import type { Kept, Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
 /** What the peer's certificate says; null name: of nobody that we know. `plain`: TLS is off. */
@@ -78,10 +78,15 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     if (violation) this.#refuse(violation.rule, violation.message);
   }
 
-  received(chunk: Buffer): boolean {
+  received(chunk: Buffer): void {
     const violation = this.#decoder.push(chunk);
     if (violation) this.#refuse(violation.rule, violation.message);
-    return this.#decoder.keeps;
+  }
+
+  kept(): Kept {
+    const isHeld = this.#decoder.isWithinSlices || this.#session?.holds !== false;
+    if (!isHeld) return 'nothing';
+    return this.#decoder.keeps ? 'chunk' : 'earlier';
   }
 
   burstEnd(): void {

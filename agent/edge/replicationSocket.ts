@@ -5,10 +5,16 @@
 import type { Socket } from 'node:net';
 import { messageOf } from '../../core/errors.ts';
 import type { ReplicationLimits } from '../replication/limits.ts';
-import type { ByteSink, Receiver } from './directSocket.ts';
+import type { ByteSink, Kept, Receiver } from './directSocket.ts';
 import { Outbox } from './outbox.ts';
 
-export interface FrameSocketOwner extends ByteSink {
+export interface FrameSocketOwner {
+  /** As in ByteSink. */
+  room(): Buffer | null;
+  filled(bytes: number): void;
+  received(chunk: Buffer): void;
+  /** What it has of the chunks it received, now that the burst has ended. */
+  kept(): Kept;
   /** All that had arrived was received. */
   burstEnd(): void;
   /** The connection is gone, and nobody here closed it. Called once, last. */
@@ -42,7 +48,7 @@ export class FrameSocket implements ByteSink {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, limits.keepAliveMs);
     if (receiver) receiver.sink = this;
-    else socket.on('data', (chunk: Buffer) => this.received(chunk));
+    else socket.on('data', (chunk: Buffer) => this.#receivedInStream(chunk));
     socket.on('end', () => this.#lost('the peer closed the connection'));
     socket.on('error', (error) => this.#lost(messageOf(error)));
     socket.on('close', () => this.#lost('the connection broke'));
@@ -64,17 +70,20 @@ export class FrameSocket implements ByteSink {
     return this.#state === 'open' ? this.#owner.room() : null;
   }
 
+  /** Read directly, each read is a burst: what it brought is acted on before the next one is asked for. */
   filled(bytes: number): void {
     if (this.#state !== 'open') return;
+    this.#isInBurst = true;
     this.#owner.filled(bytes);
-    this.#awaitEndOfBurst();
+    this.#endBurst();
   }
 
-  received(chunk: Buffer): boolean {
-    if (this.#state !== 'open') return false;
-    const isKept = this.#owner.received(chunk);
-    this.#awaitEndOfBurst();
-    return isKept;
+  received(chunk: Buffer): Kept {
+    if (this.#state !== 'open') return 'nothing';
+    this.#isInBurst = true;
+    this.#owner.received(chunk);
+    this.#endBurst();
+    return this.#owner.kept();
   }
 
   /**
@@ -101,7 +110,9 @@ export class FrameSocket implements ByteSink {
     if (this.#state === 'open') this.#outbox.sendTo(this.#socket);
   };
 
-  #awaitEndOfBurst(): void {
+  #receivedInStream(chunk: Buffer): void {
+    if (this.#state !== 'open') return;
+    this.#owner.received(chunk);
     if (this.#isInBurst) return;
     this.#isInBurst = true;
     process.nextTick(this.#endBurst);

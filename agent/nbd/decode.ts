@@ -83,6 +83,9 @@ export class NbdDecoder {
   /** The next bytes; only when `next()` has returned null for the ones before. */
   push(chunk: Buffer): void {
     assert(this.#position === this.#chunk.length, 'a chunk was pushed before the one before it was decoded');
+    // Held until all of it is decoded: it may have to wait.
+    this.#letGo();
+    this.#blocks?.hold([chunk]);
     this.#chunk = chunk;
     this.#position = 0;
     this.#keptSlices = false;
@@ -117,6 +120,7 @@ export class NbdDecoder {
 
   /** A chunk that is done with must not be kept alive by an idle connection. */
   #letGo(): void {
+    if (this.#chunk.length > 0) this.#blocks?.give([this.#chunk]);
     this.#chunk = NO_BYTES;
     this.#header = NO_BYTES;
     this.#position = 0;
@@ -195,7 +199,10 @@ export class NbdDecoder {
       return;
     }
     if (end - start < SMALL_SLICE_BYTES) this.#smallSlices++;
-    this.#payload.push(this.#chunk.subarray(start, end));
+    const slice = this.#chunk.subarray(start, end);
+    // Given back by whoever has the payload.
+    this.#blocks?.hold([slice]);
+    this.#payload.push(slice);
   }
 
   /** For a sender of crumbs: copies into blocks of our own, each taken only when the one before is full. */

@@ -7,7 +7,6 @@ import type { Clock } from '../../core/clock.ts';
 import { countedReplicas, type Member, type Shard, type VolumeConfig } from '../../core/config.ts';
 import { ExtentSet, extentCount, firstExtent, lastExtent, shardBytes } from '../../core/extent.ts';
 import type { ReplicaId } from '../../core/ids.ts';
-import { LONG_BYTES } from '../../core/wire/blockPool.ts';
 import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
 import type { WriteDone } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
@@ -277,7 +276,7 @@ export class Replication {
    */
   isFree(operation: Operation): boolean {
     const { sequence, version } = operation;
-    if (operation.type !== 'write' || operation.lengthBytes < LONG_BYTES || version !== this.known.version) return false;
+    if (operation.type !== 'write' || version !== this.known.version) return false;
     for (const peer of this.peers.values()) if (!peer.isUp || peer.sealedBehind >= sequence || peer.applied < sequence) return false;
     return true;
   }

@@ -99,6 +99,10 @@ export class Session implements ReplicaSession {
     return this.#state === 'open';
   }
 
+  get holds(): boolean {
+    return this.#head < this.#queue.length;
+  }
+
   get mayClean(): boolean {
     return this.#mayClean;
   }
@@ -127,8 +131,7 @@ export class Session implements ReplicaSession {
   }
 
   burstEnd(): void {
-    this.#work();
-    this.#tellApplied();
+    this.#goOn();
   }
 
   closed(): void {

@@ -46,6 +46,8 @@ export interface ReplicaSession {
   message(message: ToReplica): void;
   /** A burst has been handed over: acknowledge it in one. */
   burstEnd(): void;
+  /** Whether chunks of anything it heard are still to be read. Left out: they may be. */
+  readonly holds?: boolean;
   closed(): void;
 }
 

@@ -13,8 +13,8 @@ const FREE_BYTES_MAX = 32 * 1024 * 1024;
 export class BlockPool {
   readonly #free = new Map<number, Buffer[]>();
   #freeBytes = 0;
-  /** Those that somebody has; of one that is given back twice only the first time counts. */
-  readonly #out = new WeakSet<ArrayBufferLike>();
+  /** Those that somebody has, and how many have them; of one that nobody has any more nothing is remembered. */
+  readonly #out = new WeakMap<ArrayBufferLike, number>();
 
   /** At most BLOCK_BYTES_MAX and at most as long as asked for; content undefined. */
   take(lengthBytes: number): Buffer {
@@ -23,20 +23,36 @@ export class BlockPool {
     const block = this.#free.get(blockBytes)?.pop();
     if (block) this.#freeBytes -= blockBytes;
     const taken = block ?? Buffer.allocUnsafeSlow(blockBytes);
-    this.#out.add(taken.buffer);
+    this.#out.set(taken.buffer, 1);
     return taken.length <= lengthBytes ? taken : taken.subarray(0, lengthBytes);
   }
 
-  /** Nobody reads or sends these any more. Those that are not of this pool are left to the collector. */
+  /** One more has these: each has to give them back before their memory is used again. Those that are not of this pool are left alone. */
+  hold(chunks: readonly Buffer[]): void {
+    for (const { buffer } of chunks) {
+      const holders = this.#out.get(buffer);
+      if (holders) this.#out.set(buffer, holders + 1);
+    }
+  }
+
+  /** Whoever had these reads and sends them no more. Those that are not of this pool are left to the collector. */
   give(chunks: readonly Buffer[]): void {
     for (const { buffer } of chunks) {
-      if (!this.#out.delete(buffer) || this.#freeBytes + buffer.byteLength > FREE_BYTES_MAX) continue;
-      this.#freeBytes += buffer.byteLength;
-      const block = Buffer.from(buffer);
-      const free = this.#free.get(block.length);
-      if (free) free.push(block);
-      else this.#free.set(block.length, [block]);
+      const holders = this.#out.get(buffer);
+      if (!holders) continue;
+      if (holders > 1) this.#out.set(buffer, holders - 1);
+      else this.#release(buffer);
     }
+  }
+
+  #release(buffer: ArrayBufferLike): void {
+    this.#out.delete(buffer);
+    if (this.#freeBytes + buffer.byteLength > FREE_BYTES_MAX) return;
+    this.#freeBytes += buffer.byteLength;
+    const block = Buffer.from(buffer);
+    const free = this.#free.get(block.length);
+    if (free) free.push(block);
+    else this.#free.set(block.length, [block]);
   }
 }
 

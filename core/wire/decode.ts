@@ -59,6 +59,11 @@ export class FrameDecoder<Heard extends Message> {
     return this.#keeps;
   }
 
+  /** Slices of what was pushed wait for the rest of their body. */
+  get isWithinSlices(): boolean {
+    return this.#state === 'body' && !this.#body.isLong;
+  }
+
   /** Where the next bytes are best read to, if a long body is coming in; then `filled` says how many. */
   room(): Buffer | null {
     return this.#state === 'body' ? this.#body.room() : null;

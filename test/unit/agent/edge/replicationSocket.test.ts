@@ -52,8 +52,8 @@ describe('a socket of frames', () => {
         received: (chunk) => {
           heard.push(`received ${chunk}`);
           onReceived();
-          return false;
         },
+        kept: () => 'earlier',
         room: () => null,
         filled: () => undefined,
         burstEnd: () => heard.push('end of burst'),

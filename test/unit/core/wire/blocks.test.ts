@@ -29,6 +29,17 @@ describe('a pool of blocks', () => {
     expect(pool.take(LONG_BYTES).buffer).to.not.equal(pool.take(LONG_BYTES).buffer);
   });
 
+  it('is given a block that several hold by the last of them', () => {
+    const pool = new BlockPool();
+    const block = pool.take(LONG_BYTES);
+    pool.hold([block.subarray(0, 100), block.subarray(100, 200)]);
+    pool.give([block.subarray(0, 100)]);
+    pool.give([block]);
+    expect(pool.take(LONG_BYTES).buffer).to.not.equal(block.buffer);
+    pool.give([block.subarray(100, 200)]);
+    expect(pool.take(LONG_BYTES).buffer).to.equal(block.buffer);
+  });
+
   it('leaves alone what is not its own', () => {
     const pool = new BlockPool();
     const other = Buffer.alloc(LONG_BYTES);
