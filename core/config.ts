@@ -35,6 +35,11 @@ export type Shard = { members: Member[]; inSync: ReplicaId[] };
  * release: let go as soon as all is settled. Letting go is writing `primary: null`, the primary's last act.
  */
 export type PrimaryMode = 'serve' | 'background' | 'release';
+/**
+ * Whose clients may be there: those of a node, since its boot, from an epoch on. It outlives promotions, and ends when the volume is detached, moved, or
+ * the clients' machine goes down.
+ */
+export type Attachment = { node: NodeName; bootId: string; epoch: number };
 export type PrimaryRole = { node: NodeName; instance: InstanceId; mode: PrimaryMode };
 
 /** 0: no limit. */
@@ -51,12 +56,32 @@ export type VolumeConfig = {
   version: number;
   /** The epoch that began over replicas which had all lost power: unflushed writes of before may be gone. */
   lossAt?: number;
+  /** Left out: nobody is to be served. */
+  attachment?: Attachment;
   primary: PrimaryRole | null;
   /** What its clients may do in a second, all together; left out: as much as they can. */
   limits?: VolumeLimits;
   /** At least one, and as many for ever; see core/extent.ts for what lies in which. `inSync` is empty until the first replicas are made. */
   shards: Shard[];
 };
+
+/** The attachment of `node`, which is to be served from `epoch` on: the one that stands if its clients may still be there, else a new one. */
+export function attachmentFrom({ attachment }: VolumeConfig, node: NodeName, bootId: string, epoch: number): Attachment {
+  const stands = attachment?.node === node && attachment.bootId === bootId;
+  return stands ? attachment : { node, bootId, epoch };
+}
+
+/** Detached on purpose: whoever attaches next knows what was before. */
+export function withoutAttachment({ attachment: _, ...config }: VolumeConfig): VolumeConfig {
+  return config;
+}
+
+/** What was not flushed may be gone, and clients are attached that were there before: they must not go on as if nothing had happened. */
+export const isLossUnseen = ({ lossAt, attachment }: VolumeConfig): boolean =>
+  lossAt !== undefined && attachment !== undefined && lossAt > attachment.epoch;
+
+export const lossSentence = ({ lossAt }: VolumeConfig): string =>
+  `every in-sync replica lost power before epoch ${lossAt}: what was not flushed may be gone; detach (spec.attachTo: "") and attach again to go on`;
 
 /** What counts as in sync while a compare-and-set is out or its outcome unknown: whatever either value holds. */
 export function countedReplicas(known: readonly ReplicaId[], proposed: readonly ReplicaId[]): Set<ReplicaId> {

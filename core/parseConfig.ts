@@ -2,7 +2,7 @@
  * A VolumeConfig out of JSON, from etcd or from a peer's Seal. Pure. A field that is not known is refused, not dropped: the primary writes back what it
  * has read, and what it did not understand may have been a fence. So a field is added only together with a program that everybody runs already.
  */
-import type { Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig, VolumeLimits } from './config.ts';
+import type { Attachment, Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig, VolumeLimits } from './config.ts';
 import { type InstanceId, isHexId, isSnapshotUid, isVolumeUid, type ReplicaId, type SnapshotUid, type VolumeUid } from './ids.ts';
 import { demand, Fields, type Parsed, parsed, parsedJson } from './parse.ts';
 
@@ -31,7 +31,7 @@ const readInstanceId = (fields: Fields, key: string): InstanceId =>
 
 /** Throws what `parsed` catches. */
 export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
-  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'primary', 'limits', 'shards'];
+  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'attachment', 'primary', 'limits', 'shards'];
   const fields = new Fields(input, where, keys);
   const epoch = fields.whole('epoch', 0);
   const shards = fields.list('shards', 1, SHARDS_MAX, readShard);
@@ -45,9 +45,19 @@ export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
     epoch,
     version: fields.whole('version', 0),
     ...(fields.has('lossAt') ? { lossAt: fields.whole('lossAt', 0, epoch) } : {}),
+    ...(fields.has('attachment') ? { attachment: readAttachment(fields, epoch) } : {}),
     primary: readPrimary(fields),
     ...(fields.has('limits') ? { limits: readLimits(fields) } : {}),
     shards,
+  };
+}
+
+function readAttachment(config: Fields, epochMax: number): Attachment {
+  const fields = new Fields(config.get('attachment'), config.place('attachment'), ['node', 'bootId', 'epoch']);
+  return {
+    node: fields.text('node', NAME_CHARACTERS_MAX),
+    bootId: fields.text('bootId', NAME_CHARACTERS_MAX),
+    epoch: fields.whole('epoch', 0, epochMax),
   };
 }
 

@@ -8,7 +8,7 @@
  * Every event ends in `#maintain`. It must never answer a client once a later epoch may have begun; see Frontend and the leases.
  */
 import type { Clock } from '../../core/clock.ts';
-import type { PrimaryMode, VolumeConfig } from '../../core/config.ts';
+import { isLossUnseen, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
@@ -332,7 +332,8 @@ export class Primary {
     const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
     const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.replies.mayBegin;
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
-    const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve' && this.#frontend.sizeBytes > 0;
+    const mayServe = this.#frontend.sizeBytes > 0 && !isLossUnseen(this.#knowledge.known);
+    const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve' && mayServe;
     if (wantsSocket === this.#socketOpen) return;
     this.#socketOpen = wantsSocket;
     if (wantsSocket) this.#frontend.open();

@@ -1,4 +1,5 @@
 /** What a primary says of itself, for people. Pure. */
+import { isLossUnseen, lossSentence } from '../../core/config.ts';
 import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -47,6 +48,8 @@ function reasonOf(replications: readonly Replication[], phase: PrimaryPhase, isL
   const missing = missingOf(replications);
   if (missing !== null) return missing;
   if (replications.some(({ authority }) => authority === null)) return 'no in-sync replica that kept its power answers';
+  const known = replications[0]?.known;
+  if (known && isLossUnseen(known)) return lossSentence(known);
   return isLeased || phase === 'sealing' ? null : 'waiting for leases';
 }
 

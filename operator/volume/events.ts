@@ -40,7 +40,10 @@ function repairedNote({ before, after }: Change): string | null {
   return is > was ? `comparing the replicas found ${is} blocks that differed; they are as the majority's now` : null;
 }
 
-const isUnavailable = (status: VolumeStatus): boolean => status.phase === 'Unavailable' && reasonOf(status, 'Ready') !== 'Attaching';
+/** These say less, or more, than that it is not available. */
+const OTHER_THAN_UNAVAILABLE = ['Attaching', 'PowerLost'];
+const isUnavailable = (status: VolumeStatus): boolean =>
+  status.phase === 'Unavailable' && !OTHER_THAN_UNAVAILABLE.includes(reasonOf(status, 'Ready'));
 
 /** In the order in which they are told. */
 export const VOLUME_EVENTS: readonly Rule[] = [
@@ -89,6 +92,13 @@ export const VOLUME_EVENTS: readonly Rule[] = [
       isTrue(change.before?.conditions, 'Attached') && reasonOf(change.after, 'Attached') === 'NotAsked'
         ? 'nobody serves it any more'
         : null,
+  },
+  {
+    reason: 'PowerLost',
+    type: 'Warning',
+    action: 'Serve',
+    note: ({ before, after }) =>
+      reasonOf(after, 'Ready') === 'PowerLost' && reasonOf(before, 'Ready') !== 'PowerLost' ? messageOf(after, 'Ready') : null,
   },
   {
     reason: 'Unavailable',

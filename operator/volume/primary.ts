@@ -7,7 +7,16 @@
  *                         +--moved, deleted--> release --its last act--> nobody
  *   any of them, when the agent is gone: epoch + 1, with the next primary or with none
  */
-import { type Member, outOfSync, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../core/config.ts';
+import {
+  attachmentFrom,
+  type Member,
+  outOfSync,
+  type PrimaryMode,
+  type PrimaryRole,
+  type Shard,
+  type VolumeConfig,
+  withoutAttachment,
+} from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import { releaseOf, waitMs } from '../observe/memory.ts';
 import { type Asking, askedAt, isPending, takeTaskOf } from '../snapshot/take.ts';
@@ -45,6 +54,13 @@ function changed(
   return commit(operation, traceId, part.conditions, part.changes);
 }
 
+/** Served, its clients' attachment goes with it; in the background nobody's does, for it was detached; fenced or let go for a while, it stays as it is. */
+function attachedBy(config: VolumeConfig, node: NodeName, mode: PrimaryMode, epoch: number, world: World): VolumeConfig {
+  if (mode === 'background') return withoutAttachment(config);
+  const machine = world.machines.get(node);
+  return mode === 'serve' && machine ? { ...config, attachment: attachmentFrom(config, node, machine.bootId, epoch) } : config;
+}
+
 function promote(
   volume: PlacedVolume,
   node: NodeName,
@@ -58,7 +74,7 @@ function promote(
   const before = volume.config.value;
   const epoch = before.epoch + 1;
   const primary = machine ? { node, instance: machine.instance, mode } : null;
-  const after: VolumeConfig = { ...before, epoch, version: before.version + 1, primary };
+  const after: VolumeConfig = { ...attachedBy(before, node, mode, epoch, world), epoch, version: before.version + 1, primary };
   const operation = primary ? `promote ${node} (${mode}) to epoch ${epoch}` : `fence with epoch ${epoch}`;
   return act(mode === 'serve' ? 'attaching' : 'settling', reason, changed(volume, after, operation, world, traceId, ...parts));
 }
@@ -80,7 +96,9 @@ export function setMode(
 ): Decision {
   const before = volume.config.value;
   if (before.primary === null) return note(state, reason);
-  const after: VolumeConfig = { ...before, version: before.version + 1, primary: { ...before.primary, mode } };
+  const { node } = before.primary;
+  const primary = { ...before.primary, mode };
+  const after: VolumeConfig = { ...attachedBy(before, node, mode, before.epoch, world), version: before.version + 1, primary };
   return act(state, reason, changed(volume, after, `set the primary on ${before.primary.node} to ${mode}`, world, traceId));
 }
 

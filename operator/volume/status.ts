@@ -2,7 +2,7 @@
  * What people see of a volume: phase, conditions, replicas. A pure function of what was observed and decided, and of the status before (which holds since when
  * a condition is so). Must never feed back into a decision.
  */
-import type { Shard, VolumeConfig } from '../../core/config.ts';
+import { isLossUnseen, lossSentence, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeObject } from '../api.ts';
 import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
@@ -91,6 +91,8 @@ function isFirstAttachment({ volume, wanted }: Facts): boolean {
 function notServed(facts: Facts): Judged | null {
   const { volume, wanted, attachment, decision, world } = facts;
   if (wanted === null) return null;
+  const config = volume.config?.value;
+  if (config && isLossUnseen(config)) return { phase: 'Unavailable', reason: 'PowerLost', message: lossSentence(config) };
   const report = currentReport(volume, world);
   if (report?.state === 'stalled')
     return { phase: 'Unavailable', reason: 'Stalled', message: `I/O waits: ${report.reason ?? 'no reason given'}` };

@@ -266,7 +266,8 @@ export class AgentProcess implements Host, Watcher {
     if (!serving) return;
     serving.isOpen = isOpen;
     this.#world.schedule.trace(`${this.node} e${serving.epoch} socket ${isOpen ? 'open' : 'closed'}`);
-    if (!isOpen) this.#world.socketClosed(serving);
+    if (isOpen) this.#world.socketOpened();
+    else this.#world.socketClosed(serving);
   }
 
   #ended(serving: Serving, why: string): void {

@@ -2,7 +2,15 @@
  * A small leader: gives the volume a primary where people want it, raises the epoch when the one of before is gone or at will, and changes who is
  * a member. It never takes anybody out of the in-sync set. Each of its writes compares the version that it decided on.
  */
-import { type Member, outOfSync, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
+import {
+  attachmentFrom,
+  isLossUnseen,
+  type Member,
+  outOfSync,
+  type PrimaryMode,
+  type VolumeConfig,
+  withoutAttachment,
+} from '../../core/config.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../../core/extent.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
@@ -142,6 +150,8 @@ export class SimulatedLeader {
       this.#missingSinceMs = null;
       return this.#attach(config);
     }
+    // People who were told of a loss attach anew.
+    if (isLossUnseen(config) && mode === 'serve') return this.#random.chance(0.3) ? this.#setMode(config, 'background') : undefined;
     if (node === this.want) return mode === 'serve' ? undefined : this.#setMode(config, 'serve');
     if (mode === 'serve') return this.#setMode(config, this.want === null && this.#random.chance(0.5) ? 'background' : 'release');
     if (this.want === null) return;
@@ -164,11 +174,20 @@ export class SimulatedLeader {
     const instance = this.#world.runningInstance(node);
     if (!instance) return;
     this.#releasingSinceMs = null;
-    this.#write(config, { ...config, epoch: config.epoch + 1, primary: { node, instance, mode } });
+    const epoch = config.epoch + 1;
+    this.#write(config, { ...this.#attachedBy(config, node, mode, epoch), epoch, primary: { node, instance, mode } });
   }
 
   #setMode(config: VolumeConfig, mode: PrimaryMode): void {
-    if (config.primary) this.#write(config, { ...config, primary: { ...config.primary, mode } });
+    if (!config.primary) return;
+    const attached = this.#attachedBy(config, config.primary.node, mode, config.epoch);
+    this.#write(config, { ...attached, primary: { ...config.primary, mode } });
+  }
+
+  /** As the real one does it. */
+  #attachedBy(config: VolumeConfig, node: NodeName, mode: PrimaryMode, epoch: number): VolumeConfig {
+    if (mode === 'background') return withoutAttachment(config);
+    return mode === 'serve' ? { ...config, attachment: attachmentFrom(config, node, this.#world.bootId(node), epoch) } : config;
   }
 
   #withMembers(index: number, change: (members: Member[]) => Member[]): void {

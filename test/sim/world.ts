@@ -9,7 +9,7 @@ import { checkAcknowledged, checkFlushed } from './checkers/acknowledged.ts';
 import { checkBounded } from './checkers/bounded.ts';
 import { checkCovers } from './checkers/covers.ts';
 import { checkEnoughInSync, checkInSync, checkLargeEnough } from './checkers/inSync.ts';
-import { Linearizable } from './checkers/linearizable.ts';
+import { checkLossSeen, Linearizable } from './checkers/linearizable.ts';
 import { Monotone } from './checkers/monotone.ts';
 import { OnePrimary } from './checkers/onePrimary.ts';
 import { SnapshotChecker } from './checkers/snapshots.ts';
@@ -119,6 +119,10 @@ export class World {
 
   nodes(): NodeName[] {
     return [...this.#machines.keys()];
+  }
+
+  bootId(node: NodeName): string {
+    return this.#machine(node).bootId;
   }
 
   isRunning(node: NodeName): boolean {
@@ -243,6 +247,11 @@ export class World {
 
   started(serving: Serving): void {
     this.#servings.add(serving);
+  }
+
+  /** By what stands in etcd: the primary may know less, but not of its own loss, nor of an attachment that was made anew. */
+  socketOpened(): void {
+    checkLossSeen(this.register.config);
   }
 
   socketClosed(serving: Serving): void {

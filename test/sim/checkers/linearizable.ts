@@ -1,5 +1,18 @@
 /** Clients' requests over all pieces, as registers. Invariant 3: reads are linearizable. Also the source of what a replica may hold. */
+import { isLossUnseen, type VolumeConfig } from '../../../core/config.ts';
+import { Violation } from '../violation.ts';
 import { BlockRegister } from './blockRegister.ts';
+
+/** Nobody who was attached before a loss is served after it: to him, what he was told is written would be gone. */
+export function checkLossSeen(config: VolumeConfig): void {
+  const { lossAt, attachment } = config;
+  if (isLossUnseen(config)) {
+    throw new Violation(
+      'linearizable',
+      `clients attached since epoch ${attachment?.epoch} are served after the loss told in epoch ${lossAt}`,
+    );
+  }
+}
 
 export type WriteRequest = { id: number; epoch: number; pieces: readonly number[]; value: number; isDurable: boolean };
 

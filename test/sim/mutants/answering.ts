@@ -32,6 +32,11 @@ export const ANSWERING: readonly Mutant[] = [
     'return !this.#asksFirst && this.#isLeased()',
     'return this.#asksFirst || this.#isLeased()',
   ]),
+  mutant('servesOverLoss', 200, 'clients that were attached before a loss are not served after it', [
+    PRIMARY,
+    ' && !isLossUnseen(this.#knowledge.known)',
+    '',
+  ]),
   mutant('grantForgotten', 600, 'a replica that restarts counts a whole lease from its start', [
     REPLICA,
     'this.#leases = promisedEpoch === 0 ? [] :',
@@ -71,7 +76,7 @@ export const ANSWERING: readonly Mutant[] = [
     'return true;',
   ]),
   mutant('oneShardsLease', 600, 'a reply needs the leases of every shard', [
-    FRONTEND,
+    REPLIES,
     'for (const replication of this.#replications) if (nowMs',
     'for (const replication of this.#replications.slice(0, 1)) if (nowMs',
   ]),

@@ -20,6 +20,7 @@ describe('a config out of JSON', () => {
     ['with limits', configWith({ limits: { iops: 500, bytesPerSecond: 0 } })],
     ['striped', configWith({ shards: [0, 1, 2].map((index) => ({ members: [member(index)], inSync: [] })) })],
     ['after a loss', configWith({ lossAt: 1 })],
+    ['attached', configWith({ attachment: { node: 'node-a', bootId: 'boot-1', epoch: 1 } })],
     [
       'with one that leaves and one that left',
       configWith({

@@ -1,5 +1,6 @@
 /** What a primary does about replicas that lost power: it never goes on over a loss that nobody was told of. */
 import { expect } from 'chai';
+import { lossSentence } from '../../../../core/config.ts';
 import { PrimaryBench } from '../../../support/primaryBench.ts';
 
 const serving = (options: ConstructorParameters<typeof PrimaryBench>[0]): PrimaryBench => {
@@ -39,6 +40,24 @@ describe('A primary whose replicas lost power', () => {
     expect([bench.events, bench.proposals.map(({ lossAt }) => lossAt)]).to.deep.equal([[], [5]]);
     bench.lands();
     bench.pass(200);
+    expect(bench.events).to.deep.equal(['socket opens']);
+  });
+
+  it('serves nobody who was attached before, until attached anew', () => {
+    const attachment = { node: 'node-a', bootId: 'boot-1', epoch: 4 };
+    const bench = new PrimaryBench({
+      inSync: 'ab',
+      before: (made) => {
+        lostPower('ab')(made);
+        made.config = { ...made.config, attachment };
+      },
+    });
+    bench.pass(500);
+    bench.lands();
+    bench.pass(500);
+    expect(bench.events).to.deep.equal([]);
+    expect(bench.primary.report()).to.deep.include({ state: 'background', reason: lossSentence(bench.config) });
+    bench.lands((config) => ({ ...config, attachment: { ...attachment, epoch: 5 } }));
     expect(bench.events).to.deep.equal(['socket opens']);
   });
 

@@ -148,9 +148,38 @@ describe('operator: deciding who is the primary', () => {
       const decision = decide(observedVolume({ object, config: config({ primary: before }, 'abc', inSync) }), world({ machines }));
       expect(decision.state).to.equal(state);
       if (after === undefined) expect(decision.actions).to.deep.equal([]);
-      else expect(nextConfig(decision)).to.deep.equal({ ...config({}, 'abc', inSync), version: 6, epoch, primary: after });
+      else {
+        const attachment = after?.mode === 'serve' ? { attachment: { node: after.node, bootId: 'boot', epoch } } : {};
+        expect(nextConfig(decision)).to.deep.equal({ ...config({}, 'abc', inSync), version: 6, epoch, primary: after, ...attachment });
+      }
     });
   }
+
+  describe('and whose clients may be there', () => {
+    const OLD = { node: 'node-a', bootId: 'boot', epoch: 1 };
+    const next = (before: Partial<VolumeConfig>, attachTo?: string) => {
+      const object = attachTo === undefined ? volumeObject() : attached(attachTo);
+      return nextConfig(decide(observedVolume({ object, config: config({ epoch: 7, ...before }) }), world({})))?.attachment;
+    };
+
+    it('keeps the attachment over promotions while its node does not restart', () => {
+      expect(next({ attachment: OLD, primary: null }, 'a')).to.deep.equal(OLD);
+      expect(next({ attachment: OLD, primary: primary('a', 'serve', 'old') }, 'a')).to.deep.equal(OLD);
+    });
+
+    it('makes it anew when its clients went down with their machine', () => {
+      expect(next({ attachment: { ...OLD, bootId: 'boot before' }, primary: null }, 'a')).to.deep.equal({ ...OLD, epoch: 8 });
+    });
+
+    it('makes it anew on another node', () => {
+      expect(next({ attachment: OLD, primary: null }, 'b')).to.deep.equal({ node: 'node-b', bootId: 'boot', epoch: 8 });
+    });
+
+    it('ends it when the volume is detached, and makes it anew afterwards, in the same epoch too', () => {
+      expect(next({ attachment: OLD, primary: primary('a') })).to.equal(undefined);
+      expect(next({ primary: primary('a', 'background') }, 'a')).to.deep.equal({ ...OLD, epoch: 7 });
+    });
+  });
 
   it('writes the pointer of a primary without a replica, and takes it away afterwards', () => {
     const promoted = decide(observedVolume({ object: attached('e') }));
