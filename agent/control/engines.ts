@@ -3,6 +3,7 @@
  * behind them.
  */
 import type { VolumeConfig } from '../../core/config.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/primary.ts';
@@ -36,6 +37,8 @@ export interface PrimaryEngine {
   observe(config: VolumeConfig): void;
   tick(): void;
   report(): PrimaryReport;
+  /** How far it has compared the replicas; another object whenever it differs. Null: never begun. */
+  readonly scrub: ScrubState | null;
   /** `done` is told once, also when this primary ends before. */
   snapshot(request: SnapshotRequest, done: SnapshotDone): void;
   /** Gracefully: as mode `release`. */

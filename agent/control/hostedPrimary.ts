@@ -1,5 +1,6 @@
 /**
- * Control's side of one primary that runs in a worker of this agent: its compare-and-set on the config, its report in etcd, its end. Lives for one epoch.
+ * Control's side of one primary that runs in a worker of this agent: its compare-and-set on the config, its report and how far its scrub is
+ * in etcd, its end. Lives for one epoch.
  *
  *   running --the worker says that it ended, or stopped by its owner--> ended --the worker says that no connection is left--> over
  *
@@ -10,11 +11,13 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { PrimaryEnd } from './engines.ts';
 import type { PrimariesPort, PrimaryHandle } from './primaries.ts';
 import { Proposer, type ProposerOptions } from './proposer.ts';
+import type { ScrubRecord } from './scrubRecord.ts';
 import type { ServingReports } from './servingReports.ts';
 
 /** What every primary of this agent shares. */
@@ -28,27 +31,41 @@ export type PrimaryEnvironment = {
   ended: (why: PrimaryEnd) => void;
 };
 
+/** What is its volume's alone. */
+export type PrimaryBeginning = {
+  config: VolumeConfig;
+  /** As the primary before left it. */
+  scrub: ScrubState | null;
+  record: ScrubRecord;
+  proposing: Omit<ProposerOptions, 'clock' | 'log'>;
+};
+
 export class HostedPrimary {
   readonly epoch: number;
   readonly #environment: PrimaryEnvironment;
   readonly #log: Log;
   readonly #uid: VolumeConfig['uid'];
   readonly #proposer: Proposer;
+  readonly #record: ScrubRecord;
   readonly #handle: PrimaryHandle;
   #end: PrimaryEnd | null = null;
   #isOver = false;
   #resyncLeftBytes = 0;
 
-  constructor(config: VolumeConfig, environment: PrimaryEnvironment, proposing: Omit<ProposerOptions, 'clock' | 'log'>) {
+  constructor({ config, scrub, record, proposing }: PrimaryBeginning, environment: PrimaryEnvironment) {
     const { clock, log, primaries } = environment;
     this.#environment = environment;
     this.#uid = config.uid;
+    this.#record = record;
     this.epoch = config.epoch;
     this.#log = log.child({ volume: config.name, uid: config.uid, epoch: config.epoch });
     this.#proposer = new Proposer({ ...proposing, clock, log: this.#log });
     this.#log.info('primary started');
-    this.#handle = primaries.start(config, {
+    this.#handle = primaries.start(config, scrub, {
       report: (report) => this.#report(report),
+      scrub: (state) => {
+        if (this.#end === null) this.#record.want(state);
+      },
       propose: (known, next) => this.#proposer.propose(known, next),
       recheck: () => this.#proposer.recheck(),
       ended: (why, reason) => this.#ended(why, reason),
@@ -96,6 +113,7 @@ export class HostedPrimary {
 
   tick(): void {
     this.#proposer.tick();
+    this.#record.tick();
   }
 
   #report(report: ServingReport): void {

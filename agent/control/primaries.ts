@@ -5,6 +5,7 @@ import { assert } from '../../core/assert.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import type { ServingReport } from '../../core/machine.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
@@ -25,6 +26,7 @@ export interface PrimaryHandle {
 /** Heard of it, in the order in which it was said; nothing after `over`. */
 export interface PrimaryListener {
   report(report: ServingReport): void;
+  scrub(state: ScrubState): void;
   propose(known: VolumeConfig, next: VolumeConfig): void;
   recheck(): void;
   ended(why: PrimaryEnd, reason: string): void;
@@ -32,7 +34,8 @@ export interface PrimaryListener {
 }
 
 export interface PrimariesPort {
-  start(config: VolumeConfig, listener: PrimaryListener): PrimaryHandle;
+  /** `scrub`: how far the primary before had compared the replicas. */
+  start(config: VolumeConfig, scrub: ScrubState | null, listener: PrimaryListener): PrimaryHandle;
 }
 
 export type PrimariesOptions = {
@@ -75,7 +78,7 @@ export class Primaries implements PrimariesPort {
     for (const worker of this.#options.workers) worker.post({ type: 'settings', settings });
   }
 
-  start(config: VolumeConfig, listener: PrimaryListener): PrimaryHandle {
+  start(config: VolumeConfig, scrub: ScrubState | null, listener: PrimaryListener): PrimaryHandle {
     const { uid, epoch } = config;
     const key: PrimaryKey = { uid, epoch };
     const { workers } = this.#options;
@@ -85,7 +88,7 @@ export class Primaries implements PrimariesPort {
     this.#listeners.set(keyText(key), listener);
     // Before the first primary, also when the loop has not ticked yet.
     this.tick();
-    worker.post({ type: 'start', config });
+    worker.post({ type: 'start', config, scrub });
     return {
       observe: (later) => worker.post({ type: 'observe', ...key, config: later }),
       letGo: () => worker.post({ type: 'letGo', ...key }),
@@ -126,6 +129,8 @@ export class Primaries implements PrimariesPort {
     switch (message.type) {
       case 'report':
         return listener.report(message.report);
+      case 'scrub':
+        return listener.scrub(message.state);
       case 'propose':
         return listener.propose(message.known, message.next);
       case 'recheck':

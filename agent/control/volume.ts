@@ -9,6 +9,7 @@ import { nodesOf, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Store } from '../../core/store.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
@@ -16,6 +17,7 @@ import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
 import { HostedPrimary, type PrimaryEnvironment } from './hostedPrimary.ts';
 import { type KnownConfig, readKnown } from './knownConfig.ts';
 import type { Found } from './proposer.ts';
+import { ScrubRecord } from './scrubRecord.ts';
 
 /** A primary that hears of later configs from all its replicas asks for one read, not for one each. */
 const RECHECK_MS = 100;
@@ -49,6 +51,8 @@ export class Volume {
   #readNotBeforeMs = 0;
   #mustTellAgain = false;
   #problem: string | null = null;
+  /** A primary is about to start as soon as it is known how far the one before it came with its scrub. */
+  #isStarting = false;
 
   constructor(uid: VolumeUid, options: VolumeOptions) {
     this.uid = uid;
@@ -81,7 +85,7 @@ export class Volume {
 
   /** No primary, no connection of one, and nothing that says that the volume concerns this node. */
   get isForgettable(): boolean {
-    const isBusy = this.#mustRead || this.#isReading || this.#primary !== null || this.#ended.length > 0;
+    const isBusy = this.#mustRead || this.#isReading || this.#isStarting || this.#primary !== null || this.#ended.length > 0;
     return !isBusy && this.#pointer === null && !this.#concernsUs;
   }
 
@@ -204,21 +208,40 @@ export class Volume {
     this.#startIfNamed();
   }
 
+  /** The config that names this process, in an epoch in which none of its primaries has ended. */
+  get #named(): KnownConfig | null {
+    const { node, instance } = this.#options.environment;
+    const { primary, epoch } = this.#latest?.config ?? { primary: null, epoch: -1 };
+    return primary?.node === node && primary.instance === instance && epoch > this.#endedEpoch ? this.#latest : null;
+  }
+
   #startIfNamed(): void {
+    const { environment, store, keys, slots } = this.#options;
+    const isBusy = this.#primary !== null || this.#isStarting;
+    if (isBusy || !this.#mayStart || this.#named === null || !slots.tryTake()) return;
+    this.#isStarting = true;
+    const { clock } = environment;
+    const record = new ScrubRecord(this.uid, { store, keys, slots, clock, log: this.#log, latest: () => this.#named });
+    record.read((scrub) => {
+      this.#isStarting = false;
+      slots.release();
+      // Meanwhile it may name another, or an epoch more.
+      if (this.#mayStart && this.#named !== null) this.#start(this.#named, scrub, record);
+    });
+  }
+
+  #start(known: KnownConfig, scrub: ScrubState | null, record: ScrubRecord): void {
     const { environment, store, keys } = this.#options;
-    const latest = this.#latest;
-    if (latest === null || this.#primary !== null || !this.#mayStart) return;
-    const { primary, epoch } = latest.config;
-    if (primary?.node !== environment.node || primary.instance !== environment.instance || epoch <= this.#endedEpoch) return;
-    this.#primary = new HostedPrimary(latest.config, environment, {
+    const proposing = {
       store,
       keys,
-      latest: () => this.#latest ?? latest,
-      seen: (found) => this.#seen(found),
+      latest: () => this.#latest ?? known,
+      seen: (found: Found) => this.#seen(found),
       tellAgain: () => {
         this.#mustTellAgain = true;
       },
       recheck: () => this.recheck(),
-    });
+    };
+    this.#primary = new HostedPrimary({ config: known.config, scrub, record, proposing }, environment);
   }
 }

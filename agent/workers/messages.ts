@@ -2,14 +2,15 @@
  * Everything that control and the workers say to each other: plain data that survives a structured clone. Types only.
  *
  * Order holds: what one side posts is heard in that order. Calls with an answer carry an id. Bounds: control has one `observe` and one `ping` out per
- * pool, and as many `perform` as there are tasks in work; a worker posts a report per volume at most once a second unless its state changed, and asks
- * for an address at most once a second for each member.
+ * pool, and as many `perform` as there are tasks in work; a worker posts a report per volume at most once a second unless its state changed, how
+ * far a scrub is every ten seconds and when one ends, and asks for an address at most once a second for each member.
  */
 import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId, VolumeUid } from '../../core/ids.ts';
 import type { LogFields, LogLevel } from '../../core/log.ts';
 import type { PoolReport, ServingReport } from '../../core/machine.ts';
 import type { HostPort } from '../../core/parameter-kinds.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { PoolSpec } from '../../core/task.ts';
 import type { ThreadMetrics } from '../../edge/metrics.ts';
@@ -91,7 +92,8 @@ export const keyText = ({ uid, epoch }: PrimaryKey): string => `${epoch}/${uid}`
 export type Address = { host: string; port: number };
 
 export type ToPrimary =
-  | { type: 'start'; config: VolumeConfig }
+  /** `scrub`: how far the primary before had compared the replicas. */
+  | { type: 'start'; config: VolumeConfig; scrub: ScrubState | null }
   | ({ type: 'observe'; config: VolumeConfig } & PrimaryKey)
   | ({ type: 'letGo' } & PrimaryKey)
   | ({ type: 'stop' } & PrimaryKey)
@@ -102,6 +104,7 @@ export type ToPrimary =
 
 export type FromPrimary =
   | ({ type: 'report'; report: ServingReport } & PrimaryKey)
+  | ({ type: 'scrub'; state: ScrubState } & PrimaryKey)
   | ({ type: 'propose'; known: VolumeConfig; next: VolumeConfig } & PrimaryKey)
   | ({ type: 'recheck' } & PrimaryKey)
   /** Its last word as a primary; its socket may still end. */

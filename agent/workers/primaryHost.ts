@@ -5,6 +5,7 @@
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../core/settings.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { Channel } from './channel.ts';
@@ -50,7 +51,7 @@ export class PrimaryHost {
         this.#addresses.told(message);
         return;
       case 'start':
-        this.#start(message.config);
+        this.#start(message.config, message.scrub);
         break;
       // One that is over is no longer there: control has not heard of it yet.
       case 'observe':
@@ -69,18 +70,19 @@ export class PrimaryHost {
     this.#forget();
   }
 
-  #start(config: VolumeConfig): void {
+  #start(config: VolumeConfig, scrub: ScrubState | null): void {
     const channel = this.#channel;
     const { uid, epoch } = config;
     const key: PrimaryKey = { uid, epoch };
     assert(!this.#primaries.has(keyText(key)), `a second primary of volume ${uid} in epoch ${epoch}`);
     this.#addresses.prepare(config, this.#environment.node);
-    const primary = new RunningPrimary(config, this.#environment, {
+    const primary = new RunningPrimary(config, scrub, this.#environment, {
       configPort: {
         propose: (known, next) => channel.post({ type: 'propose', ...key, known, next }),
         recheck: () => channel.post({ type: 'recheck', ...key }),
       },
       report: (report) => channel.post({ type: 'report', ...key, report }),
+      scrub: (state) => channel.post({ type: 'scrub', ...key, state }),
       ended: (why, reason) => channel.post({ type: 'ended', ...key, why, reason }),
     });
     this.#primaries.set(keyText(key), { key, primary });

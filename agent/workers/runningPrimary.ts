@@ -12,6 +12,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { ListenOnSocket, MakePrimary, PrimaryEnd, PrimaryEngine } from '../control/engines.ts';
 import type { SnapshotRequest } from '../ports.ts';
@@ -36,11 +37,14 @@ export type PrimaryEnvironment = {
 export type PrimaryVoice = {
   configPort: ConfigPort;
   report(report: ServingReport): void;
+  scrub(state: ScrubState): void;
   ended(why: PrimaryEnd, reason: string): void;
 };
 
 /** Progress moves all the time and is asked for no more often than this; a change of state is told at once. */
 const REPORT_MS = 1_000;
+/** How far a scrub is matters to the next primary; that one has ended, to people. */
+const SCRUB_MS = 10_000;
 
 export class RunningPrimary {
   readonly epoch: number;
@@ -53,16 +57,21 @@ export class RunningPrimary {
   #isReportDue = true;
   #reportedAtMs = Number.NEGATIVE_INFINITY;
   #told = '';
+  #toldScrub: ScrubState | null;
+  #toldScrubAtMs: number;
   #wantsSocket = false;
   #hasEnded = false;
 
-  constructor(config: VolumeConfig, environment: PrimaryEnvironment, voice: PrimaryVoice) {
+  /** `scrub`: how far the primary before came. */
+  constructor(config: VolumeConfig, scrub: ScrubState | null, environment: PrimaryEnvironment, voice: PrimaryVoice) {
     const { clock, node, instance, settings, connect } = environment;
     this.#environment = environment;
     this.#voice = voice;
     this.#uid = config.uid;
     this.epoch = config.epoch;
     this.#sinceMs = clock.wallMs();
+    this.#toldScrub = scrub;
+    this.#toldScrubAtMs = clock.monotonicMs();
     this.#socket = new VolumeSocket({
       directory: environment.runDirectory,
       name: config.name,
@@ -78,7 +87,8 @@ export class RunningPrimary {
         this.#isReportDue = true;
       },
     };
-    this.#engine = environment.makePrimary({ config, node, instance, settings, connect, configPort: voice.configPort, clock, events });
+    const { configPort } = voice;
+    this.#engine = environment.makePrimary({ config, node, instance, settings, connect, configPort, clock, events, scrub });
     // An engine may have spoken while it was being made.
     if (this.#wantsSocket) this.#socket.open(this.#engine.device);
   }
@@ -113,6 +123,7 @@ export class RunningPrimary {
     this.#socket.tick();
     if (!this.#hasEnded) this.#engine.tick();
     if (!this.#hasEnded && (this.#isReportDue || nowMs - this.#reportedAtMs >= REPORT_MS)) this.#report(nowMs);
+    if (!this.#hasEnded) this.#tellScrub(nowMs);
   }
 
   #serve(open: boolean): void {
@@ -135,6 +146,16 @@ export class RunningPrimary {
     if (why === 'released') this.#socket.close('the volume was let go');
     else this.#socket.drop();
     this.#voice.ended(why, reason);
+  }
+
+  #tellScrub(nowMs: number): void {
+    const { scrub } = this.#engine;
+    if (scrub === null || scrub === this.#toldScrub) return;
+    const hasJustEnded = scrub.endedAtMs !== null && scrub.endedAtMs !== this.#toldScrub?.endedAtMs;
+    if (!hasJustEnded && nowMs - this.#toldScrubAtMs < SCRUB_MS) return;
+    this.#toldScrub = scrub;
+    this.#toldScrubAtMs = nowMs;
+    this.#voice.scrub(scrub);
   }
 
   #report(nowMs: number): void {

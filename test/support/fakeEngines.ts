@@ -12,6 +12,7 @@ import type { BlockClient, BlockDevice, SnapshotRequest } from '../../agent/port
 import type { SnapshotDone } from '../../agent/primary/snapshot.ts';
 import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
 import type { VolumeConfig } from '../../core/config.ts';
+import type { ScrubState } from '../../core/scrub.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 
 export class FakePrimary implements PrimaryEngine {
@@ -24,9 +25,11 @@ export class FakePrimary implements PrimaryEngine {
   isEnded = false;
   hasLetGo = false;
   state: PrimaryReport = { state: 'serving', replicas: [] };
+  scrub: ScrubState | null;
 
   constructor(options: PrimaryOptions) {
     this.options = options;
+    this.scrub = options.scrub ?? null;
     const client = { close: () => undefined } as BlockClient;
     this.device = { name: options.config.name, sizeBytes: options.config.sizeBytes, connect: () => client };
   }

@@ -32,6 +32,7 @@ function listener() {
   const said: string[] = [];
   const listening: PrimaryListener = {
     report: () => said.push('report'),
+    scrub: () => said.push('scrub'),
     propose: (_known, next) => said.push(`propose ${next.version}`),
     recheck: () => said.push('recheck'),
     ended: (why) => said.push(`ended ${why}`),
@@ -55,7 +56,7 @@ describe('the primary workers', () => {
 
   it('are told settings before the first primary, and when they change', async () => {
     const { heard, mine, primaries, state } = setUp();
-    primaries.start(configWith(), listener().listening);
+    primaries.start(configWith(), null, listener().listening);
     await atRest();
     expect(heard[mine]?.map(({ type }) => type)).to.deep.equal(['settings', 'start']);
     primaries.tick();
@@ -72,8 +73,8 @@ describe('the primary workers', () => {
   it('are heard by the primary that is meant, also beside an earlier epoch of the same volume', async () => {
     const { say, primaries } = setUp();
     const [earlier, later] = [listener(), listener()];
-    primaries.start(configWith(), earlier.listening);
-    primaries.start(configWith({ epoch: 2, version: 9 }), later.listening);
+    primaries.start(configWith(), null, earlier.listening);
+    primaries.start(configWith({ epoch: 2, version: 9 }), null, later.listening);
     const key = { uid: UID, epoch: 1 };
     say({ type: 'ended', ...key, why: 'fenced', reason: 'epoch 2' });
     say({ type: 'propose', uid: UID, epoch: 2, known: configWith({ version: 9 }), next: configWith({ version: 10 }) });
@@ -85,7 +86,7 @@ describe('the primary workers', () => {
 
   it('are asked for snapshots, and each is answered once, also when the primary is over', async () => {
     const { heard, mine, say, primaries } = setUp();
-    const handle = primaries.start(configWith(), listener().listening);
+    const handle = primaries.start(configWith(), null, listener().listening);
     const told: (string | null)[] = [];
     for (const attempt of [3, 4]) {
       handle.snapshot({ snapshot: snapshotUid('snap-1'), attempt }, ({ problem }) => told.push(problem));
