@@ -6,6 +6,7 @@
 import { crc32 } from 'node:zlib';
 import type { PrimaryLinkListener } from '../../../agent/replication/link.ts';
 import { assert as must } from '../../../core/assert.ts';
+import { ExtentSet } from '../../../core/extent.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../../core/wire/decode.ts';
 import { Encoder } from '../../../core/wire/encode.ts';
 import { HEADER, HEADER_BYTES } from '../../../core/wire/layout.ts';
@@ -34,8 +35,8 @@ class Liar {
   #decoder: FrameDecoder<FromReplica> | null = null;
   #encoder = new Encoder(IDENTITY);
   #hear: (message: FromReplica) => void = () => undefined;
+  #next = 0;
   isBroken = false;
-  heardBytes = 0;
 
   constructor(choices: Choices, frames: readonly Buffer[]) {
     this.#choices = choices;
@@ -58,22 +59,35 @@ class Liar {
     if (dice < 170) return this.#push(frame, frame);
     if (dice < 190) return;
     if (dice < 225) return this.#push(this.#changed(frame));
-    if (dice < 250) return this.#push(this.#frames.shift() ?? frame, frame);
+    if (dice < 250) return this.#push(this.#instead(frame), frame);
     this.#push(frame.subarray(0, this.#choices.below(frame.length)), frame);
+  }
+
+  /** A frame of the input, with the good answer's number: else it would answer nothing that was asked. */
+  #instead(frame: Buffer): Buffer {
+    const given = this.#frames[this.#next++ % this.#frames.length];
+    if (!given || given.length < HEADER_BYTES || this.#choices.chance(3)) return given ?? frame;
+    const instead = Buffer.from(given);
+    if (instead.readBigUInt64LE(HEADER.number) > 0n) frame.copy(instead, HEADER.number, HEADER.number, HEADER.number + 8);
+    return withChecksum(instead);
   }
 
   #changed(frame: Buffer): Buffer {
     const changed = Buffer.from(frame);
     const at = FIELDS[this.#choices.below(FIELDS.length)] ?? HEADER.number;
     changed.writeBigUInt64LE(VALUES[this.#choices.below(VALUES.length)] ?? 0n, at);
-    changed.writeUInt32LE(0, HEADER.headerChecksum);
-    changed.writeUInt32LE(crc32(changed.subarray(0, HEADER_BYTES)), HEADER.headerChecksum);
-    return changed;
+    return withChecksum(changed);
   }
 
   #push(...frames: Buffer[]): void {
     for (const frame of frames) if (!this.isBroken && this.#decoder?.push(frame)) this.isBroken = true;
   }
+}
+
+function withChecksum(frame: Buffer): Buffer {
+  frame.writeUInt32LE(0, HEADER.headerChecksum);
+  frame.writeUInt32LE(crc32(frame.subarray(0, HEADER_BYTES)), HEADER.headerChecksum);
+  return frame;
 }
 
 type Rig = { bench: PrimaryBench; liar: Liar; asked: number };
@@ -153,6 +167,12 @@ function run({ choices: bytes, frames }: Input): void {
 
 const message = (sent: FromReplica): Buffer => Buffer.concat(new Encoder(IDENTITY).encode(sent));
 
+function allOf(extents: number): ExtentSet {
+  const set = new ExtentSet(extents);
+  for (let extent = 0; extent < extents; extent++) set.add(extent);
+  return set;
+}
+
 const FRAMES: Buffer[] = [
   message({ type: 'sealed', suspect: false, sizeBytes: 2 ** 40, leaseRemainingMs: 60_000, resync: null }),
   message({ type: 'applied', sequence: 2 ** 53 - 1 }),
@@ -160,6 +180,21 @@ const FRAMES: Buffer[] = [
   message({ type: 'data', id: 1, chunks: [Buffer.alloc(4096, 1)], lengthBytes: 4096 }),
   message({ type: 'digests', id: 1, stamp: 2 ** 40, digests: Buffer.alloc(16 * 256, 3) }),
   message({ type: 'allocationMap', id: 1, runs: [{ lengthBytes: 2 ** 40, hole: true }] }),
+  message({ type: 'changedSet', id: 1, extents: allOf(1000) }),
+  message({ type: 'changedSet', id: 2, extents: allOf(0) }),
+  message({ type: 'changedSet', id: 3, extents: allOf(3) }),
+  message({ type: 'digests', id: 2, stamp: 1, digests: Buffer.alloc(16 * 3, 3) }),
+  message({ type: 'digests', id: 3, stamp: 2 ** 53 - 1, digests: null }),
+  message({ type: 'data', id: 2, chunks: [Buffer.alloc(3)], lengthBytes: 3 }),
+  message({ type: 'allocationMap', id: 2, runs: [] }),
+  message({
+    type: 'sealed',
+    suspect: true,
+    sizeBytes: 4096,
+    leaseRemainingMs: 2 ** 53 - 1,
+    resync: { since: 20, version: 2 ** 53 - 1, below: 2 ** 40 },
+  }),
+  message({ type: 'sealed', suspect: false, sizeBytes: 4 * 2 ** 20, leaseRemainingMs: 0, resync: { since: 0, version: 1, below: 3 } }),
   message({ type: 'pong', id: 1 }),
   message({ type: 'summaryDigest', id: 1, digest: Buffer.alloc(16, 1) }),
   message({ type: 'unable', id: 1, message: 'no space' }),
