@@ -79,7 +79,7 @@ function simulated(directory: string, { seedsMax, worlds, options }: Mutant): Pr
 }
 
 async function main(names: readonly string[]): Promise<number> {
-  const waiting = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name));
+  const waiting = names.length === 0 ? [...MUTANTS] : names.flatMap((name) => MUTANTS.filter((mutant) => mutant.name === name));
   let living = 0;
   process.stdout.write('| mutant | rule broken | seeds allowed | caught by |\n|---|---|---|---|\n');
   const work = async () => {
