@@ -84,7 +84,8 @@ export class ScrubRecord {
 
   #parsed({ value }: Entry): ScrubState | null {
     const { value: state, problem } = parseScrubState(value);
-    if (state === null) this.#options.log.warn('what stands of the comparing of replicas cannot be read, from the beginning then', { problem });
+    if (state === null)
+      this.#options.log.warn('what stands of the comparing of replicas cannot be read, from the beginning then', { problem });
     return state;
   }
 }

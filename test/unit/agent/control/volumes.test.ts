@@ -1,115 +1,17 @@
 /** From pointers to configs to replicas and primaries, over a scripted store and fake engines. */
 import { expect } from 'chai';
-import { CallSlots } from '../../../../agent/control/calls.ts';
-import type { PrimaryEnd } from '../../../../agent/control/engines.ts';
-import { Primaries } from '../../../../agent/control/primaries.ts';
-import { ServingReports } from '../../../../agent/control/servingReports.ts';
-import { Volumes } from '../../../../agent/control/volumes.ts';
-import { channelWithinThread } from '../../../../agent/workers/channel.ts';
-import type { FromPrimary, ToPrimary } from '../../../../agent/workers/messages.ts';
-import { PrimaryHost } from '../../../../agent/workers/primaryHost.ts';
 import type { VolumeConfig } from '../../../../core/config.ts';
-import { keysOf } from '../../../../core/keys.ts';
-import { silentLog } from '../../../../core/log.ts';
-import type { ServingReport } from '../../../../core/machine.ts';
-import type { ScrubState } from '../../../../core/scrub.ts';
-import { DEFAULT_SETTINGS } from '../../../../core/settings.ts';
 import { configWith, INSTANCE, OTHER_INSTANCE, UID } from '../../../support/configs.ts';
-import { FakePrimary, FakeSockets } from '../../../support/fakeEngines.ts';
-import { ManualClock } from '../../../support/manualClock.ts';
-import { atRest, ScriptedLease, ScriptedStore } from '../../../support/scriptedStore.ts';
+import { atRest } from '../../../support/scriptedStore.ts';
+import { keys, NODE, VolumesBench } from '../../../support/volumesBench.ts';
 
-const keys = keysOf('test');
-const NODE = 'node-a';
-
-class Node {
-  readonly store = new ScriptedStore();
-  readonly lease = new ScriptedLease();
-  readonly clock = new ManualClock();
-  readonly sockets = new FakeSockets();
-  readonly primaries: FakePrimary[] = [];
-  readonly ends: PrimaryEnd[] = [];
-  readonly toReplicas: VolumeConfig[] = [];
-  readonly reports: ServingReports;
-  readonly volumes: Volumes;
-  readonly workers: Primaries;
-  readonly host: PrimaryHost;
-
-  constructor() {
-    const { store, clock, lease } = this;
-    const slots = new CallSlots();
-    const [here, there] = channelWithinThread<ToPrimary, FromPrimary>();
-    this.host = new PrimaryHost({
-      channel: there,
-      node: NODE,
-      instance: INSTANCE,
-      runDirectory: '/run/holdfast',
-      makePrimary: (options) => {
-        const primary = new FakePrimary(options);
-        this.primaries.push(primary);
-        return primary;
-      },
-      connectBy: () => () => {
-        throw new Error('no fake primary connects');
-      },
-      listen: this.sockets.listen,
-      clock,
-      log: silentLog,
-    });
-    const resolve = () => undefined;
-    this.workers = new Primaries({ workers: [here], settings: () => DEFAULT_SETTINGS, resolve, common: () => undefined });
-    this.reports = new ServingReports({ store, lease, clock, slots, keys, instance: INSTANCE });
-    this.volumes = new Volumes({
-      store,
-      keys,
-      slots,
-      clock,
-      log: silentLog,
-      node: NODE,
-      toReplicas: (config) => this.toReplicas.push(config),
-      environment: {
-        node: NODE,
-        instance: INSTANCE,
-        primaries: this.workers,
-        clock,
-        log: silentLog,
-        reports: this.reports,
-        ended: (why) => this.ends.push(why),
-      },
-    });
-  }
-
-  /** As the leader writes it: config and pointers together. */
-  write(config: VolumeConfig, nodes: string[] = [NODE]): void {
-    this.store.put(keys.volume(config.uid), config);
-    for (const node of nodes) this.store.put(keys.pointer(node, config.uid), String(config.version));
-  }
-
-  async run(forMs = 500): Promise<void> {
-    for (let spentMs = 0; spentMs < forMs; spentMs += 50) {
-      await atRest();
-      this.clock.advance(50);
-      this.workers.tick();
-      this.volumes.tick(this.clock.nowMs);
-      this.host.tick();
-      this.reports.tick();
-    }
-    await atRest();
-  }
-
-  get report(): ServingReport | null {
-    return this.store.json(keys.servingOf(UID));
-  }
-}
-
-const SCRUB: ScrubState = { position: { shard: 0, extent: 7 }, startedAtMs: 5, endedAtMs: null, repairedBlocks: 2, unresolvedBlocks: 0 };
 const HERE = configWith();
 const NOBODY = configWith({ primary: null });
 const ELSEWHERE = configWith({ version: 4, epoch: 2, primary: { node: 'node-b', instance: OTHER_INSTANCE, mode: 'serve' } });
 
 describe('the volumes of a node', () => {
   it('a config that names nobody goes to the replicas and starts no primary', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(NOBODY);
     await node.run();
     expect(node.toReplicas).to.deep.equal([NOBODY]);
@@ -117,7 +19,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a config that names this process starts a primary, once, after the replicas have heard of it', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run(20_000);
     expect(node.primaries.length).to.equal(1);
@@ -127,14 +29,14 @@ describe('the volumes of a node', () => {
   });
 
   it('a config that names a former process of this node starts none', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(configWith({ primary: { node: NODE, instance: OTHER_INSTANCE, mode: 'serve' } }));
     await node.run();
     expect(node.primaries).to.deep.equal([]);
   });
 
   it('opens the socket when told, says so in the report, and takes both back when it is let go', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     const [primary] = node.primaries;
@@ -157,7 +59,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a fenced primary loses its socket without a word, and leaves the report of the newer one alone', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.primaries[0]?.options.events.socket(true);
@@ -172,7 +74,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a zombie does not write its report over that of a later epoch, nor does its end delete it', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     const newer = { uid: UID, node: 'node-b', instance: OTHER_INSTANCE, epoch: 2 };
@@ -189,7 +91,7 @@ describe('the volumes of a node', () => {
   });
 
   it('the report of an earlier epoch is replaced', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.store.put(keys.servingOf(UID), { uid: UID, node: 'node-b', instance: OTHER_INSTANCE, epoch: 0 });
     node.write(HERE);
     await node.run(3_000);
@@ -197,7 +99,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a report is written at most once a second however often it changes', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run(2_000);
     const before = node.store.asked.length;
@@ -211,7 +113,7 @@ describe('the volumes of a node', () => {
   });
 
   it('after a new lease the report stands again', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run(3_000);
     node.lease.isAlive = false;
@@ -224,7 +126,7 @@ describe('the volumes of a node', () => {
   });
 
   it('is promoted again after it was fenced: a second primary, of the later epoch', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     const again = configWith({ version: 5, epoch: 3 });
@@ -236,7 +138,7 @@ describe('the volumes of a node', () => {
   });
 
   it('is never started again for an epoch in which it has ended, whatever is read', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.primaries[0]?.end('lost');
@@ -247,7 +149,7 @@ describe('the volumes of a node', () => {
   });
 
   it('an earlier version than was seen changes nothing (etcd was restored, or an answer overtaken)', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(ELSEWHERE);
     await node.run();
     node.write(HERE);
@@ -258,7 +160,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a config that cannot be read changes nothing, the next good one does', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     for (const bad of ['{', '{"uid":"x"}', JSON.stringify({ ...HERE, version: 4, fence: true })]) {
@@ -273,7 +175,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a deleted volume ends its primary at once, and never comes back', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.primaries[0]?.options.events.socket(true);
@@ -287,7 +189,7 @@ describe('the volumes of a node', () => {
   });
 
   it('what the watch misses, the listing finds', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     await node.run();
     node.store.viewsAreHeld = true;
     node.write(HERE);
@@ -302,7 +204,7 @@ describe('the volumes of a node', () => {
   });
 
   it('reads without an answer are tried again', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.store.failingReads = 4;
     node.write(HERE);
     await node.run(5_000);
@@ -310,7 +212,7 @@ describe('the volumes of a node', () => {
   });
 
   it('a recheck reads the config again, and many in a moment read it once', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.store.viewsAreHeld = true;
@@ -329,7 +231,7 @@ describe('the volumes of a node', () => {
   });
 
   it('asks for nothing more once it has ended, though its last proposal was never answered', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.primaries[0]?.options.events.socket(true);
@@ -344,103 +246,8 @@ describe('the volumes of a node', () => {
     expect(node.store.json<VolumeConfig>(keys.volume(UID))).to.deep.equal(HERE);
   });
 
-  describe('how far its replicas are compared', () => {
-    const recorded = (node: Node) => node.store.json<ScrubState>(keys.scrub(UID));
-    const scrubWrites = (node: Node) => node.store.asked.filter((changes) => changes.some((change) => 'put' in change && change.put === keys.scrub(UID)));
-    async function served(): Promise<{ node: Node; primary: FakePrimary }> {
-      const node = new Node();
-      node.write(HERE);
-      await node.run();
-      const [primary] = node.primaries;
-      if (!primary) throw new Error('no primary was started');
-      return { node, primary };
-    }
-
-    it('goes from one primary to the next', async () => {
-      const node = new Node();
-      node.store.put(keys.scrub(UID), SCRUB);
-      node.write(HERE);
-      await node.run();
-      expect(node.primaries[0]?.options.scrub).to.deep.equal(SCRUB);
-      await node.run(60_000);
-      expect(scrubWrites(node), 'what it was given is not written again').to.deep.equal([]);
-    });
-
-    it('no word of it, or one that cannot be read, starts a primary that begins anew', async () => {
-      const { primary } = await served();
-      expect(primary.options.scrub).to.equal(null);
-      const node = new Node();
-      node.store.put(keys.scrub(UID), '{"position":');
-      node.write(HERE);
-      await node.run();
-      expect(node.primaries[0]?.options.scrub).to.equal(null);
-    });
-
-    it('is written every ten seconds at most, and at once when all is compared', async () => {
-      const { node, primary } = await served();
-      for (let extent = 0; extent < 35; extent++) {
-        primary.scrub = { ...SCRUB, position: { shard: 0, extent } };
-        await node.run(1_000);
-      }
-      expect(scrubWrites(node).length).to.equal(3);
-      expect(recorded(node)?.position.extent).to.be.within(28, 32);
-      const ended = { ...SCRUB, endedAtMs: 9 };
-      primary.scrub = ended;
-      await node.run(200);
-      expect(recorded(node)).to.deep.equal(ended);
-    });
-
-    it('is written again where nobody answered, and once a later config is known where one was in the way', async () => {
-      const { node, primary } = await served();
-      node.store.commitFaults.push('lostBefore');
-      primary.scrub = { ...SCRUB, endedAtMs: 9 };
-      await node.run(2_000);
-      expect(recorded(node)?.endedAtMs).to.equal(9);
-      node.store.viewsAreHeld = true;
-      node.store.put(keys.volume(UID), configWith({ version: HERE.version + 1 }));
-      primary.scrub = { ...SCRUB, endedAtMs: 10 };
-      await node.run(1_000);
-      expect(recorded(node)?.endedAtMs).to.equal(9);
-      primary.options.configPort.recheck();
-      await node.run(3_000);
-      expect(recorded(node)?.endedAtMs).to.equal(10);
-    });
-
-    it('does not come back with a volume that was deleted, nor from a primary that was fenced', async () => {
-      const { node, primary } = await served();
-      node.store.viewsAreHeld = true;
-      node.store.delete(keys.volume(UID));
-      primary.scrub = { ...SCRUB, endedAtMs: 9 };
-      await node.run(1_000);
-      expect(scrubWrites(node), 'it did try').to.not.deep.equal([]);
-      expect(recorded(node)).to.equal(null);
-      const { node: other, primary: zombie } = await served();
-      other.store.viewsAreHeld = true;
-      other.store.put(keys.volume(UID), ELSEWHERE);
-      other.store.put(keys.scrub(UID), SCRUB);
-      zombie.scrub = { ...SCRUB, endedAtMs: 9 };
-      await other.run(1_000);
-      expect(recorded(other)).to.deep.equal(SCRUB);
-    });
-
-    it('is read without holding up a primary that nobody answers', async () => {
-      const node = new Node();
-      node.store.put(keys.scrub(UID), SCRUB);
-      node.write(NOBODY);
-      await node.run();
-      const held = node.store.get.bind(node.store);
-      node.store.get = (key) => {
-        if (key === keys.scrub(UID)) node.store.failingReads = 1;
-        return held(key);
-      };
-      node.write(configWith({ version: NOBODY.version + 1 }));
-      await node.run();
-      expect(node.primaries.map(({ options }) => options.scrub)).to.deep.equal([null]);
-    });
-  });
-
   it('its own change is told to it and to the replicas', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     const next = { ...HERE, version: HERE.version + 1, minInSync: 1 };
@@ -451,7 +258,7 @@ describe('the volumes of a node', () => {
   });
 
   it('while the agent stops no primary is started', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.volumes.letGo();
     node.write(HERE);
     await node.run();
@@ -459,7 +266,7 @@ describe('the volumes of a node', () => {
   });
 
   it('stopped at once, nobody is answered any more', async () => {
-    const node = new Node();
+    const node = new VolumesBench();
     node.write(HERE);
     await node.run();
     node.primaries[0]?.options.events.socket(true);
