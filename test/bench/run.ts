@@ -6,10 +6,11 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { SystemName } from './goals.ts';
+import { measureIdle } from './idle.ts';
 import { commit, load, machine, versionOf } from './machine.ts';
 import { measure } from './measure.ts';
 import { type Options, parseOptions } from './options.ts';
-import { goalTable, throughputTables } from './report.ts';
+import { goalTable, lineTable, throughputTables } from './report.ts';
 import { Gluster } from './systems/gluster.ts';
 import { Holdfast, HoldfastVolume } from './systems/holdfast.ts';
 import { Quorum } from './systems/quorum.ts';
@@ -61,6 +62,7 @@ const directory = mkdtempSync(path.join(tmpdir(), 'hf-bench-'));
 try {
   const head = [`Commit ${commit()}, ${new Date().toISOString()}, load before: ${load()}`, '', machine(directory), ''];
   const pages = options.works.length > 0 ? await fioWorks(directory, options) : [];
+  if (options.others.includes('idle')) pages.push('', lineTable(await measureIdle(options, say)));
   console.log([...head, ...pages].join('\n'));
 } finally {
   rmSync(directory, { recursive: true, force: true });
