@@ -41,7 +41,7 @@ test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clie
 test-e2e: setup ## whole local clusters as users know them, with everything that can die: make test-e2e TESTS=test/e2e/zombie.test.ts
 	@$(MOCHA) --parallel --jobs 4 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
-test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=notLevelled
+test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" node test/history/run.ts
 
 fuzz: setup ## hostile bytes and damaged files, by what they reach: make fuzz MINUTES=10 TARGETS=replica SEED=7 KEEP=1
