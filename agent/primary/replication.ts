@@ -229,6 +229,14 @@ export class Replication {
     }
   }
 
+  /**
+   * What was in flight when its session began is settled. A learner was not sent that, and has it by a copy, of which it knows no sequence: until then what it
+   * has there is in doubt, and neither leaves its log nor is done. Else it would hold alone, unknown to anybody, what is lost with all who were sent it.
+   */
+  knowsAllInDoubt(peer: Peer): boolean {
+    return this.inFlight.settled >= peer.sealedBehind;
+  }
+
   /** To a replica that counts and has come back: all that is in flight, in order, before anything else. */
   resend(peer: Peer): void {
     const nowMs = this.#clock.monotonicMs();

@@ -79,9 +79,10 @@ export class PrimaryShard {
     return false;
   }
 
-  /** A replica's log may become shorter: it is levelled, and so is everybody who counts. */
+  /** A replica's log may become shorter: it is levelled, and so is everybody who counts; and what it was given by a copy is settled. */
   mayClean(peer: Peer): boolean {
-    return this.replication.gate.size === 0 && peer.state === 'open' && peer.need.size === 0;
+    const { replication } = this;
+    return replication.gate.size === 0 && peer.state === 'open' && peer.need.size === 0 && replication.knowsAllInDoubt(peer);
   }
 
   /** Sessions that are due, and what returning replicas need. */

@@ -142,6 +142,49 @@ describe('A learner with much to catch up', () => {
     expect(bench.replica('b').told('progress').length).to.equal(1);
   });
 
+  describe('over a write that was in flight when its session began', () => {
+    /** The write is on a and never comes to b, and etcd does not answer: were b promoted, it would know nothing of it, but c has it by a copy from a. */
+    const copied = (mute: 'write' | 'read') => {
+      const bench = new PrimaryBench({
+        inSync: 'ac',
+        learners: 'b',
+        sizeBytes: COUNT * EXTENT_BYTES,
+        settings: { replicaTimeoutMs: 60_000, ioTimeoutMs: 0, resyncBytesPerSecond: EACH_TICK * 64 * 1024 * 20 },
+        before: (made) => {
+          left(made, 'b', 12);
+          for (const extent of extents(COUNT)) made.replica('a').stamps.set(extent, 13);
+          made.replica('b').mute.add('seal');
+        },
+      });
+      bench.pass(500);
+      bench.replica('c').mute.add(mute);
+      bench.write(0);
+      bench.pass(500);
+      bench.replica('b').mute.clear();
+      bench.pass(2 * PROGRESS_PACE.intervalMs + 2_000);
+      return bench;
+    };
+    const mayClean = (bench: PrimaryBench): boolean[] => [
+      ...new Set(bench.replica('b').heard.flatMap((message) => (message.type === 'ping' ? [message.mayClean] : []))),
+    ];
+
+    it('keeps in its log all that it was given, and is not told that anything is done', () => {
+      const bench = copied('write');
+      expect(new Set(compared(bench.replica('b'))).size).to.equal(COUNT);
+      expect(bench.answers).to.deep.equal([]);
+      expect(bench.replica('b').told('progress')).to.deep.equal([]);
+      expect(mayClean(bench)).to.deep.equal([false]);
+      bench.replica('c').mute.clear();
+      bench.pass(500);
+      expect(bench.answers).to.deep.equal(['write 0: done']);
+      expect(mayClean(bench)).to.deep.equal([false, true]);
+    });
+
+    it('may forget as soon as that is settled', () => {
+      expect(mayClean(copied('read'))).to.deep.equal([false, true]);
+    });
+  });
+
   it('has the speed of the last seconds told, not of all', () => {
     const bench = catchingUp();
     bench.pass(4_000);
