@@ -119,3 +119,6 @@ export function nodesOf(config: VolumeConfig): NodeName[] {
   if (config.primary) nodes.add(config.primary.node);
   return [...nodes];
 }
+
+/** Nothing was ever in sync: every replica is as it was made. */
+export const isFresh = ({ epoch, shards }: VolumeConfig): boolean => epoch === 0 && shards.every(({ inSync }) => inSync.length === 0);

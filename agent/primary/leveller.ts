@@ -14,9 +14,10 @@ import { BLOCK_BYTES, EXTENT_BYTES, extentLength } from '../../core/extent.ts';
 import type { LevelRun } from '../../core/wire/messages.ts';
 import { Allowance } from './allowance.ts';
 import { askEach } from './asking.ts';
-import { type ProgressPace, tellProgress } from './catchUp.ts';
+import type { ProgressPace } from './catchUp.ts';
 import { allBlocks, type BlockRange, differingBlocks, levelRuns, rangeToRead, zeroDigests } from './difference.ts';
 import type { Ask, Peer, Reply } from './peer.ts';
+import { tellProgress } from './progress.ts';
 import type { Replication } from './replication.ts';
 import { leastBusySource, mayGive } from './source.ts';
 

@@ -2,11 +2,12 @@
  * Everything that there is of each snapshot, gathered by its uid: the Snapshot that asks for it or the volume that starts from another (its uid is then the
  * snapshot's), what is recorded in etcd, its tasks, and the volume that it is of. Pure.
  */
+
+import { isFresh } from '../../core/config.ts';
 import { isSnapshotUid, type SnapshotUid, snapshotUid, type VolumeUid } from '../../core/ids.ts';
 import type { RecordedSnapshot } from '../../core/snapshot.ts';
 import type { SnapshotObject } from '../api.ts';
 import type { Observed, ObservedTask, ObservedVolume, Stored } from '../observe/observed.ts';
-import { isFresh } from '../volume/shards.ts';
 
 export type SnapshotSubject = {
   uid: SnapshotUid;

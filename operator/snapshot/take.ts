@@ -1,5 +1,5 @@
 /** Whether a snapshot can be taken now, and why not: ordered checks, each a sentence or nothing. Pure. */
-import type { VolumeConfig } from '../../core/config.ts';
+import { isFresh, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import { snapshotTaskId } from '../../core/keys.ts';
 import { hasEnded, type Task } from '../../core/task.ts';
@@ -7,7 +7,7 @@ import { sightingOf, waitMs } from '../observe/memory.ts';
 import type { ObservedTask } from '../observe/observed.ts';
 import { poolOf } from '../placement/checks.ts';
 import { type Action, filedPart, type Part, rewrittenPart, unchanged, type World } from '../volume/decision.ts';
-import { isFresh, isInSync } from '../volume/shards.ts';
+import { isInSync } from '../volume/shards.ts';
 import { retried } from '../volume/tasks.ts';
 import { isWanted, type SnapshotSubject } from './subjects.ts';
 

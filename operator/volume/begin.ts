@@ -3,7 +3,7 @@
  * the epoch is 0, so any of them may be exchanged for another; nothing here may do that once an in-sync set is not empty.
  */
 import { assert } from '../../core/assert.ts';
-import { type Member, type Shard, type VolumeConfig, withInSyncSets } from '../../core/config.ts';
+import { isFresh, type Member, type Shard, type VolumeConfig, withInSyncSets } from '../../core/config.ts';
 import { EXTENT_BYTES, shardBytes } from '../../core/extent.ts';
 import type { VolumeObject } from '../api.ts';
 import { FINALIZER } from '../api.ts';
@@ -36,7 +36,7 @@ import {
   type World,
 } from './decision.ts';
 import { limitsOf } from './limits.ts';
-import { allMembers, isFresh } from './shards.ts';
+import { allMembers } from './shards.ts';
 import { heldSourceOf, holdersIn, onlyOn, resolveSource, type Source, sourceOn } from './source.ts';
 import { retried } from './tasks.ts';
 

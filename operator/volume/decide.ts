@@ -3,6 +3,8 @@
  * acts ends it, so there is at most one transaction a volume a pass. A step that only says how things are lets the later ones act: a volume that
  * cannot be attached is still repaired.
  */
+
+import { isFresh } from '../../core/config.ts';
 import type { VolumeUid } from '../../core/ids.ts';
 import { traceFrom } from '../../core/trace.ts';
 import { TRACEPARENT_ANNOTATION, type VolumeObject } from '../api.ts';
@@ -15,7 +17,6 @@ import { limitsStep } from './limits.ts';
 import { countStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
 import { backgroundStep, primaryStep } from './primary.ts';
 import { awayStep, failedStep, quarantinedStep } from './replace.ts';
-import { isFresh } from './shards.ts';
 import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type NewVolume = ObservedVolume & { object: VolumeObject };

@@ -18,8 +18,6 @@ export const isCrowded = (config: VolumeConfig, shard: Shard): boolean =>
 export const staying = (shard: Shard): Member[] => shard.members.filter((member) => !member.leaving);
 export const isInSync = (shard: Shard, member: Member): boolean => shard.inSync.includes(member.replica);
 export const allMembers = (config: VolumeConfig): Member[] => config.shards.flatMap(({ members }) => members);
-/** Nothing was ever in sync: every replica is as it was made. */
-export const isFresh = ({ epoch, shards }: VolumeConfig): boolean => epoch === 0 && shards.every(({ inSync }) => inSync.length === 0);
 export const leastInSync = ({ shards }: VolumeConfig): number => Math.min(...shards.map(({ inSync }) => inSync.length));
 
 /** What the node that holds it says is wrong with it; null: nothing, or the node is silent. */

@@ -2,7 +2,7 @@
  * What a volume starts from: a Snapshot, or another volume, of which a snapshot of its own is made first and deleted afterwards. Either way its first replicas
  * share the blocks of a snapshot's, so they are made in the very pools that hold it. Pure.
  */
-import type { Member } from '../../core/config.ts';
+import { isFresh, type Member } from '../../core/config.ts';
 import type { SnapshotUid } from '../../core/ids.ts';
 import { type RecordedSnapshot, type SnapshotReplica, shardsOf } from '../../core/snapshot.ts';
 import type { CloneSource } from '../../core/task.ts';
@@ -12,7 +12,6 @@ import type { PlacementRequest } from '../placement/checks.ts';
 import { formatExact, parseQuantity } from '../quantity.ts';
 import { takeReason } from '../snapshot/take.ts';
 import type { PlacedVolume, World } from './decision.ts';
-import { isFresh } from './shards.ts';
 
 export type Source = { snapshot: SnapshotUid; record: RecordedSnapshot };
 export type Resolved = { source: Source; problem: null } | { source: null; problem: string };

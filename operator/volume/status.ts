@@ -2,7 +2,7 @@
  * What people see of a volume: phase, conditions, replicas. A pure function of what was observed and decided, and of the status before (which holds since when
  * a condition is so). Must never feed back into a decision.
  */
-import { isLossUnseen, lossSentence, type Shard, type VolumeConfig } from '../../core/config.ts';
+import { isFresh, isLossUnseen, lossSentence, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeObject } from '../api.ts';
 import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
@@ -12,7 +12,6 @@ import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
 import { attachmentOf, currentReport, replicasOf } from './replicas.ts';
 import { scrubOf } from './scrub.ts';
-import { isFresh } from './shards.ts';
 
 export type Phase = NonNullable<VolumeStatus['phase']>;
 type Judged = { phase: Phase; reason: string; message: string };
