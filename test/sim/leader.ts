@@ -69,7 +69,7 @@ export class SimulatedLeader {
 
   grow(): void {
     const { config } = this.#world.register;
-    const sizeBytes = Math.min(this.#world.options.maxSizeBytes, config.sizeBytes + (1 + this.#random.below(256)) * BLOCK_BYTES * 4);
+    const sizeBytes = Math.min(this.#world.options.maxSizeBytes, config.sizeBytes + (1 + this.#random.below(32)) * BLOCK_BYTES * 4);
     if (sizeBytes > config.sizeBytes) this.#write(config, { ...config, sizeBytes });
   }
 

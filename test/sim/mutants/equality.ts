@@ -88,8 +88,8 @@ export const EQUALITY: readonly Mutant[] = [
   ]),
   mutant('notesInDoubt', 400, 'a learner is told how far it is only while nothing is in doubt', [
     'agent/primary/catchUp.ts',
-    'if (replication.gate.size > 0 || !replication.isLoaded()) continue;',
-    '',
+    'replication.gate.size > 0 || !replication.isLoaded()',
+    'replication.peers.size === 0',
   ]),
   mutant('copiesFromNeedy', 300, 'nothing is copied from a replica that needs it itself', [
     'agent/primary/source.ts',
