@@ -37,7 +37,8 @@ function newlyFailed({ before, after }: Change): string | null {
 
 function repairedNote({ before, after }: Change): string | null {
   const [was, is] = [before.scrub?.repaired ?? 0, after.scrub?.repaired ?? 0];
-  return is > was ? `comparing the replicas found ${is} blocks that differed; they are as the majority's now` : null;
+  const found = is === 1 ? '1 block that differed; it is' : `${is} blocks that differed; they are`;
+  return is > was ? `comparing the replicas found ${found} as the majority's now` : null;
 }
 
 /** These say less, or more, than that it is not available. */

@@ -1,6 +1,7 @@
-/** What a volume can beside being there: striped, grown, limited, with more or fewer replicas, kept in snapshots, begun from another. */
-import { readdirSync } from 'node:fs';
+/** What a volume can beside being there: striped, grown, limited, with more or fewer replicas, compared, kept in snapshots, begun from another. */
+import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Snapshot, SnapshotStatus } from '../../operator/generated/snapshot.ts';
 import { run } from '../../tools/demo/run.ts';
@@ -18,11 +19,43 @@ import {
   showLogsOfFailures,
   World,
 } from './world.ts';
+import type { Writer } from './writer.ts';
 
+/** A second's, for all clients together. */
+const IOPS = 20;
+/** Enough to have begun. */
+const WRITES = 50;
 const MIB = 1024 * 1024;
 /** Thin; the pools of all nodes lie on it, beside etcd. */
 const DISK_BYTES = 8 * 1024 * MIB;
 const SNAPSHOT_BOUND_MS = 20_000;
+/** Short, so that a scrub is soon due. */
+const SCRUB_SECONDS = 5;
+const SCRUB_BOUND_MS = 30_000;
+/** Longer than an agent that is killed here takes to be back, where it is meant to come back. */
+const REPLACE_AFTER_SECONDS = 20;
+const REPLACED_BOUND_MS = 60_000;
+const OPERATOR = {
+  SETTINGS: JSON.stringify({ scrubIntervalSeconds: SCRUB_SECONDS }),
+  OVER_PROVISIONING_PERCENT: '100',
+  REPLACE_AFTER_SECONDS: String(REPLACE_AFTER_SECONDS),
+};
+
+/** As a disk that rots: nobody is told. */
+function flipByte(file: string, offsetBytes: number): void {
+  const byte = readByte(file, offsetBytes);
+  const descriptor = openSync(file, 'r+');
+  writeSync(descriptor, Buffer.of(byte ^ 0x10), 0, 1, offsetBytes);
+  closeSync(descriptor);
+}
+
+function readByte(file: string, offsetBytes: number): number {
+  const descriptor = openSync(file, 'r');
+  const byte = Buffer.alloc(1);
+  readSync(descriptor, byte, 0, 1, offsetBytes);
+  closeSync(descriptor);
+  return byte.readUInt8();
+}
 
 describe('end to end: what volumes can', function () {
   this.timeout(120_000);
@@ -31,7 +64,7 @@ describe('end to end: what volumes can', function () {
   before(async function () {
     this.timeout(START_BOUND_MS);
     disk = await XfsDisk.make(DISK_BYTES);
-    world = await World.open(4, undefined, disk.directory);
+    world = await World.open(4, undefined, { parent: disk.directory, operatorEnvironment: OPERATOR });
   });
   after(async () => {
     await world?.close();
@@ -56,6 +89,20 @@ describe('end to end: what volumes can', function () {
     });
   }
   const deleteSnapshot = (name: string) => world.cluster.kubectl(['delete', 'hs', name, '--timeout', '30s']);
+  const untilTold = (volume: DemoVolume, sentence: RegExp, boundMs: number) =>
+    waitFor(`an Event of ${volume.name} to say ${sentence}`, boundMs, async () => {
+      const ofVolume = ['--field-selector', `involvedObject.name=${volume.name}`, '-o', 'jsonpath={.items[*].message}'];
+      const events = await world.cluster.kubectl(['get', 'events', '-A', ...ofVolume]);
+      return sentence.test(events)
+        ? { value: events }
+        : { reason: `the Events are ${events}, the status ${JSON.stringify(await volume.status())}` };
+    });
+  /** How many writes are acknowledged in a second. */
+  async function rateOf(writer: Writer): Promise<number> {
+    const [before, fromMs] = [writer.acknowledged, performance.now()];
+    await delay(1_000);
+    return ((writer.acknowledged - before) * 1_000) / (performance.now() - fromMs);
+  }
   const keptParts = (): string[] =>
     world.cluster.nodes.flatMap((node) => {
       const pool = poolDirectory(world.cluster.directory, node, DEFAULT_POOL);
@@ -80,13 +127,21 @@ describe('end to end: what volumes can', function () {
 
   it('it grows while it is used, is held to its limits at once, and has more and then fewer replicas', async () => {
     const { volume, socket } = await world.volume('64Mi', 2, 'node-a');
-    await qemuIo(socket, 'write -P 0x41 0 64M', 'flush');
+    await qemuIo(socket, 'write -P 0x41 60M 4M', 'flush');
+    const writer = world.writer(volume);
+    writer.begin();
+    await writer.untilMore(WRITES);
     await change(volume, { size: '128Mi', replicas: 3 });
     await volume.until('larger', HEALTHY_BOUND_MS, ({ size }) => size === '128Mi');
     expect(await sizeOf(socket)).to.equal(128 * MIB);
-    await qemuIo(socket, 'write -P 0x42 64M 64M', 'flush', 'read -P 0x41 0 64M', 'read -P 0x42 64M 64M');
+    await qemuIo(socket, 'write -P 0x42 64M 64M', 'flush', 'read -P 0x41 60M 4M', 'read -P 0x42 64M 64M');
     await volume.untilHealthy(3, RETURN_BOUND_MS);
-    await change(volume, { limits: { bytesPerSecond: 16 * MIB } });
+    await change(volume, { limits: { iops: IOPS } });
+    await waitFor('the writers to be held back', HEALTHY_BOUND_MS, async () => {
+      const rate = await rateOf(writer);
+      return rate <= IOPS * 1.2 ? { value: rate } : { reason: `they write ${rate} times a second` };
+    });
+    await change(volume, { limits: { iops: 0, bytesPerSecond: 16 * MIB } });
     const startedMs = performance.now();
     await waitFor('the limit to be felt', HEALTHY_BOUND_MS, async () => {
       const fromMs = performance.now();
@@ -98,7 +153,13 @@ describe('end to end: what volumes can', function () {
     });
     await change(volume, { limits: { bytesPerSecond: 0 }, replicas: 1 });
     await volume.untilHealthy(1, HEALTHY_BOUND_MS);
-    await qemuIo(socket, 'read -P 0x41 0 64M', 'read -P 0x42 64M 64M');
+    await waitFor('the writers to be let go', HEALTHY_BOUND_MS, async () => {
+      const rate = await rateOf(writer);
+      return rate > IOPS * 1.5 ? { value: rate } : { reason: `they write ${rate} times a second` };
+    });
+    await writer.end();
+    expect(await writer.faults(socket)).to.deep.equal([]);
+    await qemuIo(socket, 'read -P 0x41 60M 4M', 'read -P 0x42 64M 64M');
     await world.deleteLast(volume);
   });
 
@@ -116,6 +177,71 @@ describe('end to end: what volumes can', function () {
     expect(keptParts()).to.deep.equal([]);
     await qemuIo(copied, 'read -P 0x53 0 4M', 'read -P 0x51 4M 60M');
     await world.deleteLast(copy);
+  });
+
+  it('a snapshot under writers is one moment of all shards', async () => {
+    const { volume, socket } = await world.volume('64Mi', 2, 'node-b', { shards: 3 });
+    const writer = world.writer(volume);
+    writer.begin();
+    await writer.untilMore(WRITES);
+    const before = writer.acknowledged;
+    await snapshot('moment', volume);
+    await writer.untilMore(WRITES);
+    await writer.end();
+    const { volume: copy, socket: copied } = await world.volume('64Mi', 3, 'node-c', { shards: 3, source: { snapshot: 'moment' } });
+    expect(await writer.faultsOfMoment(copied, copy.name, before)).to.deep.equal([]);
+    expect(await writer.faults(socket), 'the volume itself went on').to.deep.equal([]);
+    await deleteSnapshot('moment');
+    await volume.delete();
+    await world.deleteLast(copy);
+  });
+
+  it('what rots in one of three replicas is found and mended, and told', async () => {
+    const { volume, socket } = await world.volume('32Mi', 3, 'node-a');
+    await qemuIo(socket, 'write -P 0x71 0 8M', 'flush');
+    await volume.until('compared', SCRUB_BOUND_MS, ({ scrub }) => scrub?.lastCompleted !== undefined);
+    const [rotten] = (await volume.status()).replicas?.filter(({ node }) => node !== 'node-a') ?? [];
+    const data = path.join(await world.replicaOn(rotten?.node ?? '', volume), 'data');
+    flipByte(data, 5 * MIB + 4_711);
+    await untilTold(volume, /comparing the replicas found 1 block that differed; it is as the majority's now/, SCRUB_BOUND_MS);
+    expect(readByte(data, 5 * MIB + 4_711)).to.equal(0x71);
+    await qemuIo(socket, 'read -P 0x71 0 8M');
+    await world.deleteLast(volume);
+  });
+
+  it('two replicas that differ are told of, not guessed about; a write there settles it', async () => {
+    const { volume, socket } = await world.volume('32Mi', 2, 'node-a');
+    await qemuIo(socket, 'write -P 0x72 0 8M', 'flush');
+    const copies = await Promise.all(((await volume.status()).replicas ?? []).map(({ node }) => world.replicaOn(node, volume)));
+    const [one = '', other = ''] = copies.map((copy) => path.join(copy, 'data'));
+    flipByte(one, 3 * MIB);
+    const sentence = '1 block of 4Ki differs between replicas, and no majority says what is right: extent 3 of shard 0';
+    await untilTold(volume, new RegExp(sentence), SCRUB_BOUND_MS);
+    expect([readByte(one, 3 * MIB), readByte(other, 3 * MIB)]).to.deep.equal([0x62, 0x72]);
+    const { phase, conditions } = await volume.status();
+    expect(phase).to.equal('Healthy');
+    expect(conditions?.find(({ type }) => type === 'Consistent')).to.include({ status: 'False', message: sentence });
+    await qemuIo(socket, 'write -P 0x73 3M 4k', 'flush');
+    await volume.until('consistent', SCRUB_BOUND_MS, (status) => status.conditions?.every(({ type }) => type !== 'Consistent'));
+    await world.deleteLast(volume);
+  });
+
+  it('larger than any pool, and without a node for good: its replicas are made on the others', async () => {
+    const whole = world.newVolume();
+    await whole.create('8Gi', 2);
+    await whole.until('refused', HEALTHY_BOUND_MS, ({ phase, unschedulable }) => phase === 'Pending' && unschedulable?.length === 4);
+    await whole.delete();
+    const { volume, socket } = await world.volume('8Gi', 2, 'node-a', { shards: 6, minInSync: 1 });
+    await qemuIo(socket, 'write -P 0x81 4G 32M', 'write -P 0x82 8150M 32M', 'flush');
+    await world.cluster.process('agent/node-d').kill('SIGKILL');
+    await qemuIo(socket, 'read -P 0x81 4G 32M', 'write -P 0x83 1M 4M', 'flush', 'read -P 0x83 1M 4M');
+    await volume.until('on the others', REPLACED_BOUND_MS, ({ phase, inSync, replicas }) => {
+      return phase === 'Healthy' && inSync === '2/2' && replicas?.length === 12 && replicas.every(({ node }) => node !== 'node-d');
+    });
+    await qemuIo(socket, 'read -P 0x81 4G 32M', 'read -P 0x82 8150M 32M', 'read -P 0x83 1M 4M');
+    world.cluster.process('agent/node-d').start();
+    await world.cluster.waitUntilReady('agent/node-d');
+    await world.deleteLast(volume);
   });
 
   it('a volume that nobody uses is kept in a snapshot, and another starts from it directly', async () => {

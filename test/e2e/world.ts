@@ -35,6 +35,9 @@ export const address = (socket: string): string => `nbd+unix:///?socket=${socket
 export const qemuIo = (socket: string, ...commands: string[]): Promise<string> =>
   run('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), `nbd:unix:${socket}`);
 
+/** `parent`: where all of it lies, pools included; left out, where temporary files do. */
+export type WorldOptions = { parent?: string; operatorEnvironment?: Record<string, string> };
+
 export class World {
   readonly directory: string;
   readonly cluster: Cluster;
@@ -45,10 +48,13 @@ export class World {
     this.cluster = cluster;
   }
 
-  /** `parent`: where all of it lies, pools included; left out, where temporary files do. */
-  static async open(nodes: number, nodeOptions?: (node: string) => NodeOptions, parent = tmpdir()): Promise<World> {
+  static async open(
+    nodes: number,
+    nodeOptions?: (node: string) => NodeOptions,
+    { parent = tmpdir(), operatorEnvironment = {} }: WorldOptions = {},
+  ): Promise<World> {
     const directory = mkdtempSync(path.join(parent, 'hf-e2e-'));
-    const options = { directory: path.join(directory, 'c'), nodes, operators: 2 };
+    const options = { directory: path.join(directory, 'c'), nodes, operators: 2, operatorEnvironment };
     const cluster = await startCluster(nodeOptions === undefined ? options : { ...options, nodeOptions });
     return new World(directory, cluster);
   }

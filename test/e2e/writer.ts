@@ -31,6 +31,10 @@ export class Writer {
   readonly #name: string;
   readonly #sockets: string[];
   readonly #blocks = new Map<number, Block>();
+  /** Of each block, all that was ever sent to it. */
+  readonly #sent = new Map<number, number[]>();
+  /** Of each write, which ones were sent and not acknowledged when it was sent: one for each writer at most. */
+  readonly #openAt = new Map<number, readonly number[]>();
   readonly #salt = randomBytes(SALT_BYTES);
   #number = 0;
   #attempts = 0;
@@ -94,6 +98,46 @@ export class Writer {
     return null;
   }
 
+  /**
+   * What is wrong, in words, with a copy of the volume that should be as the volume was at one moment, since which `before` (an `acknowledged` of then, or
+   * less) was there: where the last write of all is there, so must be everything that was acknowledged before that one was sent.
+   */
+  async faultsOfMoment(socket: string, name: string, before: number): Promise<string[]> {
+    const client = await HandNbdClient.open(socket, name);
+    try {
+      const found = new Map<number, number>();
+      for (const offsetBytes of this.#sent.keys()) found.set(offsetBytes, this.#numberIn(await readWell(client, offsetBytes)));
+      const last = Math.max(0, ...found.values());
+      const open = new Set(this.#openAt.get(last));
+      const faults = [...found].flatMap(([offsetBytes, number]) => {
+        const sent = this.#sent.get(offsetBytes) ?? [];
+        const least = Math.max(0, ...sent.filter((each) => each <= last && !open.has(each)));
+        const may = [0, ...sent].filter((each) => each >= least);
+        return may.includes(number) ? [] : [`at ${offsetBytes}: holds write ${number}, may hold ${may.join(' or ')} (the last is ${last})`];
+      });
+      return last < before ? [`the last is write ${last}, ${before} were acknowledged before`, ...faults] : faults;
+    } finally {
+      client.close();
+      await client.ended;
+    }
+  }
+
+  #note(offsetBytes: number, number: number): void {
+    const sent = this.#sent.get(offsetBytes) ?? [];
+    sent.push(number);
+    this.#sent.set(offsetBytes, sent);
+    this.#openAt.set(
+      number,
+      [...this.#blocks.values()].flatMap(({ inDoubt }) => inDoubt.filter((each) => each !== number)),
+    );
+  }
+
+  /** -1: nothing that was ever written here. */
+  #numberIn(content: Buffer): number {
+    const number = content.subarray(0, SALT_BYTES).equals(this.#salt) ? content.readUInt32BE(SALT_BYTES) : 0;
+    return this.#content(number).equals(content) ? number : -1;
+  }
+
   async #goOn(writer: number): Promise<void> {
     for (let turn = 0; this.#isWorking; ) {
       const client = await this.#connect();
@@ -115,6 +159,7 @@ export class Writer {
     const block = this.#blocks.get(offsetBytes) ?? { acknowledged: 0, inDoubt: [] };
     this.#blocks.set(offsetBytes, block);
     block.inDoubt.push(number);
+    this.#note(offsetBytes, number);
     // One after the other: a flush speaks only of the writes that were answered before it was sent.
     if (!isWell(await client.write(offsetBytes, this.#content(number))) || !isWell(await client.flush())) return false;
     block.acknowledged = number;

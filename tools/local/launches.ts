@@ -115,7 +115,8 @@ export function agentLaunch(
 function ourProgram(main: string, parts: ProgramParts, own: Record<string, string>): Launch {
   return {
     file: path.join(CHECKOUT, 'node_modules/.bin/node'),
-    arguments: [main],
+    // Endpoints here are IP addresses, which the gRPC library names in the handshake.
+    arguments: ['--disable-warning=DEP0123', main],
     ...(parts.sources === undefined ? {} : { directory: parts.sources }),
     environment: {
       HOLDFAST_CLUSTER: CLUSTER_NAME,

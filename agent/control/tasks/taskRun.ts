@@ -170,13 +170,18 @@ export class TaskRun {
         const isOurs = task !== null && task.attempt === this.#task.attempt && claim !== null && this.#isMine(claim.value);
         if (isOurs && entry !== null && task.state === 'running') this.#claimed(task, entry.revision);
         else {
-          if (this.#startedAtMs !== 0 && !(task !== null && hasEnded(task)))
-            this.#log.warn('task was taken over, its end here does not count');
+          if (this.#startedAtMs !== 0) this.#tellLoss(task);
           this.#become('over');
         }
       },
       () => this.#unanswered(this.#state),
     );
+  }
+
+  /** The leader takes a task away when it sees that what it was for is there, or is not wanted any more. */
+  #tellLoss(task: Task | null): void {
+    if (task === null) this.#log.info('task was taken away by the leader before its end was told');
+    else if (!hasEnded(task)) this.#log.warn('task was taken over, its end here does not count');
   }
 
   #isMine(text: string): boolean {

@@ -20,7 +20,7 @@ const sharedEnvironment = {
 describe('local cluster: what its processes are told', () => {
   it('tells an operator its name, its kubeconfig and its namespace', () => {
     const launch = operatorLaunch({ ...shared, process: 'operator/operator-1', kubeconfig: '/d/kubeconfig' });
-    expect(launch.arguments).to.deep.equal(['operator/main.ts']);
+    expect(launch.arguments).to.deep.equal(['--disable-warning=DEP0123', 'operator/main.ts']);
     expect(launch.environment).to.deep.equal({
       ...sharedEnvironment,
       NAME: 'operator-1',
@@ -32,7 +32,7 @@ describe('local cluster: what its processes are told', () => {
   it('tells an agent its node, pools, sockets and peers', () => {
     const parts = { clusterDirectory: '/c', replicationPort: 20002, pools: ['default', 'fast'], node: {} };
     const launch = agentLaunch({ ...shared, ...parts, process: 'agent/node-b' });
-    expect(launch.arguments).to.deep.equal(['agent/main.ts']);
+    expect(launch.arguments).to.deep.equal(['--disable-warning=DEP0123', 'agent/main.ts']);
     expect(launch.environment).to.deep.equal({
       ...sharedEnvironment,
       NODE_NAME: 'node-b',
