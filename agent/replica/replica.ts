@@ -9,10 +9,9 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
-import { messageOf } from '../../core/errors.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
-import type { Done, IoError, ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
@@ -22,6 +21,8 @@ import type { NextTurn } from './summary.ts';
 export const CLEAN_INTERVAL_MS = 2_000;
 /** A replica keeps a lease this much longer than the primary believes in it: room for clocks that run apart. */
 export const LEASE_DRIFT = 1.1;
+/** `invalid`: more than its file system lets a file be. */
+const PASSING: readonly IoErrorCode[] = ['noSpace', 'invalid'];
 
 export interface ReplicaEvents {
   failed(reason: string): void;
@@ -188,19 +189,22 @@ export class Replica {
 
   /**
    * A full disk is not a broken one: the session ends, the extent stays in the log, and the next session is a new try. The primary goes on without
-   * this replica if it may; else writes wait, and nothing is lost. Anything else is for good.
+   * this replica if it may; else writes wait, and nothing is lost. So it is with what its file system refuses. Anything else is for good.
    */
   ioFailed(session: Session, error: IoError): void {
-    if (error.code !== 'noSpace') return this.fail(error.message);
+    if (!PASSING.includes(error.code)) return this.fail(error.message);
     session.stop();
     if (this.#session !== session) return;
     session.tellFailed(error.message);
     this.#endSession(error.message);
   }
 
-  /** For good. Durable first, then told: a crash between leaves a replica that knows it and has not said so. */
+  /**
+   * For good. Durable first, then told: a crash between leaves a replica that knows it and has not said so. Not once it is being closed: then the store refuses
+   * whatever still comes, which is no failure, and what fails in earnest it notes itself.
+   */
   fail(reason: string): void {
-    if (this.#failed !== null) return;
+    if (this.#failed !== null || this.#closed) return;
     this.#failed = reason;
     const session = this.#session;
     session?.stop();
@@ -257,14 +261,17 @@ export class Replica {
       // Never backwards: changes are applied in the order they were made, and only a higher promise gets here.
       (meta) => ({ ...withConfig(meta, config), promisedEpoch: epoch, promisedInstance: instance }),
       (error) => {
-        if (error) this.fail(error.message);
-        else then();
+        // Not durable, so not answered. A full disk lets the next Seal try again.
+        if (!error) then();
+        else if (this.#session) this.ioFailed(this.#session, error);
+        else this.#failOnError(error);
       },
     );
   }
 
-  readonly #failOnError = (error: Error | null): void => {
-    if (error) this.fail(messageOf(error));
+  /** What was not noted on a full disk is noted with the next change. */
+  readonly #failOnError = (error: IoError | null): void => {
+    if (error && !PASSING.includes(error.code)) this.fail(error.message);
   };
 
   #clearSuspicion(session: Session): void {

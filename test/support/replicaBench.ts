@@ -69,6 +69,8 @@ export class ReplicaBench {
   replica: Replica;
   nowMs = 10_000;
   flushFails = false;
+  /** Why its meta cannot be saved. */
+  metaFails: IoError | null = null;
   /** Why snapshots cannot be kept. */
   snapshotFails: string | null = null;
   #completions: { label: string; act: () => void }[] = [];
@@ -136,6 +138,19 @@ export class ReplicaBench {
       flushFails: () => this.flushFails,
       isFull: () => false,
     });
+    // As the store that ships does it: what is asked once it is being closed is refused.
+    let isClosing = false;
+    const close = opened.close.bind(opened);
+    opened.close = (done) => {
+      isClosing = true;
+      close(done);
+    };
+    const saveMeta = opened.saveMeta.bind(opened);
+    opened.saveMeta = (meta, done) => {
+      const error = isClosing ? new IoError('shutdown', 'the replica is closed') : this.metaFails;
+      if (error) done(error);
+      else saveMeta(meta, done);
+    };
     const snapshot = opened.snapshot.bind(opened);
     opened.snapshot = (request, done) =>
       this.snapshotFails === null ? snapshot(request, done) : done(new IoError('notSupported', this.snapshotFails));

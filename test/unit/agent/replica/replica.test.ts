@@ -1,5 +1,6 @@
 /** What a replica promises, in which order it does things, and whom it refuses. */
 import { expect } from 'chai';
+import { IoError } from '../../../../agent/ports.ts';
 import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replica.ts';
 import { COOL_MS } from '../../../../agent/replica/session.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
@@ -334,6 +335,32 @@ describe('A replica', () => {
       bench.restart();
       expect(bench.seal(sealOf(2)).answers[0]).to.deep.include({ type: 'refused', code: 'failed' });
     });
+
+    it('is none that fails because it is closed while its meta is saved', () => {
+      bench.open();
+      bench.replica.observe(configOf(1, 5));
+      bench.replica.observe(configOf(1, 6));
+      bench.replica.close(() => bench.events.push('closed'));
+      bench.complete();
+      expect(bench.events.filter((event) => event.startsWith('failed'))).to.deep.equal([]);
+      expect(bench.events).to.include('closed');
+      expect(bench.platter.meta.failed).to.equal(null);
+    });
+
+    for (const code of ['noSpace', 'invalid'] as const) {
+      it(`has not failed for good when its meta cannot be saved: ${code}`, () => {
+        const session = bench.open();
+        bench.metaFails = new IoError(code, 'no');
+        bench.replica.observe(configOf(1, 5));
+        expect(session.closedWith).to.equal(null);
+        expect(bench.seal(sealOf(2, 1, 6)).types()).to.deep.equal(['failed']);
+        bench.replica.observe(configOf(3, 7));
+        expect(bench.events.filter((event) => event.startsWith('failed'))).to.deep.equal([]);
+        bench.metaFails = null;
+        expect(bench.open(3).types()).to.deep.equal(['sealed']);
+        expect(bench.platter.meta).to.deep.include({ promisedEpoch: 3, failed: null });
+      });
+    }
 
     it('applies nothing behind the failure', () => {
       const session = bench.open();
