@@ -79,7 +79,8 @@ export class FrameSocket implements ByteSink {
   }
 
   received(chunk: Buffer): Kept {
-    if (this.#state !== 'open') return 'nothing';
+    // Read into nothing; but what came before may be in use: the answer to a read that waits for its client.
+    if (this.#state !== 'open') return 'earlier';
     this.#isInBurst = true;
     this.#owner.received(chunk);
     this.#endBurst();

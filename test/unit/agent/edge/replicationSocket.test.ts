@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { expect } from 'chai';
+import { Receiver } from '../../../../agent/edge/directSocket.ts';
 import { FrameSocket } from '../../../../agent/edge/replicationSocket.ts';
 import { until } from '../../../support/until.ts';
 
@@ -112,6 +113,31 @@ describe('a socket of frames', () => {
     await until('the socket is closed', () => socket.destroyed);
     expect(socket.calls.slice(2)).to.deep.equal(['last']);
     expect(heard).to.deep.equal([]);
+  });
+
+  it('closed here, leaves alone what is in use of all that came before, whatever still comes', () => {
+    const receiver = new Receiver();
+    const owner = { received: () => undefined, kept: () => 'chunk' as const, room: () => null, filled: () => undefined };
+    const direct = new FrameSocket(
+      socket as unknown as Socket,
+      { keepAliveMs: 1, closeTimeoutMs: 20 },
+      { ...owner, burstEnd: () => undefined, lost: () => undefined },
+      receiver,
+    );
+    const read = (text: string): Buffer => {
+      const { buffer, callback } = receiver.onread;
+      const room = typeof buffer === 'function' ? buffer() : buffer;
+      const target = Buffer.from(room.buffer, room.byteOffset, text.length);
+      target.write(text);
+      callback(text.length, target);
+      return target;
+    };
+    read('what fills the first slab');
+    const answer = read('the answer to a read');
+    direct.close();
+    read('what nobody hears');
+    read('nor this');
+    expect(answer.toString()).to.equal('the answer to a read');
   });
 
   it('closed in the middle of a burst, says nothing more of it', async () => {
