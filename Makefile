@@ -60,7 +60,7 @@ spec: setup ## the protocol's model, every state of it (needs Java): make spec L
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts
 
 bench: setup ## beside qemu's quorum, GlusterFS and one plain copy: make bench WORKS="randwrite-qd16" SYSTEMS="quorum holdfast" SECONDS=6 REPETITIONS=3
-	@$(RUN) WORKS="$(WORKS)" SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/run.ts
+	@$(RUN) WORKS="$(WORKS)" SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" SIZE_MIB="$(SIZE_MIB)" RESYNC_MIB="$(RESYNC_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/run.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts

@@ -13,6 +13,7 @@ export type Options = {
   readonly warmUpSeconds: number;
   readonly repetitions: number;
   readonly sizeBytes: number;
+  readonly resyncBytes: number;
   /** Of each agent: for profiles. */
   readonly agentEnvironment: Readonly<Record<string, string>>;
 };
@@ -39,6 +40,7 @@ export function parseOptions(environment: Readonly<Record<string, string | undef
     warmUpSeconds: whole('WARM_UP', 2),
     repetitions: whole('REPETITIONS', 3),
     sizeBytes: whole('SIZE_MIB', 1024) * MIB,
+    resyncBytes: whole('RESYNC_MIB', 4096) * MIB,
     agentEnvironment: environment.AGENT_NODE_OPTIONS ? { NODE_OPTIONS: environment.AGENT_NODE_OPTIONS } : {},
   };
   if (problems.length > 0) throw new RangeError(problems.join('\n'));

@@ -10,12 +10,15 @@ import { measureIdle } from './idle.ts';
 import { commit, load, machine, versionOf } from './machine.ts';
 import { measure } from './measure.ts';
 import { type Options, parseOptions } from './options.ts';
-import { goalTable, lineTable, throughputTables } from './report.ts';
+import { goalTable, type Line, lineTable, throughputTables } from './report.ts';
+import { measureResync } from './resync.ts';
+import { measureStalls } from './stall.ts';
 import { Gluster } from './systems/gluster.ts';
 import { Holdfast, HoldfastVolume } from './systems/holdfast.ts';
 import { Quorum } from './systems/quorum.ts';
 import { SingleCopy } from './systems/single.ts';
 import type { System } from './systems/system.ts';
+import type { OtherWork } from './works.ts';
 
 const say = (line: string): void => console.error(line);
 
@@ -57,13 +60,27 @@ async function fioWorks(directory: string, options: Options): Promise<string[]> 
   }
 }
 
+const OTHERS: Record<OtherWork, (options: Options) => Promise<Line[]>> = {
+  resync: ({ resyncBytes, agentEnvironment }) => measureResync(resyncBytes, agentEnvironment),
+  stall: ({ sizeBytes, agentEnvironment }) => measureStalls(sizeBytes, agentEnvironment),
+  idle: (options) => measureIdle(options, say),
+};
+
+async function otherWorks(options: Options): Promise<string[]> {
+  const pages: string[] = [];
+  for (const name of options.others) {
+    say(name);
+    pages.push('', `**${name}**`, '', lineTable(await OTHERS[name](options)));
+  }
+  return pages;
+}
+
 const options = parseOptions(process.env);
 const directory = mkdtempSync(path.join(tmpdir(), 'hf-bench-'));
 try {
   const head = [`Commit ${commit()}, ${new Date().toISOString()}, load before: ${load()}`, '', machine(directory), ''];
   const pages = options.works.length > 0 ? await fioWorks(directory, options) : [];
-  if (options.others.includes('idle')) pages.push('', lineTable(await measureIdle(options, say)));
-  console.log([...head, ...pages].join('\n'));
+  console.log([...head, ...pages, ...(await otherWorks(options))].join('\n'));
 } finally {
   rmSync(directory, { recursive: true, force: true });
 }
