@@ -266,7 +266,7 @@ export class AgentProcess implements Host, Watcher {
     if (!serving) return;
     serving.isOpen = isOpen;
     this.#world.schedule.trace(`${this.node} e${serving.epoch} socket ${isOpen ? 'open' : 'closed'}`);
-    if (isOpen) this.#world.socketOpened();
+    if (isOpen) this.#world.socketOpened(serving);
     else this.#world.socketClosed(serving);
   }
 

@@ -250,8 +250,9 @@ export class World {
   }
 
   /** By what stands in etcd: the primary may know less, but not of its own loss, nor of an attachment that was made anew. */
-  socketOpened(): void {
-    checkLossSeen(this.register.config);
+  socketOpened(serving: Serving): void {
+    // A zombie's may open; no answer leaves it.
+    if (serving.epoch === this.register.config.epoch) checkLossSeen(this.register.config);
   }
 
   socketClosed(serving: Serving): void {

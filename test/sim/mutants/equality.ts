@@ -134,11 +134,6 @@ export const EQUALITY: readonly Mutant[] = [
     'if (sizeBytes <= this.#store.meta.sizeBytes) return answer();',
     'answer();\n    if (sizeBytes <= this.#store.meta.sizeBytes) return;',
   ]),
-  mutant('scrubsUnlocked', 300, 'a scrub judges an extent under its lock, with nothing in flight there', [
-    'agent/primary/scrubber.ts',
-    '    locks.add(run.extent);\n    run.isLocked = true;\n    this.#drain(run);',
-    '    this.#digests(run, (digests) => this.#judge(run, digests));',
-  ]),
   mutant('scrubGuesses', 600, 'a scrub repairs only what more than half agree on', [
     'agent/primary/verdict.ts',
     '.length * 2 > each.length)',

@@ -1,6 +1,4 @@
 /** All of them, each with what is not left to the seed because few seeds draw it. */
-import { EXTENT_BYTES } from '../../../core/extent.ts';
-import { DEFAULT_SETTINGS } from '../../../core/settings.ts';
 import { ANSWERING } from './answering.ts';
 import { EQUALITY } from './equality.ts';
 import type { Mutant } from './mutant.ts';
@@ -19,48 +17,6 @@ const LEARNERS: Mutant['options'] = {
   clients: 3,
 };
 
-const CALM = {
-  crash: 0,
-  powerLoss: 0,
-  blackout: 0,
-  pause: 0,
-  cut: 0,
-  breakLink: 0,
-  register: 0,
-  quorum: 0,
-  full: 0,
-  settings: 0,
-  wallClock: 0,
-  close: 0,
-};
-const SETTINGS = {
-  ...DEFAULT_SETTINGS,
-  heartbeatMs: 50,
-  leaseMs: 400,
-  replicaTimeoutMs: 1_000,
-  ioTimeoutMs: 3_000,
-  scrubIntervalSeconds: 1,
-};
-/** Nothing but clients that write, and a scrub that never rests. */
-const SCRUBS: Mutant['options'] = {
-  faultEveryMs: CALM,
-  settings: SETTINGS,
-  replicas: 3,
-  nodes: 5,
-  shards: 1,
-  sizeBytes: 2 * EXTENT_BYTES + 65_536,
-  maxSizeBytes: 4 * EXTENT_BYTES + 65_536,
-  rotEveryMs: 0,
-  moveEveryMs: 0,
-  promoteEveryMs: 0,
-  coupEveryMs: 0,
-  memberEveryMs: 0,
-  clients: 3,
-  depth: 2,
-  thinkMs: 5,
-  idleMs: 0,
-  networkDelayMs: 5,
-};
 /** Replicas that are away while it grows. */
 const GROWS: Mutant['options'] = { growEveryMs: 300, replicas: 3, nodes: 5, minInSync: 1 };
 
@@ -82,7 +38,6 @@ const UNDER: Record<string, Mutant['options']> = {
   offeredTooEarly: GROWS,
   joinsTooSmall: GROWS,
   grownVolatile: GROWS,
-  scrubsUnlocked: SCRUBS,
 };
 
 export const MUTANTS: readonly Mutant[] = [
