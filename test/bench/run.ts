@@ -7,17 +7,18 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { SystemName } from './goals.ts';
 import { measureIdle } from './idle.ts';
+import { measureKill } from './kill.ts';
 import { commit, load, machine, versionOf } from './machine.ts';
 import { measure } from './measure.ts';
 import { type Options, parseOptions } from './options.ts';
 import { goalTable, type Line, lineTable, throughputTables } from './report.ts';
 import { measureResync } from './resync.ts';
-import { measureStalls } from './stall.ts';
 import { Gluster } from './systems/gluster.ts';
 import { Holdfast, HoldfastVolume } from './systems/holdfast.ts';
 import { Quorum } from './systems/quorum.ts';
 import { SingleCopy } from './systems/single.ts';
 import type { System } from './systems/system.ts';
+import { measureVanish } from './vanish.ts';
 import type { OtherWork } from './works.ts';
 
 const say = (line: string): void => console.error(line);
@@ -61,8 +62,9 @@ async function fioWorks(directory: string, options: Options): Promise<string[]> 
 }
 
 const OTHERS: Record<OtherWork, (options: Options) => Promise<Line[]>> = {
-  resync: ({ resyncBytes, agentEnvironment }) => measureResync(resyncBytes, agentEnvironment),
-  stall: ({ sizeBytes, agentEnvironment }) => measureStalls(sizeBytes, agentEnvironment),
+  resync: (options) => measureResync(options, say),
+  kill: (options) => measureKill(options, say),
+  vanish: () => measureVanish(say),
   idle: (options) => measureIdle(options, say),
 };
 

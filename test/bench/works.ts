@@ -37,5 +37,5 @@ export const WORKS: readonly Work[] = [
 ];
 
 /** Works that are not fio against a volume; each has a file of its own. */
-export const OTHER_WORKS = ['resync', 'stall', 'idle'] as const;
+export const OTHER_WORKS = ['resync', 'kill', 'vanish', 'idle'] as const;
 export type OtherWork = (typeof OTHER_WORKS)[number];

@@ -25,7 +25,7 @@ import { type EtcdProcess, startSingleEtcd } from './etcd.ts';
 import { until } from './until.ts';
 
 const MAIN = path.resolve(import.meta.dirname, '../../agent/main.ts');
-const HOST = '127.0.0.1';
+const LOOPBACK = '127.0.0.1';
 export const keys = keysOf('test');
 
 export class AgentProcess {
@@ -67,17 +67,30 @@ export class AgentProcess {
   }
 }
 
+/** Where an agent runs: words before its program (which become it, in the end), and what its environment has instead. */
+export type Place = { readonly words: readonly string[]; readonly environment: Readonly<Record<string, string>> };
+
 export class Agents {
   readonly directory: string;
   readonly etcd: EtcdProcess;
   readonly connection: StoreConnection;
+  readonly #host: string;
   readonly #authority: Authority;
   readonly #certificates: Certificates;
   readonly #operator: TlsFiles;
   readonly #processes: AgentProcess[] = [];
+  readonly #places = new Map<string, Place>();
 
-  private constructor(directory: string, authority: Authority, etcd: EtcdProcess, operator: TlsFiles, certificates: Certificates) {
+  private constructor(
+    directory: string,
+    host: string,
+    authority: Authority,
+    etcd: EtcdProcess,
+    operator: TlsFiles,
+    certificates: Certificates,
+  ) {
     this.directory = directory;
+    this.#host = host;
     this.etcd = etcd;
     this.#authority = authority;
     this.#operator = operator;
@@ -85,14 +98,21 @@ export class Agents {
     this.connection = connectStore({ endpoints: [etcd.url], certificates, leaseTtlSeconds: 30 }, silentLog);
   }
 
-  static async open(): Promise<Agents> {
+  /** `host`: where etcd and the agents are found; another than loopback only in a network namespace of the test's own. */
+  static async open(host = LOOPBACK): Promise<Agents> {
     const directory = await mkdtemp(path.join(tmpdir(), 'hf-agents-'));
     const authority = await Authority.open(path.join(directory, 'ca'), 'holdfast test');
     const etcd = await startSingleEtcd(
-      await authority.issue(path.join(directory, 'etcd'), { commonName: 'etcd-0', organizations: [] }, [HOST]),
+      await authority.issue(path.join(directory, 'etcd'), { commonName: 'etcd-0', organizations: [] }, [host]),
+      host,
     );
-    const operator = await authority.issue(path.join(directory, 'op'), { commonName: 'operator:operator-0', organizations: [] }, [HOST]);
-    return new Agents(directory, authority, etcd, operator, await loadCertificates(operator, silentLog));
+    const operator = await authority.issue(path.join(directory, 'op'), { commonName: 'operator:operator-0', organizations: [] }, [host]);
+    return new Agents(directory, host, authority, etcd, operator, await loadCertificates(operator, silentLog));
+  }
+
+  /** From its next start on. */
+  place(node: string, place: Place): void {
+    this.#places.set(node, place);
   }
 
   get store() {
@@ -113,7 +133,7 @@ export class Agents {
 
   async environment(node: string): Promise<Record<string, string>> {
     const tls = await this.#authority.issue(path.join(this.directory, node, 'tls'), { commonName: `agent:${node}`, organizations: [] }, [
-      HOST,
+      this.#host,
     ]);
     mkdirSync(this.poolDirectory(node), { recursive: true });
     return {
@@ -121,8 +141,8 @@ export class Agents {
       NODE_NAME: node,
       POOLS: `default=${this.poolDirectory(node)}`,
       RUN_DIR: this.runDirectory(node),
-      REPLICATION_LISTEN: `${HOST}:0`,
-      HTTP_LISTEN: `${HOST}:0`,
+      REPLICATION_LISTEN: `${this.#host}:0`,
+      HTTP_LISTEN: `${this.#host}:0`,
       ETCD_ENDPOINTS: this.etcd.url,
       TLS_CA: tls.ca,
       TLS_CERT: tls.cert,
@@ -132,8 +152,10 @@ export class Agents {
 
   /** Not waited for. */
   async spawn(node: string, change: Record<string, string> = {}): Promise<AgentProcess> {
-    const environment = { PATH: process.env.PATH, ...(await this.environment(node)), ...change };
-    const agent = new AgentProcess(node, spawn(process.execPath, [MAIN], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] }));
+    const environment = { PATH: process.env.PATH, ...(await this.environment(node)), ...this.#places.get(node)?.environment, ...change };
+    const place = this.#places.get(node);
+    const [file = '', ...words] = [...(place?.words ?? []), process.execPath, MAIN];
+    const agent = new AgentProcess(node, spawn(file, words, { env: environment, stdio: ['ignore', 'pipe', 'pipe'] }));
     this.#processes.push(agent);
     return agent;
   }

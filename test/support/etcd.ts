@@ -13,6 +13,7 @@ import { findFreePort } from '../../tools/local/ports.ts';
 import { findPrograms } from '../../tools/local/programs.ts';
 import { until } from './until.ts';
 
+const LOOPBACK = '127.0.0.1';
 const READY_MS_MAX = 20_000;
 const LOG_TAIL_CHARACTERS = 2_000;
 
@@ -56,12 +57,12 @@ export class EtcdProcess {
   readonly #directory: string;
   #child: ChildProcess | null = null;
 
-  constructor(member: Member, members: readonly Member[], tls: TlsFiles | null, directory: string) {
+  constructor(member: Member, members: readonly Member[], tls: TlsFiles | null, directory: string, host = LOOPBACK) {
     this.#member = member;
     this.#members = members;
     this.#tls = tls;
     this.#directory = directory;
-    this.url = `${tls === null ? 'http' : 'https'}://127.0.0.1:${member.client}`;
+    this.url = `${tls === null ? 'http' : 'https'}://${host}:${member.client}`;
   }
 
   async start(): Promise<void> {
@@ -154,7 +155,7 @@ export class EtcdProcess {
 }
 
 /** Members of one cluster, ready. The caller removes every one. */
-export async function startEtcd(options: { members?: number; tls?: TlsFiles } = {}): Promise<EtcdProcess[]> {
+export async function startEtcd(options: { members?: number; tls?: TlsFiles; host?: string } = {}): Promise<EtcdProcess[]> {
   const ports = await freePorts(3 * (options.members ?? 1));
   const members: Member[] = [];
   for (let index = 0; index * 3 < ports.length; index++) {
@@ -164,16 +165,16 @@ export async function startEtcd(options: { members?: number; tls?: TlsFiles } = 
   const processes: EtcdProcess[] = [];
   for (const member of members) {
     const directory = await mkdtemp(path.join(tmpdir(), 'holdfast-etcd-'));
-    processes.push(new EtcdProcess(member, members, options.tls ?? null, directory));
+    processes.push(new EtcdProcess(member, members, options.tls ?? null, directory, options.host));
   }
   for (const one of processes) await one.start();
   await Promise.all(processes.map((one) => one.isReady()));
   return processes;
 }
 
-/** The one member of a cluster of one. */
-export async function startSingleEtcd(tls?: TlsFiles): Promise<EtcdProcess> {
-  const [single] = await startEtcd(tls === undefined ? {} : { tls });
+/** The one member of a cluster of one; its clients find it at `host`. */
+export async function startSingleEtcd(tls?: TlsFiles, host = LOOPBACK): Promise<EtcdProcess> {
+  const [single] = await startEtcd(tls === undefined ? { host } : { tls, host });
   if (single === undefined) throw new Error('no etcd was started');
   return single;
 }

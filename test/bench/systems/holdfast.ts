@@ -17,8 +17,8 @@ export class HoldfastCluster {
   readonly #environment: Record<string, string>;
   #processes: AgentProcess[] = [];
 
-  static async open(environment: Record<string, string>): Promise<HoldfastCluster> {
-    return new HoldfastCluster(await Agents.open(), environment);
+  static async open(environment: Record<string, string>, host?: string): Promise<HoldfastCluster> {
+    return new HoldfastCluster(await Agents.open(host), environment);
   }
 
   private constructor(agents: Agents, environment: Record<string, string>) {
