@@ -51,6 +51,7 @@ export class AgentProcess implements Host, Watcher {
   #serving: Serving | null = null;
   #proposer: Proposer | null = null;
   #settings: Settings;
+  #hasAskedFirst: boolean;
   #endedEpoch = -1;
   #mayStart = true;
   #listedAtMs: number;
@@ -61,6 +62,7 @@ export class AgentProcess implements Host, Watcher {
     this.instance = instance;
     this.#clock = clock;
     this.#settings = world.settings;
+    this.#hasAskedFirst = world.settings.leaseMs === 0;
     this.#listedAtMs = clock.monotonicMs();
     this.#scheduleTick();
   }
@@ -75,6 +77,11 @@ export class AgentProcess implements Host, Watcher {
 
   get serving(): Serving | null {
     return this.#serving;
+  }
+
+  /** It has served without leases: see OnePrimary. */
+  get hasAskedFirst(): boolean {
+    return this.#hasAskedFirst;
   }
 
   get isStopping(): boolean {
@@ -115,6 +122,7 @@ export class AgentProcess implements Host, Watcher {
   settingsSeen(settings: Settings): void {
     this.run('settings', () => {
       this.#settings = settings;
+      this.#hasAskedFirst ||= settings.leaseMs === 0;
     });
   }
 

@@ -130,7 +130,8 @@ export class SimulatedClient {
 
   #answered(attachment: Attachment): void {
     this.answered++;
-    this.#world.onePrimary.answered(attachment.serving.epoch, attachment.serving.process.instance);
+    const { epoch, process } = attachment.serving;
+    this.#world.onePrimary.answered(epoch, process.instance, process.hasAskedFirst);
   }
 
   /** An answer for a client that has gone: fine while the agent does not know it yet, as after a dropped connection. */
