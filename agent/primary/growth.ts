@@ -13,6 +13,9 @@
  * - after it was offered: all that count had it durably, and so every set that etcd can hold: it is the known one, or the proposed one, or one
  *   that a replica has joined since, which it does only with the room for all that the config asks for. The least of any such set is no less.
  *
+ * A replica that has no room to grow (its disk is full) says so and goes on. If it counts it takes part as it is, also in a session that only begins: all that was
+ * ever offered it has room for. A learner without the room is no member of any set, and is not kept.
+ *
  * It never shrinks: a config that names less breaks the leader's rule and changes nothing here (see Knowledge); a replica that has less than it said
  * before has lost something and is dropped.
  */

@@ -31,6 +31,8 @@ const PINGS_MAX = 64;
 const LEASE_BELIEF = 0.95;
 /** What must be durable before it is answered may take as long as a disk is busy; other answers may not. */
 const FLUSH_PATIENCE = 10;
+/** What a replica may say that it cannot do, and be as sound as before. */
+const REFUSABLE: ReadonlySet<Request['type']> = new Set(['resize', 'snapshot'] as const);
 const FLUSHING: ReadonlySet<Request['type']> = new Set(['flush', 'progress', 'resize', 'snapshot'] as const);
 
 export class Peer {
@@ -54,6 +56,8 @@ export class Peer {
   catchUp: CatchUp | null = null;
   /** The room that it has said it has; 0: it never said. */
   sizeBytes = 0;
+  /** It had no room to grow: when it is asked again. */
+  growAgainAtMs = Number.POSITIVE_INFINITY;
   /** How often it was ever asked to read, by anybody. */
   readsAsked = 0;
   /** All operations up to this one are applied there. */
@@ -114,7 +118,7 @@ export class Peer {
   /** False if nothing was asked by that id: the peer breaks the protocol. */
   reply(reply: Reply): boolean {
     const asked = this.#outstanding.get(reply.id);
-    const answers = asked && (REPLY_TO[asked.kind] === reply.type || (asked.kind === 'snapshot' && reply.type === 'unable'));
+    const answers = asked && (REPLY_TO[asked.kind] === reply.type || (REFUSABLE.has(asked.kind) && reply.type === 'unable'));
     if (!answers) return false;
     this.#outstanding.delete(reply.id);
     asked.onReply(reply);

@@ -12,7 +12,7 @@ import type { WriteDone } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
 import { InFlight, type InFlightOperation } from './inFlight.ts';
 import type { Knowledge } from './knowledge.ts';
-import { Peer } from './peer.ts';
+import { Peer, type Reply } from './peer.ts';
 
 /** Of one shard. */
 export const OPERATIONS_IN_FLIGHT_MAX = 4_096;
@@ -21,6 +21,9 @@ export const BYTES_IN_FLIGHT_MAX = 128 * 1024 * 1024;
 /** A learner that lags further behind loses its session; it comes back by comparing. Of a volume of one shard; several share it, down to a minimum. */
 export const LEARNER_BACKLOG_BYTES_MAX = 256 * 1024 * 1024;
 const LEARNER_BACKLOG_BYTES_MIN = 16 * 1024 * 1024;
+
+/** After a replica had no room to grow. */
+const GROW_AGAIN_MS = 10_000;
 
 type OperationBody = Operation extends infer Each
   ? Each extends Operation
@@ -145,17 +148,35 @@ export class Replication {
     this.gate.grow(extentCount(this.wantedBytes));
     for (const peer of this.peers.values()) {
       peer.need.grow(this.gate.extents);
-      if (peer.isUp) this.askToGrow(peer, () => this.recount());
+      if (peer.isUp) this.askToGrow(peer, (problem) => this.#grown(peer, problem));
     }
   }
 
-  /** Calls back when it has the room; at once if it had it. */
-  askToGrow(peer: Peer, then: () => void): void {
+  /** Those that had no room to grow are asked again now and then: somebody may have made some. */
+  growAgain(nowMs: number): void {
+    for (const peer of this.peers.values()) {
+      if (peer.isUp && nowMs >= peer.growAgainAtMs) this.askToGrow(peer, (problem) => this.#grown(peer, problem));
+    }
+  }
+
+  /** One that counts stays as it is, and so does what is offered; a learner would only keep the others from growing. */
+  #grown(peer: Peer, problem: string | null): void {
+    if (problem !== null && !this.counts(peer)) this.#dropSession(peer, problem);
+    else this.recount();
+  }
+
+  /** Calls back when it has the room, at once if it had it; or with why it cannot have it. */
+  askToGrow(peer: Peer, then: (problem: string | null) => void): void {
     const sizeBytes = this.wantedBytes;
-    if (peer.sizeBytes >= sizeBytes) return then();
-    const grown = () => {
+    peer.growAgainAtMs = Number.POSITIVE_INFINITY;
+    if (peer.sizeBytes >= sizeBytes) return then(null);
+    const grown = (reply: Reply) => {
+      if (reply.type === 'unable') {
+        peer.growAgainAtMs = this.#clock.monotonicMs() + GROW_AGAIN_MS;
+        return then(reply.message);
+      }
       peer.sizeBytes = Math.max(peer.sizeBytes, sizeBytes);
-      then();
+      then(null);
     };
     peer.ask({ type: 'resize', sizeBytes }, this.#clock.monotonicMs(), grown, () => undefined);
   }

@@ -62,6 +62,7 @@ export class Sessions {
   tick(nowMs: number, settings: Settings, isPatient: boolean, mayClean: (peer: Peer) => boolean): void {
     const { replicaTimeoutMs, heartbeatMs, leaseMs } = settings;
     const { settled } = this.#replication.inFlight;
+    this.#replication.growAgain(nowMs);
     for (const peer of this.#replication.peers.values()) {
       if (!isPatient && peer.silentForMs(nowMs) > replicaTimeoutMs) this.drop(peer, `silent for ${replicaTimeoutMs} ms`);
       if (peer.isUp && !this.#options.isReleased()) peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer));
@@ -142,12 +143,17 @@ export class Sessions {
     this.#options.changed();
   }
 
-  /** One that is too small takes part when it has the room: then nothing that it is sent lies beyond. The config may name more meanwhile. */
+  /**
+   * One that is too small takes part when it has the room: then nothing that it is sent lies beyond. The config may name more meanwhile. One that counts and has
+   * no room to grow takes part as it is, for nothing was ever offered that it has no room for (see Growth): a disk that is full must not cost what is on it.
+   */
   #grow(peer: Peer, sealed: Sealed): void {
     if (peer.sizeBytes >= this.#replication.wantedBytes) return this.#takesPart(peer, sealed);
     peer.growing();
-    this.#replication.askToGrow(peer, () => {
-      this.#grow(peer, sealed);
+    this.#replication.askToGrow(peer, (problem) => {
+      if (problem === null) this.#grow(peer, sealed);
+      else if (this.#replication.counts(peer)) this.#takesPart(peer, sealed);
+      else this.drop(peer, problem);
       this.#options.changed();
     });
   }
@@ -157,6 +163,7 @@ export class Sessions {
     const counts = this.#replication.counts(peer);
     peer.sealedAt(this.#clock.monotonicMs(), suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last, inFlight.last);
     peer.resync = resync;
+    this.#replication.recount();
     if (counts) this.#replication.resend(peer);
   }
 }

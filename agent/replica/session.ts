@@ -11,6 +11,7 @@ import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../port
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
+import { grow, isUnableToGrow } from './grow.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
 
@@ -352,15 +353,13 @@ export class Session implements ReplicaSession {
     this.#store.flush(this.#unlessFailed(() => this.#link.send({ type: 'done', id })));
   }
 
-  /** A crash before the end leaves the size of before, or the new one: what was answered is durable. Files that are too long are no harm. */
+  /** One that cannot grow is as sound as it was: the session goes on, for all that is there must stay to be had. */
   #resize(id: number, sizeBytes: number): void {
-    const answer = () => this.#link.send({ type: 'done', id });
-    if (sizeBytes <= this.#store.meta.sizeBytes) return answer();
-    const grown = (meta: ReplicaMeta): ReplicaMeta => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) });
-    this.#store.extend(
-      sizeBytes,
-      this.#unlessFailed(() => this.#replica.changeMeta(grown, this.#unlessFailed(answer))),
-    );
+    const changeMeta: Owner['changeMeta'] = (change, done) => this.#replica.changeMeta(change, done);
+    grow(this.#store, sizeBytes, changeMeta, (error) => {
+      if (error && !isUnableToGrow(error)) this.#replica.ioFailed(this, error);
+      else if (this.#state === 'open') this.#link.send(error ? { type: 'unable', id, message: error.message } : { type: 'done', id });
+    });
   }
 
   /** What was copied so far is durable before it is noted as done: a crash in between costs copying it again. */

@@ -106,7 +106,7 @@ export type FromReplica =
   | { type: 'allocationMap'; id: number; runs: readonly { lengthBytes: number; hole: boolean }[] }
   /** The lease asked for by that ping is granted, from now. */
   | { type: 'pong'; id: number }
-  /** Answers a snapshot that could not be kept, in words; the session goes on. */
+  /** Answers a snapshot that could not be kept, or a resize for which there is no room, in words; the session goes on. */
   | { type: 'unable'; id: number; message: string }
   /** The replica serves nobody any more: its last message. */
   | { type: 'failed'; message: string };

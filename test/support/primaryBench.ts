@@ -48,6 +48,8 @@ export class FakeReplica {
   digest: Buffer | null = null;
   /** What it really holds, if anything: then that is what it answers with. */
   content: FakeContent | null = null;
+  /** Why it cannot grow. */
+  growthProblem: string | null = null;
   /** Why it cannot keep a snapshot. */
   snapshotProblem: string | null = null;
   /** Kinds of messages that it does not answer now. */
@@ -133,6 +135,7 @@ export class FakeReplica {
       case 'ping':
         return [{ type: 'pong', id: message.id }];
       case 'resize':
+        if (this.growthProblem !== null) return [{ type: 'unable', id: message.id, message: this.growthProblem }];
         this.sizeBytes = Math.max(this.sizeBytes, message.sizeBytes);
         return [{ type: 'done', id: message.id }];
       case 'progress':

@@ -69,6 +69,8 @@ export class ReplicaBench {
   replica: Replica;
   nowMs = 10_000;
   flushFails = false;
+  /** Why its files cannot grow. */
+  growthFails: IoError | null = null;
   /** Why its meta cannot be saved. */
   metaFails: IoError | null = null;
   /** Why snapshots cannot be kept. */
@@ -145,6 +147,8 @@ export class ReplicaBench {
       isClosing = true;
       close(done);
     };
+    const extend = opened.extend.bind(opened);
+    opened.extend = (sizeBytes, done) => (this.growthFails ? done(this.growthFails) : extend(sizeBytes, done));
     const saveMeta = opened.saveMeta.bind(opened);
     opened.saveMeta = (meta, done) => {
       const error = isClosing ? new IoError('shutdown', 'the replica is closed') : this.metaFails;

@@ -81,6 +81,38 @@ describe('A volume that grows', () => {
     expect(bench.replica('b').told('level')).to.deep.equal(['level 3 of 0+128']);
   });
 
+  describe('over a replica that has no room to grow', () => {
+    const full = (letters: string) => (made: PrimaryBench) => {
+      small(letters, 4)(made);
+      for (const letter of letters) made.replica(letter).growthProblem = 'no space';
+    };
+
+    it('is served with its size of before, by all that count, and grows when somebody has made room', () => {
+      const bench = serving({ inSync: 'ab', minInSync: 2 });
+      full('ab')(bench);
+      resize(bench, 8);
+      bench.pass(500);
+      bench.write(blockOf(3), 'write');
+      bench.settle();
+      expect([offered(bench), bench.answers, bench.proposals]).to.deep.equal([4, ['write: done'], []]);
+      for (const letter of 'ab') bench.replica(letter).growthProblem = null;
+      bench.pass(11_000);
+      expect([offered(bench), bench.proposals]).to.deep.equal([8, []]);
+    });
+
+    it('is served so by the next primary too', () => {
+      const bench = serving({ inSync: 'ab', minInSync: 2, sizeBytes: 8 * MIB, before: full('ab') });
+      bench.write(blockOf(3), 'write');
+      bench.settle();
+      expect([offered(bench), bench.answers, bench.proposals]).to.deep.equal([4, ['write: done'], []]);
+    });
+
+    it('goes on without a learner that has none', () => {
+      const bench = serving({ inSync: 'a', learners: 'b', sizeBytes: 8 * MIB, before: full('b') });
+      expect([offered(bench), bench.replica('b').told('changed'), bench.proposals]).to.deep.equal([8, [], []]);
+    });
+  });
+
   describe('across a failover', () => {
     it('is offered at once where all had grown', () => {
       const bench = serving({ inSync: 'ab', sizeBytes: 8 * MIB });

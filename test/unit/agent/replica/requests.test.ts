@@ -1,5 +1,6 @@
 /** What a replica is asked for beside reads and writes: to grow, to note how far it is, to digest runs of extents, to keep a snapshot. */
 import { expect } from 'chai';
+import { IoError } from '../../../../agent/ports.ts';
 import { Replica } from '../../../../agent/replica/replica.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
 import { snapshotUid } from '../../../../core/ids.ts';
@@ -59,6 +60,21 @@ describe('A replica that is asked', () => {
       session.send({ type: 'resize', id: 5, sizeBytes: 2 * SIZE_BYTES }, write(1, SIZE_BYTES / BLOCK, 5));
       expect(session.closedWith).to.match(/write of 4096 bytes at 4194304 in a replica of 4194304 bytes/);
     });
+
+    for (const part of ['growthFails', 'metaFails'] as const) {
+      it(`says that it has no room (${part}), and is as sound as it was`, () => {
+        const session = bench.open();
+        bench[part] = new IoError('noSpace', 'the disk is full');
+        session.send({ type: 'resize', id: 3, sizeBytes: 2 * SIZE_BYTES }, write(1, 0, 5));
+        bench.complete();
+        expect(session.answers).to.deep.include({ type: 'unable', id: 3, message: 'the disk is full' });
+        expect([session.types().at(-1), session.closedWith, bench.platter.meta.failed]).to.deep.equal(['applied 1', null, null]);
+        bench[part] = null;
+        session.send({ type: 'resize', id: 4, sizeBytes: 2 * SIZE_BYTES });
+        bench.complete();
+        expect([session.answers.at(-1), bench.platter.meta.sizeBytes]).to.deep.equal([{ type: 'done', id: 4 }, 2 * SIZE_BYTES]);
+      });
+    }
 
     it('answers nobody when the session has ended meanwhile, and grows all the same', () => {
       const session = bench.open();
