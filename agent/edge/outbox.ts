@@ -3,6 +3,7 @@
  * in a system call; long ones go as they are. Must never touch bytes that the socket has not sent yet.
  */
 import type { Socket } from 'node:net';
+import { spoil } from '../../core/wire/spoil.ts';
 
 /** What is copied rather than sent from where it lies. */
 const COPIED_BYTES_MAX = 16 * 1024;
@@ -61,6 +62,7 @@ export class Outbox {
     this.#cutBytes = 0;
     // The kernel has all of it: the slab is free.
     if (socket.writableLength > 0) return;
+    spoil(this.#slab.subarray(0, this.#end));
     this.#start = 0;
     this.#end = 0;
   }

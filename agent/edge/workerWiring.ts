@@ -5,6 +5,7 @@
 import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../../core/log.ts';
 import { systemRandom } from '../../core/random.ts';
 import { threadBlocks } from '../../core/wire/blockPool.ts';
+import { SPOIL_FREED_MEMORY, spoilFreedMemory } from '../../core/wire/spoil.ts';
 import { plainFields } from '../../edge/logLine.ts';
 import { createMetrics, type Metrics } from '../../edge/metrics.ts';
 import { type Certificates, loadCertificates } from '../../edge/tls.ts';
@@ -95,6 +96,7 @@ type Base = {
 };
 
 async function openBase({ tls, logLevel }: WorkerBasics, channel: Posts, worker: string): Promise<Base> {
+  if (process.env.SPOIL_FREED_MEMORY === SPOIL_FREED_MEMORY.SPOIL_FREED_MEMORY) spoilFreedMemory(true);
   const log = postedLog(channel, logLevel, { worker });
   const metrics = createMetrics({ processMetrics: false });
   const counters = createWorkerMetrics(metrics, {

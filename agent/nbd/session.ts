@@ -294,8 +294,8 @@ export class NbdSession {
 
   #write(chunks: Buffer[]): void {
     const { blocks } = this.#options;
-    // Data of long reads, whose memory is used again once it is sent.
-    const sent = blocks && chunks.some(({ length }) => length >= LONG_BYTES) ? () => blocks.give(chunks) : null;
+    // Data of long reads, whose memory is used again once it is sent: whole replies, so that all pieces of a block are among these.
+    const sent = blocks && chunks.some(({ length }) => length >= LONG_BYTES) ? () => blocks.giveCut(chunks) : null;
     if (this.#connection.write(chunks, sent)) return;
     this.#outputFull = true;
     this.#regulate();

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
+import { SPOIL_FREED_MEMORY } from '../../core/wire/spoil.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { loadCertificates } from '../../edge/tls.ts';
 import type { VolumeSpec } from '../../operator/generated/volume.ts';
@@ -54,8 +55,12 @@ export class World {
     { parent = tmpdir(), operatorEnvironment = {} }: WorldOptions = {},
   ): Promise<World> {
     const directory = mkdtempSync(path.join(parent, 'hf-e2e-'));
-    const options = { directory: path.join(directory, 'c'), nodes, operators: 2, operatorEnvironment };
-    const cluster = await startCluster(nodeOptions === undefined ? options : { ...options, nodeOptions });
+    const spoiling = (node: string): NodeOptions => {
+      const options = nodeOptions?.(node);
+      return { ...options, environment: { ...SPOIL_FREED_MEMORY, ...options?.environment } };
+    };
+    const options = { directory: path.join(directory, 'c'), nodes, operators: 2, operatorEnvironment, nodeOptions: spoiling };
+    const cluster = await startCluster(options);
     return new World(directory, cluster);
   }
 

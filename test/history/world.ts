@@ -6,6 +6,7 @@ import { volumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
 import type { Store } from '../../core/store.ts';
+import { SPOIL_FREED_MEMORY } from '../../core/wire/spoil.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { loadCertificates } from '../../edge/tls.ts';
 import { DemoVolume } from '../../tools/demo/volume.ts';
@@ -66,6 +67,7 @@ export class HistoryWorld {
         environment: {
           ADVERTISE_ADDRESS: `127.0.1.${names.indexOf(node) + 1}`,
           ETCD_ENDPOINTS: `https://${LISTEN_HOST}:${etcdPorts.get(node)}`,
+          ...SPOIL_FREED_MEMORY,
         },
       }),
     });

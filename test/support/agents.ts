@@ -18,6 +18,7 @@ import type { MachineState, ServingReport } from '../../core/machine.ts';
 import { systemRandom } from '../../core/random.ts';
 import type { Entry } from '../../core/store.ts';
 import { type Claim, fileTask, refileIfLost, type Task, type TaskSpec } from '../../core/task.ts';
+import { SPOIL_FREED_MEMORY } from '../../core/wire/spoil.ts';
 import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
 import { type Certificates, loadCertificates, type TlsFiles } from '../../edge/tls.ts';
 import { Authority } from '../../tools/local/certificates.ts';
@@ -147,6 +148,7 @@ export class Agents {
       TLS_CA: tls.ca,
       TLS_CERT: tls.cert,
       TLS_KEY: tls.key,
+      ...SPOIL_FREED_MEMORY,
     };
   }
 

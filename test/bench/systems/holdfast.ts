@@ -42,7 +42,12 @@ export class HoldfastCluster {
   }
 
   async startNode(node: string, tls: 'on' | 'off'): Promise<AgentProcess> {
-    const process = await this.agents.start(node, { ...this.#environment, REPLICATION_TLS: tls, LOG_LEVEL: 'warn' });
+    const process = await this.agents.start(node, {
+      ...this.#environment,
+      REPLICATION_TLS: tls,
+      LOG_LEVEL: 'warn',
+      SPOIL_FREED_MEMORY: 'off',
+    });
     this.#processes = [...this.#processes.filter((other) => other.node !== node), process];
     return process;
   }

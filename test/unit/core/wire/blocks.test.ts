@@ -12,21 +12,30 @@ describe('a pool of blocks', () => {
     expect(pool.take(LONG_BYTES).buffer).to.not.equal(pool.take(LONG_BYTES).buffer);
   });
 
-  it('gives again what it was given back, also when only slices of it were', () => {
+  it('gives again what it was given back, also when that was cut into pieces', () => {
     const pool = new BlockPool();
     const block = pool.take(100_000);
     expect(block.length).to.equal(100_000);
-    pool.give([block.subarray(5, 10), block.subarray(20)]);
+    pool.giveCut([block.subarray(5, 10), block.subarray(20)]);
     expect(pool.take(LONG_BYTES).buffer).to.not.equal(block.buffer);
     expect(pool.take(128 * 1024).buffer).to.equal(block.buffer);
   });
 
-  it('is given a block once, however often that is said', () => {
+  it('takes nothing back twice', () => {
     const pool = new BlockPool();
     const block = pool.take(LONG_BYTES);
     pool.give([block]);
-    pool.give([block]);
+    expect(() => pool.give([block])).to.throw('more often than it was had');
+    expect(() => pool.giveCut([block])).to.throw('more often than it was had');
+    expect(() => pool.hold([block])).to.throw('not to be had');
     expect(pool.take(LONG_BYTES).buffer).to.not.equal(pool.take(LONG_BYTES).buffer);
+  });
+
+  it('takes nothing back as a whole that others have', () => {
+    const pool = new BlockPool();
+    const block = pool.take(LONG_BYTES);
+    pool.hold([block.subarray(0, 10)]);
+    expect(() => pool.giveCut([block])).to.throw('that others have');
   });
 
   it('is given a block that several hold by the last of them', () => {
