@@ -14,7 +14,7 @@ import type { Log } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
-import type { ListenOnSocket, MakePrimary, PrimaryEnd, PrimaryEngine } from '../control/engines.ts';
+import type { ListenOnSocket, MakePrimary, PrimaryEnd, PrimaryEngine, PrimaryReport } from '../control/engines.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
@@ -43,6 +43,8 @@ export type PrimaryVoice = {
 
 /** Progress moves all the time and is asked for no more often than this; a change of state is told at once. */
 const REPORT_MS = 1_000;
+/** A replica that dies makes I/O wait until it is taken out, for a moment: what is shorter than this is not told. */
+const STALL_MS = 2_000;
 /** How far a scrub is matters to the next primary; that one has ended, to people. */
 const SCRUB_MS = 10_000;
 
@@ -59,6 +61,7 @@ export class RunningPrimary {
   #told = '';
   #toldScrub: ScrubState | null;
   #toldScrubAtMs: number;
+  #stalledSinceMs: number | null = null;
   #wantsSocket = false;
   #hasEnded = false;
 
@@ -158,10 +161,21 @@ export class RunningPrimary {
     this.#voice.scrub(scrub);
   }
 
+  #withPatience(report: PrimaryReport, nowMs: number): PrimaryReport {
+    if (report.state !== 'stalled') {
+      this.#stalledSinceMs = null;
+      return report;
+    }
+    this.#stalledSinceMs ??= nowMs;
+    if (nowMs - this.#stalledSinceMs >= STALL_MS) return report;
+    const { reason: _, ...rest } = report;
+    return { ...rest, state: 'serving' };
+  }
+
   #report(nowMs: number): void {
     this.#isReportDue = false;
     this.#reportedAtMs = nowMs;
-    const { state, reason, ...rest } = this.#engine.report();
+    const { state, reason, ...rest } = this.#withPatience(this.#engine.report(), nowMs);
     const why = this.#socket.problem ?? reason;
     const report: ServingReport = {
       uid: this.#uid,

@@ -44,12 +44,13 @@ function ready(machine: MachineState | null): Judgement {
   return { type, holds: true, reason: 'AgentRuns', message: `its agent runs version ${machine.version}` };
 }
 
-function schedulable(spec: StorageNodeSpec): Judgement {
+function schedulable(spec: StorageNodeSpec, machine: MachineState | null): Judgement {
   const type = 'Schedulable';
   if (spec.maintenance) return { type, holds: false, reason: 'Maintenance', message: 'in maintenance (spec.maintenance)' };
   if (spec.evict)
     return { type, holds: false, reason: 'Evict', message: 'its replicas shall leave (spec.evict); moving them is not supported yet' };
   if (!spec.schedulable) return { type, holds: false, reason: 'NotWanted', message: 'excluded by spec.schedulable' };
+  if (machine === null) return { type, holds: false, reason: 'NotHeardOf', message: 'its agent is not heard of' };
   return { type, holds: true, reason: 'Wanted', message: 'new replicas may be placed here' };
 }
 
@@ -64,7 +65,7 @@ export function nodeStatusOf(object: StorageNodeObject, machine: MachineState | 
         pools: machine.pools.map(poolOf),
       }
     : before;
-  const judgements = [ready(machine), schedulable(object.spec)];
+  const judgements = [ready(machine), schedulable(object.spec, machine)];
   return { ...told, replicas, conditions: conditionsOf(judgements, before.conditions ?? [], now.wallMs, object.metadata.generation) };
 }
 

@@ -64,7 +64,7 @@ const plural = (count: number, what: string): string => `${count} ${what}${count
 function notFound(object: VolumeObject, sizeBytes: number, shard: number, reasons: readonly NodeReason[]): Decision {
   const { replicas, shards } = object.spec;
   const fitting = reasons.filter(({ reason }) => reason.startsWith('could hold one')).length;
-  const found = `${plural(fitting, 'node')} can hold one`;
+  const found = `${fitting === 0 ? 'no node' : plural(fitting, 'node')} can hold one`;
   const of = formatNeeded(shardBytes(sizeBytes, shards, shard));
   const wanted = `${replicas} ${replicas === 1 ? 'replica' : 'replicas'} of ${of}${shards === 1 ? '' : ` in each of ${shards} shards`} wanted`;
   const where = shards === 1 ? found : `for shard ${shard} ${found}`;

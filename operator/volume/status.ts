@@ -7,7 +7,7 @@ import type { VolumeObject } from '../api.ts';
 import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
-import { formatExact, parseQuantity } from '../quantity.ts';
+import { formatBytes, formatExact, parseQuantity } from '../quantity.ts';
 import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
 import { attachmentOf, currentReport, replicasOf } from './replicas.ts';
@@ -69,15 +69,28 @@ function factsOf(volume: Seen, decision: Decision, world: World): Facts {
 
 const wantedReplicas = ({ volume }: Facts): number => volume.object.spec.replicas;
 const share = (facts: Facts): string => `${facts.inSyncCount}/${wantedReplicas(facts)}`;
-/** `node-b: its agent is not heard of` for each replica that is not as it should be. */
-const troubles = ({ replicas }: Facts): string =>
-  [
-    ...new Set(
-      replicas
-        .filter(({ state, reason }) => state !== 'InSync' || reason)
-        .map(({ node, state, reason }) => `${node}: ${reason ?? (state === 'Learner' ? 'catches up' : 'is being made')}`),
-    ),
-  ].join('; ');
+/** `node-b: its agent is not heard of` for each replica that is not as it should be; replicas of a node that are so alike are named once. */
+function troubles({ replicas }: Facts): string {
+  const words = replicas
+    .filter(({ state, reason }) => state !== 'InSync' || reason)
+    .map(({ node, state, reason }) => {
+      const learners = replicas.filter((replica) => replica.node === node && replica.state === 'Learner');
+      return `${node}: ${reason ?? (state === 'Learner' ? catchesUp(learners) : 'is being made')}`;
+    });
+  return [...new Set(words)].join('; ');
+}
+
+/** `catches up, 49Mi left, about 12 s`; in words alone while nothing is known. */
+function catchesUp(learners: readonly VolumeStatusReplica[]): string {
+  const progresses = learners.flatMap(({ progress }) => progress ?? []);
+  const leftBytes = progresses.reduce((sum, { doneBytes, totalBytes }) => sum + Math.max(0, totalBytes - doneBytes), 0);
+  if (leftBytes === 0) return 'catches up';
+  const seconds = progresses.flatMap(({ secondsLeft }) => secondsLeft ?? []);
+  return `catches up, ${formatBytes(leftBytes)} left${seconds.length === 0 ? '' : `, about ${Math.max(...seconds)} s`}`;
+}
+
+/** As `catchesUp` writes it. */
+const AMOUNTS_LEFT = /catches up, [^;)]*/g;
 
 /** Never served yet: the way to the first attachment is still part of making it. */
 function isFirstAttachment({ volume, wanted }: Facts): boolean {
@@ -118,7 +131,10 @@ function notAllInSync(facts: Facts): Judged | null {
   const isWell = ({ inSyncCount, reachableCount }: ShardFacts) => inSyncCount >= wantedReplicas(facts) && reachableCount === inSyncCount;
   if (shards.length > 0 && shards.every(isWell)) return null;
   const why = troubles(facts) || decision.reason;
-  return { phase: 'Degraded', reason: 'OutOfSync', message: `${share(facts)} in sync (${why})` };
+  const reachableCount = Math.min(...shards.map((shard) => shard.reachableCount));
+  // In sync it is until somebody writes without it: said alone, that would read as if all were well.
+  const reach = reachableCount < facts.inSyncCount ? `, ${reachableCount} can be reached` : '';
+  return { phase: 'Degraded', reason: 'OutOfSync', message: `${share(facts)} in sync${reach} (${why})` };
 }
 
 const pendingReason = ({ state }: Decision): string =>
@@ -247,7 +263,11 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
 export function withoutProgress(status: VolumeStatus): VolumeStatus {
   const replicas = status.replicas?.map(({ progress: _, ...replica }) => replica);
   const scrub = status.scrub ? { ...status.scrub, position: '' } : undefined;
-  return { ...status, ...(replicas ? { replicas } : {}), ...(scrub ? { scrub } : {}) };
+  const conditions = status.conditions?.map((condition) => ({
+    ...condition,
+    message: condition.message.replace(AMOUNTS_LEFT, 'catches up'),
+  }));
+  return { ...status, ...(replicas ? { replicas } : {}), ...(scrub ? { scrub } : {}), ...(conditions ? { conditions } : {}) };
 }
 
 export const phaseOf = (status: VolumeStatus | undefined): Phase | null => status?.phase ?? null;

@@ -112,6 +112,30 @@ describe('the volumes of a node', () => {
     expect(node.store.asked.length - before).to.be.within(4, 6);
   });
 
+  it('I/O that waits is told of when it waits for two seconds, not for the moment that taking a replica out needs', async () => {
+    const node = new VolumesBench();
+    node.write(HERE);
+    await node.run(2_000);
+    const [primary] = node.primaries;
+    const become = (state: 'serving' | 'stalled') => {
+      if (primary) primary.state = { state, ...(state === 'stalled' ? { reason: 'no answer from node-b' } : {}), replicas: [] };
+      primary?.options.events.reportChanged();
+    };
+    for (let time = 0; time < 3; time++) {
+      become('stalled');
+      await node.run(1_500);
+      expect(node.report?.state).to.equal('serving');
+      become('serving');
+      await node.run(200);
+    }
+    become('stalled');
+    await node.run(4_500);
+    expect(node.report).to.include({ state: 'stalled', reason: 'no answer from node-b' });
+    become('serving');
+    await node.run(1_500);
+    expect(node.report?.state).to.equal('serving');
+  });
+
   it('after a new lease the report stands again', async () => {
     const node = new VolumesBench();
     node.write(HERE);

@@ -84,7 +84,7 @@ describe('operator: deciding about shards', () => {
     const machines = [...'ab'].map((letter) => machine(letter, { pools: [pool({ capacityBytes: GiB })] }));
     const object = volumeObject({ shards: 2, replicas: 2, size: '3Gi' });
     const decision = decide(observedVolume({ config: null, object }), world({ machines }));
-    expect(decision.reason).to.equal('2 replicas of 1.5Gi in each of 2 shards wanted, for shard 0 0 nodes can hold one');
+    expect(decision.reason).to.equal('2 replicas of 1.5Gi in each of 2 shards wanted, for shard 0 no node can hold one');
   });
 
   it('takes back a replica in each shard, one after the other, and says which', () => {

@@ -49,7 +49,7 @@ describe('operator: deciding about a new volume', () => {
   it('says for every node why it takes none, and does nothing', () => {
     const decision = decide(observedVolume({ config: null, object: volumeObject({ size: '300Gi' }) }), world({ machines: without('cde') }));
     expect([decision.state, decision.actions]).to.deep.equal(['unschedulable', []]);
-    expect(decision.reason).to.equal('3 replicas of 300Gi wanted, 0 nodes can hold one');
+    expect(decision.reason).to.equal('3 replicas of 300Gi wanted, no node can hold one');
     expect(decision.unschedulable).to.deep.equal([
       { node: 'node-a', reason: '95Gi free after reserve, 300Gi needed' },
       { node: 'node-b', reason: '95Gi free after reserve, 300Gi needed' },

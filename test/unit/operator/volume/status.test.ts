@@ -4,7 +4,7 @@ import type { VolumeStatus } from '../../../../operator/generated/volume.ts';
 import { decideVolume } from '../../../../operator/volume/decide.ts';
 import type { World } from '../../../../operator/volume/decision.ts';
 import { eventsOf, NOTE_LENGTH_MAX } from '../../../../operator/volume/events.ts';
-import { statusOf } from '../../../../operator/volume/status.ts';
+import { statusOf, withoutProgress } from '../../../../operator/volume/status.ts';
 import {
   config,
   instance,
@@ -43,7 +43,7 @@ describe('operator: the phase of a volume', () => {
       'nothing fits',
       { config: null, object: volumeObject({ size: '300Gi' }) },
       undefined,
-      'Pending: 3 replicas of 300Gi wanted, 0 nodes can hold one',
+      'Pending: 3 replicas of 300Gi wanted, no node can hold one',
     ],
     [
       'the replicas are made',
@@ -94,11 +94,22 @@ describe('operator: the phase of a volume', () => {
     [
       'one catches up',
       {
-        ...served({ replicas: [{ replica: replica('b'), state: 'learner', doneBytes: 1, totalBytes: 2, bytesPerSecond: 0 }] }),
+        ...served({ replicas: [{ replica: replica('b'), state: 'learner', doneBytes: 1, totalBytes: 1, bytesPerSecond: 0 }] }),
         config: config({ primary: primary('a') }, 'abc', 'ac'),
       },
       undefined,
       'Degraded: 2/3 in sync (node-b: catches up)',
+    ],
+    [
+      'one catches up, and how far it is is known',
+      {
+        ...served({
+          replicas: [{ replica: replica('b'), state: 'learner', doneBytes: 2 ** 20, totalBytes: 2 ** 22, bytesPerSecond: 2 ** 20 }],
+        }),
+        config: config({ primary: primary('a') }, 'abc', 'ac'),
+      },
+      undefined,
+      'Degraded: 2/3 in sync (node-b: catches up, 3Mi left, about 3 s)',
     ],
     [
       'one is out',
@@ -110,7 +121,7 @@ describe('operator: the phase of a volume', () => {
       'a machine of a detached one is away',
       {},
       world({ machines: without('b') }),
-      'Degraded: 3/3 in sync (node-b: its agent is not heard of)',
+      'Degraded: 3/3 in sync, 2 can be reached (node-b: its agent is not heard of)',
     ],
     [
       'too few machines of a detached one are there',
@@ -186,6 +197,18 @@ describe('operator: the status of a volume', () => {
     const after = see({ object: withStatus(attached('a'), old), config: config({ primary: primary('a') }), serving: serving('a') });
     expect(condition(after, 'Ready')?.lastTransitionTime).to.equal('2020-01-01T00:00:00Z');
     expect(condition(after, 'Attached')?.lastTransitionTime).to.equal('2026-01-02T03:04:05Z');
+  });
+
+  it('is not worth a write for how far a learner is', () => {
+    const learning = (doneBytes: number) =>
+      withoutProgress(
+        see({
+          ...served({ replicas: [{ replica: replica('b'), state: 'learner', doneBytes, totalBytes: 2 ** 22, bytesPerSecond: 2 ** 20 }] }),
+          config: config({ primary: primary('a') }, 'abc', 'ac'),
+        }),
+      );
+    expect(learning(1)).to.deep.equal(learning(2 ** 21));
+    expect(learning(1)).to.not.deep.equal(withoutProgress(see(served())));
   });
 
   it('shows no socket of a primary that only finishes something', () => {
