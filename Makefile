@@ -29,7 +29,7 @@ down: setup ## stop the local cluster and remove .local/
 demo: setup ## show a failover, from an empty machine to checked data
 	@$(RUN) node tools/demo/demo.ts
 
-test: setup ## everything: lint, types, generated files, unit, integration and end-to-end tests, the demo
+test: setup ## everything: lint, types, generated files, unit, simulator, integration, end to end, fuzz, history, the demo
 	@$(RUN) node tools/test/run.ts
 
 test-unit: setup ## what needs no outside parts, in seconds: make test-unit TESTS=test/unit/core/**/*.test.ts
@@ -53,7 +53,7 @@ sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 
 sim-soak: setup ## fresh seeds on every core until something is violated: make sim-soak MINUTES=30 JOBS=2
 	@$(RUN) MINUTES="$(MINUTES)" JOBS="$(JOBS)" SEED="$(SEED)" FIXED="$(FIXED)" STEPS="$(STEPS)" node test/sim/soak.ts
 
-sim-mutants: setup ## break one rule of the protocol after another: the simulator must catch each
+sim-mutants: setup ## break one rule of the protocol after another, each must be caught: make sim-mutants JOBS=2 NAMES="noPromise"
 	@$(RUN) JOBS="$(JOBS)" node test/sim/mutants.ts $(NAMES)
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
