@@ -11,7 +11,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
-import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore, SnapshotRequest } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
@@ -64,6 +64,9 @@ export class Replica {
   /** Leases granted and not run out: to this session's primary, and to earlier ones that may still believe in theirs. */
   #leases: Lease[];
   #failed: string | null;
+  /** A snapshot is being kept, and what waits for its end: the answer to the latest Seal. */
+  #isKeeping = false;
+  #whenKept: (() => void) | null = null;
   #cleaning = false;
   #cleanedAtMs = 0;
   #closed = false;
@@ -107,6 +110,10 @@ export class Replica {
     this.#session = session;
     const open = () => {
       if (this.#session !== session) return;
+      if (this.#isKeeping) {
+        this.#whenKept = open;
+        return;
+      }
       this.#events.sessionOpened(seal.epoch, link.peer);
       const { suspect, sizeBytes, resync } = this.#store.meta;
       session.open({ type: 'sealed', suspect, sizeBytes, leaseRemainingMs: this.#leaseRemainingMs(seal), resync });
@@ -165,6 +172,21 @@ export class Replica {
         else grant();
       },
     );
+  }
+
+  /**
+   * Keeps a snapshot. No later session begins before it has ended: a file of very many pieces takes its time to be shared, and a write to it meanwhile would
+   * wait in the kernel, with this pool's thread and all its other replicas, as if the disk had hung.
+   */
+  keep(request: SnapshotRequest, done: Done): void {
+    this.#isKeeping = true;
+    this.#store.snapshot(request, (error) => {
+      this.#isKeeping = false;
+      const open = this.#whenKept;
+      this.#whenKept = null;
+      done(error);
+      open?.();
+    });
   }
 
   changeMeta(change: (meta: ReplicaMeta) => ReplicaMeta, done: Done): void {

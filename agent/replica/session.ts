@@ -7,7 +7,7 @@
 import { unreachable } from '../../core/assert.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
-import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../ports.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
@@ -36,6 +36,7 @@ interface Owner {
   holderOf(session: Session): Holder | null;
   sessionClosed(session: Session, reason: string): void;
   ioFailed(session: Session, error: IoError): void;
+  keep(request: SnapshotRequest, done: Done): void;
   /** Durable when it calls back. */
   changeMeta(change: (meta: ReplicaMeta) => ReplicaMeta, done: Done): void;
 }
@@ -371,7 +372,7 @@ export class Session implements ReplicaSession {
 
   /**
    * What came before is applied; it becomes durable, then it is kept, and nothing is changed meanwhile. That it cannot be kept harms nobody: the session goes on.
-   * A session that ends meanwhile leaves an attempt that is never recorded, whatever a later one changes under it.
+   * A session that ends meanwhile leaves an attempt that is never recorded; the next one begins when that has ended.
    */
   #snapshot({ id, snapshot, attempt }: Extract<Request, { type: 'snapshot' }>): void {
     this.#isKeeping = true;
@@ -381,7 +382,7 @@ export class Session implements ReplicaSession {
       this.#link.send(error ? { type: 'unable', id, message: error.message } : { type: 'done', id });
       this.#goOn();
     };
-    this.#store.flush(this.#unlessFailed(() => this.#store.snapshot({ snapshot, attempt }, kept)));
+    this.#store.flush(this.#unlessFailed(() => this.#replica.keep({ snapshot, attempt }, kept)));
   }
 
   /** What follows on an I/O that went well, if this session is still heard. */
