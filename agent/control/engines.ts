@@ -36,6 +36,8 @@ export interface PrimaryEngine {
   /** Every later config that was seen; one that does not name this epoch and instance ends it. */
   observe(config: VolumeConfig): void;
   tick(): void;
+  /** Ticks find nothing to do, and its report is what it was: both may come less often. */
+  readonly isResting: boolean;
   report(): PrimaryReport;
   /** How far it has compared the replicas; another object whenever it differs. Null: never begun. */
   readonly scrub: ScrubState | null;

@@ -46,17 +46,23 @@ export function createAgentMetrics(metrics: Metrics) {
   };
 }
 
-/** Of a worker: counted there, added up with those of the others where they are shown. */
-export function createWorkerMetrics(metrics: Metrics, log: { acceptFailed(error: Error): void }) {
+/** Of a worker: counted there, added up with those of the others where they are shown. `counted`: something is another than before. */
+export function createWorkerMetrics(metrics: Metrics, { acceptFailed, counted }: { acceptFailed(error: Error): void; counted(): void }) {
   const protocolErrors = metrics.counter('protocol_errors_total', 'Frames and requests that broke a rule', ['port', 'rule']);
   const connectionsRefused = metrics.counter('connections_refused_total', 'Connections that were not taken or were ended', [
     'port',
     'rule',
   ]);
   return {
-    nbd: nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed: log.acceptFailed }),
-    replicationRefused: (rule: string) => connectionsRefused.inc({ port: 'replication', rule }),
-    replicationBroken: (rule: string) => protocolErrors.inc({ port: 'replication', rule }),
+    nbd: nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed, counted }),
+    replicationRefused: (rule: string) => {
+      connectionsRefused.inc({ port: 'replication', rule });
+      counted();
+    },
+    replicationBroken: (rule: string) => {
+      protocolErrors.inc({ port: 'replication', rule });
+      counted();
+    },
   };
 }
 
@@ -64,11 +70,12 @@ type Refusals = {
   protocolErrors: { inc(labels: { port: string; rule: string }): void };
   connectionsRefused: { inc(labels: { port: string; rule: string }): void };
   acceptFailed: (error: Error) => void;
+  counted: () => void;
 };
 
 const RESULTS = new Map<NbdError, string>(Object.entries(NBD_ERROR).map(([name, error]) => [error, name]));
 
-function nbdEvents(metrics: Metrics, { protocolErrors, connectionsRefused, acceptFailed }: Refusals): NbdEvents {
+function nbdEvents(metrics: Metrics, { protocolErrors, connectionsRefused, acceptFailed, counted }: Refusals): NbdEvents {
   const requests = metrics.counter('nbd_requests_total', 'Requests answered', ['operation', 'result']);
   const seconds = metrics.histogram('nbd_request_duration_seconds', 'From a request read to its answer', REQUEST_SECONDS, ['operation']);
   const bytes = metrics.counter('nbd_bytes_total', 'Bytes of the requests that succeeded', ['operation']);
@@ -78,12 +85,25 @@ function nbdEvents(metrics: Metrics, { protocolErrors, connectionsRefused, accep
       requests.inc({ operation, result: RESULTS.get(error) ?? String(error) });
       seconds.observe({ operation }, durationMs / MS_PER_SECOND);
       if (error === NBD_ERROR.none) bytes.inc({ operation }, lengthBytes);
+      counted();
     },
-    requestRefused: (rule) => protocolErrors.inc({ port: 'nbd', rule }),
-    connectionRefused: (rule) => connectionsRefused.inc({ port: 'nbd', rule }),
+    requestRefused: (rule) => {
+      protocolErrors.inc({ port: 'nbd', rule });
+      counted();
+    },
+    connectionRefused: (rule) => {
+      connectionsRefused.inc({ port: 'nbd', rule });
+      counted();
+    },
     acceptFailed,
-    connectionOpened: () => connections.inc(),
-    connectionClosed: () => connections.dec(),
+    connectionOpened: () => {
+      connections.inc();
+      counted();
+    },
+    connectionClosed: () => {
+      connections.dec();
+      counted();
+    },
   };
 }
 

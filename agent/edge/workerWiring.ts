@@ -29,7 +29,7 @@ import { wakefulClock } from './clock.ts';
 import { RealDisk } from './disk.ts';
 import { NbdServer } from './nbdServer.ts';
 import { connectAnywhere, listenForReplication, replicationEvents } from './network.ts';
-import { startTicker } from './ticker.ts';
+import { type PacedTicker, startPacedTicker, startTicker } from './ticker.ts';
 
 const METRICS_MS = 1_000;
 
@@ -71,6 +71,7 @@ export async function runPrimaryWorker(
   const blocks = threadBlocks;
   const host = new PrimaryHost({
     channel,
+    hasten: base.hasten,
     node,
     instance,
     runDirectory,
@@ -91,30 +92,41 @@ type Base = {
   log: Log;
   counters: ReturnType<typeof createWorkerMetrics>;
   certificates: Certificates | null;
-  /** From here on it ticks. */
-  run(tick: () => void): RunningWorker;
+  /** From here on it ticks; each tick says how long the next may be away. */
+  run(tick: () => number): RunningWorker;
+  /** Before it runs, too. */
+  hasten: () => void;
 };
 
 async function openBase({ tls, logLevel }: WorkerBasics, channel: Posts, worker: string): Promise<Base> {
   if (process.env.SPOIL_FREED_MEMORY === SPOIL_FREED_MEMORY.SPOIL_FREED_MEMORY) spoilFreedMemory(true);
   const log = postedLog(channel, logLevel, { worker });
   const metrics = createMetrics({ processMetrics: false });
+  let isCounted = true;
   const counters = createWorkerMetrics(metrics, {
     acceptFailed: (error) => log.error('NBD socket takes no connection for the moment', { error }),
+    counted: () => {
+      isCounted = true;
+    },
   });
   const certificates = tls && (await loadCertificates(tls, log));
-  const run = (tick: () => void): RunningWorker => {
-    const stopTicker = startTicker(TICK_MS, tick);
-    const stopTelling = startTicker(METRICS_MS, () => void tell(metrics, channel));
+  let ticker: PacedTicker | null = null;
+  const run = (tick: () => number): RunningWorker => {
+    ticker = startPacedTicker(TICK_MS, tick);
+    const stopTelling = startTicker(METRICS_MS, () => {
+      // All of them are told, which costs a millisecond: not where nothing happens.
+      if (isCounted) void tell(metrics, channel);
+      isCounted = false;
+    });
     return {
       stop: () => {
-        stopTicker();
+        ticker?.stop();
         stopTelling();
         certificates?.close();
       },
     };
   };
-  return { log, counters, certificates, run };
+  return { log, counters, certificates, run, hasten: () => ticker?.hasten() };
 }
 
 async function tell({ registry }: Metrics, channel: Posts): Promise<void> {

@@ -44,6 +44,8 @@ export type FrontendOptions = {
   holdsOperations: () => boolean;
   /** What is asked before a reply leaves, where there are no leases. */
   question: Question;
+  /** Of every request, before it goes out. */
+  requested: (nowMs: number) => void;
 };
 
 export class Frontend implements BlockDevice, Requests {
@@ -54,6 +56,7 @@ export class Frontend implements BlockDevice, Requests {
   /** Those that are ready and may not leave yet. */
   readonly replies: Replies<Pending>;
   readonly #holdsOperations: () => boolean;
+  readonly #requested: FrontendOptions['requested'];
   readonly throttle: Throttle;
   #sizeBytes = 0;
   #state: 'closed' | 'open' | 'silent' = 'closed';
@@ -66,6 +69,7 @@ export class Frontend implements BlockDevice, Requests {
     this.#replications = options.replications;
     this.#clock = options.clock;
     this.#holdsOperations = options.holdsOperations;
+    this.#requested = options.requested;
     this.#flushes = new Inquiries(flushQuestion(() => options.clock.monotonicMs()));
     this.replies = new Replies(options);
     this.throttle = new Throttle(options.clock);
@@ -84,6 +88,11 @@ export class Frontend implements BlockDevice, Requests {
   /** Requests that wait for their turn; one over several shards counts once for each. */
   get waitingCount(): number {
     return this.#waiting.length + this.throttle.heldCount;
+  }
+
+  /** Nobody waits for anything. */
+  get isIdle(): boolean {
+    return this.#pending.size === 0 && this.waitingCount === 0;
   }
 
   connect(): BlockClient {
@@ -285,6 +294,7 @@ export class Frontend implements BlockDevice, Requests {
     finish: Pending['finish'],
   ): Pending {
     const startedAtMs = this.#clock.monotonicMs();
+    this.#requested(startedAtMs);
     const run = () => undefined;
     const pending: Pending = { client, replication, offsetBytes, lengthBytes, isOperation, run, finish, leave: null, startedAtMs };
     this.#pending.add(pending);

@@ -72,6 +72,8 @@ export class Peer {
   readonly #outstanding = new Map<number, Outstanding>();
   #pings: Ping[] = [];
   #pingedAtMs = Number.NEGATIVE_INFINITY;
+  /** What the last ping said. */
+  #told = { settled: 0, mayClean: false };
   /** Since when it owes us an application. */
   #behindSinceMs = Number.POSITIVE_INFINITY;
 
@@ -135,8 +137,15 @@ export class Peer {
     return this.#sendPing({ sentAtMs: nowMs, leaseMs: 0, answered }, settled, mayClean);
   }
 
+  /** It was told so behind all that happened until `sinceMs`, and has answered. */
+  knows(settled: number, mayClean: boolean, sinceMs: number): boolean {
+    const { length } = this.#pings;
+    return length === 0 && this.#pingedAtMs > sinceMs && this.#told.settled === settled && this.#told.mayClean === mayClean;
+  }
+
   #sendPing(ping: Omit<Ping, 'id'>, settled: number, mayClean: boolean): boolean {
     if (this.#pings.length >= PINGS_MAX) return false;
+    this.#told = { settled, mayClean };
     const id = this.#nextId++;
     this.#pings.push({ id, ...ping });
     this.send({ type: 'ping', id, settled, leaseMs: ping.leaseMs, mayClean });

@@ -17,6 +17,7 @@ import type { ConfigPort, Connect } from '../replication/link.ts';
 import { PROGRESS_PACE, type ProgressPace } from './catchUp.ts';
 import { Frontend } from './frontend.ts';
 import { offerableBytes } from './growth.ts';
+import { Heartbeats } from './heartbeats.ts';
 import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
 import type { Peer } from './peer.ts';
@@ -24,12 +25,10 @@ import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
 import { Scrubber } from './scrubber.ts';
 import type { SessionsOptions } from './sessions.ts';
-import { PrimaryShard } from './shard.ts';
+import { PrimaryShard, settle } from './shard.ts';
 import { type SnapshotDone, Snapshots } from './snapshot.ts';
 import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 
-/** Between two ticks further apart than this the process stood still: nobody's silence counts. */
-const STANDSTILL_MS = 500;
 /** Rounds of one `#maintain`: each begins something new, so it ends long before; the rest is the next event's. */
 const ROUNDS_MAX = 100;
 /** How long a primary stays that was made for work in the background: a snapshot is asked for when it is seen to be there. */
@@ -68,6 +67,7 @@ export class Primary {
   readonly #knowledge: Knowledge;
   readonly #shards: readonly PrimaryShard[];
   readonly #frontend: Frontend;
+  readonly #heartbeats: Heartbeats;
   readonly #inSyncSet: InSyncSet;
   readonly #snapshots: Snapshots;
   readonly #scrubber: Scrubber;
@@ -81,9 +81,6 @@ export class Primary {
   #readyAtMs = 0;
   #maintaining = false;
   #again = false;
-  #tickAtMs: number;
-  /** Until then nobody's silence counts: the primary itself stood still for as long. A broken connection always does. */
-  #patientUntilMs = 0;
   /** How many shards share what copying may take. */
   #resyncing = 1;
 
@@ -91,7 +88,6 @@ export class Primary {
     this.#options = options;
     this.#clock = options.clock;
     this.#epoch = options.config.epoch;
-    this.#tickAtMs = this.#clock.monotonicMs();
     this.#knowledge = new Knowledge(options.config);
     this.#shards = options.config.shards.map((_, index) => this.#makeShard(index));
     this.#snapshots = new Snapshots({
@@ -102,11 +98,14 @@ export class Primary {
       sizeBytes: () => this.#frontend.sizeBytes,
       changed: () => this.#maintain(),
     });
+    const mayClean = this.#mayClean.bind(this);
+    this.#heartbeats = new Heartbeats({ ...options, shards: this.#shards, mayClean, mayRest: () => this.#mayRest });
     this.#frontend = new Frontend({
       name: options.config.name,
       replications: this.#replications,
       clock: options.clock,
       holdsOperations: () => this.#snapshots.isUp,
+      requested: (nowMs) => this.#heartbeats.requested(nowMs),
       question: { mayAsk: (peer) => peer.isUp, ask: (...asked) => this.#confirm(...asked) },
     });
     this.#useLeases(options.settings().leaseMs);
@@ -165,17 +164,16 @@ export class Primary {
 
   tick(): void {
     if (this.#phase === 'closed') return;
-    const nowMs = this.#clock.monotonicMs();
-    const settings = this.#options.settings();
-    const stoodStillMs = nowMs - this.#tickAtMs;
-    if (stoodStillMs > STANDSTILL_MS) this.#patientUntilMs = nowMs + Math.min(stoodStillMs, settings.replicaTimeoutMs);
-    this.#tickAtMs = nowMs;
-    this.#useLeases(settings.leaseMs);
-    for (const shard of this.#shards) {
-      shard.sessions.tick(nowMs, settings, nowMs < this.#patientUntilMs, (peer) => this.#mayClean(shard, peer));
-    }
-    this.#frontend.expire(settings.ioTimeoutMs);
-    this.#maintain();
+    this.#useLeases(this.#options.settings().leaseMs);
+    this.#heartbeats.tick(() => {
+      this.#frontend.expire(this.#options.settings().ioTimeoutMs);
+      this.#work();
+    });
+  }
+
+  /** Ticks may come less often. */
+  get isResting(): boolean {
+    return this.#heartbeats.isResting;
   }
 
   report(): PrimaryReport {
@@ -183,7 +181,7 @@ export class Primary {
       replications: this.#replications,
       phase: this.#phase,
       isSocketOpen: this.#socketOpen,
-      isLeased: this.#frontend.replies.mayBegin,
+      isLeased: this.#frontend.replies.mayBegin || this.#heartbeats.excusesLeases,
       sizeBytes: this.#frontend.sizeBytes,
       nowMs: this.#clock.monotonicMs(),
     });
@@ -212,6 +210,12 @@ export class Primary {
   #useLeases(leaseMs: number): void {
     this.#knowledge.needsLeases = leaseMs > 0;
     this.#frontend.replies.useLeases(leaseMs);
+  }
+
+  /** Served, and nothing is under way that is not a shard's own. */
+  get #mayRest(): boolean {
+    const isDone = this.#knowledge.proposal === null && this.#frontend.sizeBytes >= this.#knowledge.sizeBytes;
+    return this.#socketOpen && isDone && this.#frontend.isIdle && this.#snapshots.isIdle && this.#scrubber.isIdle;
   }
 
   #mayClean(shard: PrimaryShard | undefined, peer: Peer): boolean {
@@ -260,6 +264,11 @@ export class Primary {
 
   /** What ends every event: once, however often something changes on the way. */
   #maintain(): void {
+    this.#heartbeats.stirred();
+    this.#work();
+  }
+
+  #work(): void {
     this.#again = true;
     if (this.#maintaining) return;
     this.#maintaining = true;
@@ -395,12 +404,5 @@ export class Primary {
     this.#snapshots.end(reason);
     for (const { sessions } of this.#shards) sessions.end();
     this.#options.events.closed(why, reason);
-  }
-}
-
-function settle(replication: Replication): void {
-  for (const entry of replication.settle()) {
-    entry.done?.(null, replication.isFree(entry.operation));
-    if (entry.waiters) for (const waiter of entry.waiters) waiter();
   }
 }

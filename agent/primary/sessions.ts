@@ -61,12 +61,18 @@ export class Sessions {
   /** `isPatient`: nobody's silence counts now. */
   tick(nowMs: number, settings: Settings, isPatient: boolean, mayClean: (peer: Peer) => boolean): void {
     const { replicaTimeoutMs, heartbeatMs, leaseMs } = settings;
-    const { settled } = this.#replication.inFlight;
     this.#replication.growAgain(nowMs);
     for (const peer of this.#replication.peers.values()) {
       if (!isPatient && peer.silentForMs(nowMs) > replicaTimeoutMs) this.drop(peer, `silent for ${replicaTimeoutMs} ms`);
-      if (peer.isUp && !this.#options.isReleased()) peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer));
     }
+    this.ping(nowMs, heartbeatMs, leaseMs, mayClean);
+  }
+
+  /** Whoever was not asked for a lease within `heartbeatMs` is asked. */
+  ping(nowMs: number, heartbeatMs: number, leaseMs: number, mayClean: (peer: Peer) => boolean): void {
+    if (this.#options.isReleased()) return;
+    const { settled } = this.#replication.inFlight;
+    for (const peer of this.#replication.peers.values()) if (peer.isUp) peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer));
   }
 
   drop(peer: Peer, reason: string, code: Trouble['code'] = 'broken'): void {

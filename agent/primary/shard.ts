@@ -124,3 +124,11 @@ export class PrimaryShard {
     if (gone.length > 0) replication.restampInFlight();
   }
 }
+
+/** Tells whoever waits for what everybody who counts has. */
+export function settle(replication: Replication): void {
+  for (const entry of replication.settle()) {
+    entry.done?.(null, replication.isFree(entry.operation));
+    if (entry.waiters) for (const waiter of entry.waiters) waiter();
+  }
+}

@@ -19,6 +19,8 @@ import { Replicas } from './replicas.ts';
 
 /** How full the pool is is asked of the file system, which may take its time. */
 const REPORT_MS = 1_000;
+/** Nothing in a pool waits for a tick but the cleaning of logs, and control for what it is told: work comes by messages. */
+const POOL_TICK_MS = 200;
 
 /** Where primaries reach the replicas here. */
 export type Listening = { port: number; close(): Promise<void> };
@@ -55,10 +57,12 @@ export class PoolHost {
     });
   }
 
-  tick(): void {
-    if (this.#open === null || this.#isClosing) return;
+  /** How long the next one may be away. */
+  tick(): number {
+    if (this.#open === null || this.#isClosing) return POOL_TICK_MS;
     this.#open.replicas.tick();
     this.#tell(this.#open);
+    return POOL_TICK_MS;
   }
 
   #notOpened({ problem, isDisk }: PoolProblem): void {

@@ -101,6 +101,11 @@ export class RunningPrimary {
     return this.#hasEnded && this.#socket.isClosed;
   }
 
+  /** Nothing is to be told, and ticks find nothing to do. */
+  get isResting(): boolean {
+    return !this.#hasEnded && !this.#isReportDue && this.#engine.isResting;
+  }
+
   /** A later config. */
   observe(config: VolumeConfig): void {
     if (!this.#hasEnded) this.#engine.observe(config);
@@ -125,7 +130,8 @@ export class RunningPrimary {
   tick(nowMs: number): void {
     this.#socket.tick();
     if (!this.#hasEnded) this.#engine.tick();
-    if (!this.#hasEnded && (this.#isReportDue || nowMs - this.#reportedAtMs >= REPORT_MS)) this.#report(nowMs);
+    const isReportDue = this.#isReportDue || (nowMs - this.#reportedAtMs >= REPORT_MS && !this.#engine.isResting);
+    if (!this.#hasEnded && isReportDue) this.#report(nowMs);
     if (!this.#hasEnded) this.#tellScrub(nowMs);
   }
 

@@ -23,6 +23,7 @@ export class FakePrimary implements PrimaryEngine {
   readonly snapshots: { request: SnapshotRequest; done: SnapshotDone }[] = [];
   ticks = 0;
   isEnded = false;
+  readonly isResting = false;
   hasLetGo = false;
   state: PrimaryReport = { state: 'serving', replicas: [] };
   scrub: ScrubState | null;

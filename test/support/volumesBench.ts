@@ -38,6 +38,7 @@ export class VolumesBench {
     const slots = new CallSlots();
     const [here, there] = channelWithinThread<ToPrimary, FromPrimary>();
     this.host = new PrimaryHost({
+      hasten: () => undefined,
       channel: there,
       node: NODE,
       instance: INSTANCE,

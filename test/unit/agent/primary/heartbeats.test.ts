@@ -1,0 +1,111 @@
+/** How often a primary asks for leases: all the time while there is something to do, seldom at rest, and at once when a client comes back. */
+import { expect } from 'chai';
+import { REST_AFTER_MS, REST_MS_MAX } from '../../../../agent/primary/heartbeats.ts';
+import { PrimaryBench, SETTINGS } from '../../../support/primaryBench.ts';
+
+const BLOCK = Buffer.alloc(4096, 7);
+/** Half of `replicaTimeoutMs` is less here. */
+const REST_MS = Math.min(REST_MS_MAX, SETTINGS.replicaTimeoutMs / 2);
+
+const pings = (bench: PrimaryBench, letter: string) =>
+  bench.replica(letter).heard.flatMap((message) => (message.type === 'ping' ? [message] : []));
+const pingsWithin = (bench: PrimaryBench, durationMs: number): number => {
+  const before = pings(bench, 'b').length;
+  bench.pass(durationMs);
+  return pings(bench, 'b').length - before;
+};
+
+function resting(options: Partial<ConstructorParameters<typeof PrimaryBench>[0]> = {}): PrimaryBench {
+  const bench = new PrimaryBench({ inSync: 'abc', ...options });
+  bench.pass(REST_AFTER_MS + 500);
+  expect(bench.primary.isResting).to.equal(true);
+  return bench;
+}
+
+describe('Heartbeats of a primary', () => {
+  it('come all the time at first, and seldom when nobody has asked for anything for a while', () => {
+    const bench = new PrimaryBench({ inSync: 'abc' });
+    expect(pingsWithin(bench, REST_AFTER_MS)).to.be.within(9, 11);
+    bench.pass(500);
+    expect(pingsWithin(bench, 10 * REST_MS)).to.equal(10);
+    expect(bench.primary.report().state).to.equal('serving');
+  });
+
+  it('at rest: a request asks for leases beside what it sends, and is answered when both are, without a tick', () => {
+    const bench = resting();
+    bench.nowMs += REST_MS - 100;
+    const before = bench.replica('b').heard.length;
+    const answers: string[] = [];
+    bench.client.write(0, [BLOCK], BLOCK.length, false, (error) => answers.push(error?.code ?? 'written'));
+    bench.client.read(4096, 4096, (error) => answers.push(error?.code ?? 'read'));
+    expect(
+      bench
+        .replica('b')
+        .heard.slice(before)
+        .map(({ type }) => type),
+    ).to.deep.equal(['ping', 'write']);
+    expect([answers, bench.primary.report().state]).to.deep.equal([[], 'serving']);
+    bench.settle();
+    expect(answers.sort()).to.deep.equal(['read', 'written']);
+    expect(bench.primary.isResting).to.equal(false);
+  });
+
+  it('at rest: a read is not answered before everybody has granted a lease anew', () => {
+    const bench = resting();
+    bench.replica('c').mute.add('ping');
+    bench.nowMs += REST_MS - 100;
+    let answered = false;
+    bench.client.read(0, 4096, () => {
+      answered = true;
+    });
+    bench.settle();
+    expect(answered).to.equal(false);
+    bench.replica('c').mute.clear();
+    bench.settle();
+    expect(answered).to.equal(true);
+  });
+
+  it('tell that all is settled and that logs may be cleaned, before they become seldom', () => {
+    const bench = resting();
+    bench.client.write(0, [BLOCK], BLOCK.length, false, () => undefined);
+    bench.pass(REST_AFTER_MS + 500);
+    expect(bench.primary.isResting).to.equal(true);
+    for (const letter of 'abc') expect(pings(bench, letter).at(-1), letter).to.deep.include({ settled: 1, mayClean: true });
+  });
+
+  it('are as before while a replica misses something, a proposal is out, or a request waits', () => {
+    const learning = new PrimaryBench({ inSync: 'ab', learners: 'c', before: (made) => made.replica('c').mute.add('digest') });
+    learning.replica('a').stamped = [1];
+    learning.pass(5_000);
+    expect(learning.primary.isResting).to.equal(false);
+    const waiting = new PrimaryBench({ inSync: 'abc' });
+    waiting.pass(100);
+    waiting.replica('c').mute.add('write');
+    waiting.client.write(0, [BLOCK], BLOCK.length, false, () => undefined);
+    waiting.pass(1_800);
+    expect(waiting.primary.isResting).to.equal(false);
+  });
+
+  it('at rest: who is silent is noticed and dropped, not much later than ever', () => {
+    const bench = resting();
+    bench.replica('c').mute.add('ping');
+    bench.pass(REST_MS + SETTINGS.replicaTimeoutMs + 200);
+    expect(bench.proposed()).to.deep.equal(['ab']);
+  });
+
+  it('at rest: a session that breaks is noticed at once', () => {
+    const bench = resting();
+    bench.replica('c').breaks();
+    expect(bench.proposed()).to.deep.equal(['ab']);
+    expect(bench.primary.isResting).to.equal(false);
+  });
+
+  it('at rest: a snapshot and a later config are worked on at once', () => {
+    const bench = resting();
+    const outcomes: unknown[] = [];
+    bench.primary.snapshot({ snapshot: 'snapshot-1', attempt: 1 } as never, (outcome) => outcomes.push(outcome));
+    expect(bench.primary.isResting).to.equal(false);
+    bench.pass(200);
+    expect(outcomes).to.have.length(1);
+  });
+});
