@@ -46,6 +46,8 @@ export class Agent {
   readonly #parts: AgentParts;
   #waiting: Waiting[] = [];
   #measuredAtMs = Number.NEGATIVE_INFINITY;
+  /** The latest tick since it was measured. */
+  #latestMs = 0;
   #leaseSeenMs: number;
 
   constructor(parts: AgentParts) {
@@ -55,9 +57,9 @@ export class Agent {
 
   /** `lateMs`: how long after its time it is called. */
   tick(lateMs: number): void {
-    const { clock, metrics, volumes, pools, primaries, reports, registration, tasks, snapshots } = this.#parts;
+    const { clock, volumes, pools, primaries, reports, registration, tasks, snapshots } = this.#parts;
     const nowMs = clock.monotonicMs();
-    metrics.ticked(lateMs);
+    this.#latestMs = Math.max(this.#latestMs, lateMs);
     pools.tick();
     primaries.tick();
     volumes.tick(nowMs);
@@ -90,6 +92,8 @@ export class Agent {
     if (this.#parts.lease.isAlive) this.#leaseSeenMs = nowMs;
     if (nowMs - this.#measuredAtMs < MEASURE_MS) return;
     this.#measuredAtMs = nowMs;
+    this.#parts.metrics.ticked(this.#latestMs);
+    this.#latestMs = 0;
     this.#parts.metrics.levels(this.#levels(nowMs));
   }
 

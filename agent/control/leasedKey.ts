@@ -72,8 +72,10 @@ export class LeasedKey {
 
   tick(): void {
     const { clock, verifyMs, lease, slots } = this.#options;
+    // The usual case of hundreds of reports, with each tick: not even a look at the clock.
+    if (this.#isBusy || (verifyMs === null && this.isSettled)) return;
     const nowMs = clock.monotonicMs();
-    if (this.#isBusy || nowMs < this.#notBeforeMs) return;
+    if (nowMs < this.#notBeforeMs) return;
     if (verifyMs !== null && this.#wanted !== null && nowMs - this.#verifiedAtMs >= verifyMs) this.#found = undefined;
     if (this.isSettled || (this.#wanted !== null && !lease.isAlive) || !slots.tryTake()) return;
     this.#isBusy = true;

@@ -27,7 +27,11 @@ export type AgentLevels = {
 export type AgentMetrics = ReturnType<typeof createAgentMetrics>;
 
 export function createAgentMetrics(metrics: Metrics) {
-  const eventLoopDelay = metrics.histogram('event_loop_delay_seconds', 'How late the control loop came', DELAY_SECONDS);
+  const eventLoopDelay = metrics.histogram(
+    'event_loop_delay_seconds',
+    'How late the control loop came, at the worst of each second',
+    DELAY_SECONDS,
+  );
   const tasks = metrics.counter('tasks_ended_total', 'Tasks that this agent performed', ['operation', 'result']);
   const taskSeconds = metrics.histogram('task_duration_seconds', 'Time that performing a task took', TASK_SECONDS, ['operation']);
   const tasksRefused = metrics.counter('tasks_refused_total', 'Tasks that could not be read');

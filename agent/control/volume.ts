@@ -131,9 +131,10 @@ export class Volume {
   }
 
   #readIfDue(): void {
+    if (!this.#mustRead || this.#isReading) return;
     const { store, keys, slots, environment } = this.#options;
     const nowMs = environment.clock.monotonicMs();
-    if (!this.#mustRead || this.#isReading || nowMs < this.#readNotBeforeMs || !slots.tryTake()) return;
+    if (nowMs < this.#readNotBeforeMs || !slots.tryTake()) return;
     this.#mustRead = false;
     this.#isReading = true;
     this.#readNotBeforeMs = nowMs + RECHECK_MS;
@@ -204,7 +205,7 @@ export class Volume {
       this.#ended.push(this.#primary);
       this.#primary = null;
     }
-    this.#ended = this.#ended.filter((primary) => !primary.isOver);
+    if (this.#ended.length > 0) this.#ended = this.#ended.filter((primary) => !primary.isOver);
     this.#startIfNamed();
   }
 
