@@ -64,9 +64,9 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     this.#end(reason);
   }
 
-  /** What was handed over with these is applied, or will never be. */
+  /** What was handed over with these is applied, or will never be. A body is its message's alone, and a level's lies in pieces. */
   release(chunks: readonly Buffer[]): void {
-    this.#options.blocks.give(chunks);
+    this.#options.blocks.giveCut(chunks);
   }
 
   room(): Buffer | null {

@@ -9,29 +9,39 @@ export type BlockRange = { first: number; last: number };
 export const digestOf = (digests: Buffer | null, block: number): Buffer =>
   digests === null ? ZERO_DIGEST : digests.subarray(block * DIGEST_BYTES, (block + 1) * DIGEST_BYTES);
 
-/** Stands for "anything but zeroes" where all that is asked is which blocks are: nothing is compared with it. */
-const OTHER_DIGEST = Buffer.alloc(DIGEST_BYTES, 0xff);
 const ZERO_BLOCK = Buffer.alloc(BLOCK_BYTES);
 
 export const allBlocks = (lengthBytes: number): number => Math.ceil(lengthBytes / BLOCK_BYTES);
 
-/** Of data that is there: which blocks are zeroes and which are not, in the form of digests; null where all are. */
-export function zeroDigests(data: Buffer): Buffer | null {
-  const blocks = allBlocks(data.length);
-  const digests = Buffer.alloc(blocks * DIGEST_BYTES);
-  let isAllZero = true;
-  for (let block = 0; block < blocks; block++) {
-    const piece = data.subarray(block * BLOCK_BYTES, (block + 1) * BLOCK_BYTES);
-    if (piece.equals(piece.length === BLOCK_BYTES ? ZERO_BLOCK : ZERO_BLOCK.subarray(0, piece.length))) continue;
-    OTHER_DIGEST.copy(digests, block * DIGEST_BYTES);
-    isAllZero = false;
+/** What to send of an extent that is there as a whole, to whoever has nothing of it: all its blocks that are not zeroes. */
+export function writtenRuns(data: Buffer): LevelRun[] {
+  const runs: LevelRun[] = [];
+  let first = -1;
+  for (let block = 0; block * BLOCK_BYTES < data.length; block++) {
+    if (!isZeroBlock(data, block * BLOCK_BYTES)) first = first < 0 ? block : first;
+    else if (first >= 0) {
+      runs.push(runOf(data, first, block));
+      first = -1;
+    }
   }
-  return isAllZero ? null : digests;
+  if (first >= 0) runs.push(runOf(data, first, allBlocks(data.length)));
+  return runs;
 }
+
+function isZeroBlock(data: Buffer, from: number): boolean {
+  const to = Math.min(from + BLOCK_BYTES, data.length);
+  return data.compare(ZERO_BLOCK, 0, to - from, from, to) === 0;
+}
+
+const runOf = (data: Buffer, first: number, end: number): LevelRun => ({
+  block: first,
+  blocks: end - first,
+  data: [data.subarray(first * BLOCK_BYTES, end * BLOCK_BYTES)],
+});
 
 /** The blocks of `blocks` in which the two differ. */
 export function differingBlocks(source: Buffer | null, target: Buffer | null, blocks: number): number[] {
-  if (source === null && target === null) return [];
+  if (source === target || (source && target && source.equals(target))) return [];
   const differing: number[] = [];
   for (let block = 0; block < blocks; block++) if (!digestOf(source, block).equals(digestOf(target, block))) differing.push(block);
   return differing;

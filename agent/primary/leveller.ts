@@ -11,11 +11,13 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, extentLength } from '../../core/extent.ts';
+import { threadBlocks } from '../../core/wire/blockPool.ts';
+import { joined } from '../../core/wire/chunks.ts';
 import type { LevelRun } from '../../core/wire/messages.ts';
 import { Allowance } from './allowance.ts';
 import { askEach } from './asking.ts';
 import type { ProgressPace } from './catchUp.ts';
-import { allBlocks, type BlockRange, differingBlocks, levelRuns, rangeToRead, zeroDigests } from './difference.ts';
+import { allBlocks, differingBlocks, levelRuns, rangeToRead, writtenRuns } from './difference.ts';
 import type { Ask, Peer, Reply } from './peer.ts';
 import { tellProgress } from './progress.ts';
 import type { Replication } from './replication.ts';
@@ -147,14 +149,9 @@ export class Leveller {
       const hasNothing = [...level.targets].every((peer) => asDigests(replies.get(peer) as Reply).digests === null);
       if (!hasNothing) return this.#compare(level);
       const { stamp } = asDigests(replies.get(level.source) as Reply);
-      const lengthBytes = this.#lengthOf(level);
-      this.#read(level, 0, lengthBytes, (chunks) => {
-        const data = Buffer.concat(chunks);
-        const digests = zeroDigests(data);
-        const blocks = allBlocks(lengthBytes);
-        const differing = differingBlocks(digests, null, blocks);
-        const range = { first: 0, last: blocks - 1 };
-        this.#send(level, { stamp, digests }, new Map([...level.targets].map((peer) => [peer, differing])), range, [data]);
+      this.#read(level, 0, this.#lengthOf(level), (chunks) => {
+        const runs = writtenRuns(joined(chunks));
+        this.#send(level, stamp, () => runs, chunks);
       });
     });
   }
@@ -175,10 +172,14 @@ export class Leveller {
   #fetch(level: Level, source: Digests, differing: Map<Peer, number[]>): void {
     const all = [...new Set([...differing.values()].flat())].sort((a, b) => a - b);
     const range = rangeToRead(source.digests, all);
-    if (range === null) return this.#send(level, source, differing, null, []);
+    const length = this.#lengthOf(level);
+    const send = (data: readonly Buffer[]) => {
+      const runsFor = (peer: Peer) => levelRuns(source.digests, differing.get(peer) ?? [], range, data, length);
+      this.#send(level, source.stamp, runsFor, data);
+    };
+    if (range === null) return send([]);
     const offset = range.first * BLOCK_BYTES;
-    const lengthBytes = Math.min((range.last + 1) * BLOCK_BYTES, this.#lengthOf(level)) - offset;
-    this.#read(level, offset, lengthBytes, (chunks) => this.#send(level, source, differing, range, chunks));
+    this.#read(level, offset, Math.min((range.last + 1) * BLOCK_BYTES, length) - offset, send);
   }
 
   #read(level: Level, offset: number, lengthBytes: number, then: (chunks: readonly Buffer[]) => void): void {
@@ -190,13 +191,18 @@ export class Leveller {
     });
   }
 
-  #send(level: Level, source: Digests, differing: Map<Peer, number[]>, range: BlockRange | null, data: readonly Buffer[]): void {
-    const length = this.#lengthOf(level);
-    const stamp = level.inDoubt ? Math.max(source.stamp, this.#replication.known.version) : source.stamp;
-    const runsFor = (peer: Peer): LevelRun[] => levelRuns(source.digests, differing.get(peer) ?? [], range, data, length);
-    for (const peer of level.targets) this.#allowance.spend((differing.get(peer) ?? []).length * BLOCK_BYTES);
-    const request = (peer: Peer): Ask => ({ type: 'level', extent: level.extent, stamp, runs: runsFor(peer) });
+  /** `read`: what the source gave, of which the runs are parts. */
+  #send(level: Level, sourceStamp: number, runsFor: (peer: Peer) => readonly LevelRun[], read: readonly Buffer[]): void {
+    const stamp = level.inDoubt ? Math.max(sourceStamp, this.#replication.known.version) : sourceStamp;
+    const asked = level.targets.size;
+    const request = (peer: Peer): Ask => {
+      const runs = runsFor(peer);
+      for (const { blocks } of runs) this.#allowance.spend(blocks * BLOCK_BYTES);
+      return { type: 'level', extent: level.extent, stamp, runs };
+    };
     this.#ask(level, [...level.targets], request, () => {
+      // Who has answered has all of it, so no socket sends any more of it; one that was lost may have left some to the kernel.
+      if (level.targets.size === asked) threadBlocks.giveCut(read);
       for (const peer of level.targets) peer.need.delete(level.extent);
       this.#replication.regate();
       // Everybody stamps what was in doubt, so that whoever is absent finds it; under a later config again, as any operation.

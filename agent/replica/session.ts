@@ -315,6 +315,7 @@ export class Session implements ReplicaSession {
         return this.#link.release?.(message.chunks);
       case 'level':
         applyLevel(this.#store, message);
+        this.#link.release?.(message.runs.flatMap(({ data }) => data ?? []));
         return this.#link.send({ type: 'done', id: message.id });
       default:
         return this.#answer(message);

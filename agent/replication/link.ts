@@ -35,7 +35,7 @@ export interface ReplicaLink {
   readonly peer: string;
   /** After the link has closed, messages are dropped. */
   send(message: FromReplica): void;
-  /** Says that nobody reads these chunks of a message any more: their memory is used again. Not saying so is no mistake. */
+  /** Says that nobody reads these chunks, all that one message had, any more: their memory is used again. Not saying so is no mistake. */
   release?(chunks: readonly Buffer[]): void;
   /** What was sent still leaves, if the network takes it soon: so a refusal arrives. */
   close(reason: string): void;

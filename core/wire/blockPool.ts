@@ -8,8 +8,8 @@
  * |---|---|---|
  * | a long payload of a client (nbd/decode.ts) | its request | the write is settled, and applied in all the sessions in which it ever was sent (Replication.isFree); never one that failed, ran out of time or lost its client, and never a part of one over several shards |
  * | a client socket's slab (edge/directSocket.ts) | its receiver, the chunk that is being decoded, each slice in a payload | the receiver has begun another, the chunk is decoded; slices as long payloads |
- * | a long body that a replica hears (bodyCollector.ts) | its message | the write is applied (Session#apply); all else never |
- * | a long answer that a primary hears | its message | a client's read has left its socket without an error (nbd/session.ts); all else never |
+ * | a long body that a replica hears (bodyCollector.ts) | its message | the write or level is applied (Session#apply); all else never |
+ * | a long answer that a primary hears | its message | a client's read has left its socket without an error (nbd/session.ts); what a levelling read, when all that it was sent to have answered, and none was lost (leveller.ts); all else never |
  * | what a replica reads (dataFile.ts) | that one answer, or digest | the answer has left its socket without an error (edge/outbox.ts); the digest is made |
  *
  * Not of a pool, but used again likewise: a replication socket's slab, from its beginning when its session holds nothing that it heard (edge/directSocket.ts,
