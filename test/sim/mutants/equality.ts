@@ -82,12 +82,12 @@ export const EQUALITY: readonly Mutant[] = [
     'since: resumed.version + 1 }',
   ]),
   mutant('notesTooFar', 100, 'a learner is told only of extents that it does not need any more', [
-    'agent/primary/catchUp.ts',
+    'agent/primary/progress.ts',
     'first < 0 ? need.extents : first',
     'need.extents',
   ]),
   mutant('notesInDoubt', 400, 'a learner is told how far it is only while nothing is in doubt', [
-    'agent/primary/catchUp.ts',
+    'agent/primary/progress.ts',
     'replication.gate.size > 0 || !replication.isLoaded()',
     'replication.peers.size === 0',
   ]),
