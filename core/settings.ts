@@ -48,10 +48,10 @@ export const SETTINGS_TABLE: readonly Row[] = [
   {
     key: 'resyncBytesPerSecond',
     unit: 'B/s',
-    fallback: 256 * 1024 * 1024,
+    fallback: 1024 ** 3,
     min: 1024 * 1024,
     max: 100 * 1024 ** 3,
-    reason: 'what catching up may take of a primary',
+    reason: 'what catching up may take of a primary; while clients have requests it does one extent at a time anyway',
   },
   {
     key: 'scrubIntervalSeconds',
