@@ -4,6 +4,7 @@
  */
 import { execFile, execFileSync } from 'node:child_process';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Member, VolumeConfig } from '../../core/config.ts';
 import { newReplicaId, type ReplicaId } from '../../core/ids.ts';
@@ -18,6 +19,7 @@ import { spreadOf } from './statistics.ts';
 import { HoldfastCluster, NODES } from './systems/holdfast.ts';
 
 const BOUND_MS = 600_000;
+const SETTLE_MS = 10_000;
 const MIB = 1024 * 1024;
 const CHANGED_PART = 0.01;
 const REPLACED = NODES[2] ?? '';
@@ -134,6 +136,8 @@ const withMembers = (config: VolumeConfig, change: (member: Member) => Member | 
 
 /** From when the agent is registered until the replica is in sync; its primary has to notice, too. What changed lies in whole extents: stamps know no less. */
 async function delta({ cluster, config, socketPath, sizeBytes }: Bench): Promise<number> {
+  // What was copied or written just before is still in the logs, and would be compared again.
+  await sleep(SETTLE_MS);
   const process = cluster.process(REPLACED);
   await process.kill('SIGKILL');
   await cluster.untilInSync(config, NODES.length - 1);
