@@ -134,6 +134,8 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
     workers: Array.from({ length: primaryWorkers() }, (_, index) => workers.startPrimary({ ...basics, kind: 'primary', index })),
     settings: () => settings.settings,
     resolve: (peer, pool, answered) => addresses.resolve(peer, pool, answered),
+    // Its clients would wait for ever: this agent lives, so nobody takes over from it.
+    stuck: (sentence) => base.program.fail(new Error(sentence)),
     common,
   });
   const volumes: Volumes = new Volumes({

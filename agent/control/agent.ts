@@ -61,7 +61,7 @@ export class Agent {
     const nowMs = clock.monotonicMs();
     this.#latestMs = Math.max(this.#latestMs, lateMs);
     pools.tick();
-    primaries.tick();
+    primaries.tick(nowMs);
     volumes.tick(nowMs);
     reports.tick();
     registration.tick();

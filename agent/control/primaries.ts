@@ -12,6 +12,7 @@ import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { Channel } from '../workers/channel.ts';
 import { type Address, type FromPrimary, type FromWorker, keyText, type PrimaryKey, type ToPrimary } from '../workers/messages.ts';
 import type { PrimaryEnd } from './engines.ts';
+import { Pulse } from './pulse.ts';
 
 /** Told to one primary in its worker. */
 export interface PrimaryHandle {
@@ -43,11 +44,16 @@ export type PrimariesOptions = {
   settings: () => Settings;
   /** `answered` is called with what is known, and perhaps again when more is. */
   resolve: (node: NodeName, pool: string, answered: (address: Address | null) => void) => void;
+  /** A thread does not answer any more: all that is served there hangs, and goes on elsewhere only when this agent has ended. */
+  stuck: (sentence: string) => void;
   /** Logs and metrics. */
   common: (message: FromWorker, worker: string) => void;
 };
 
 const HASH_FACTOR = 31;
+/** Far longer than any collection or burst. */
+export const WORKER_SILENT_MS = 20_000;
+const nameOf = (index: number): string => `primaries-${index}`;
 
 /** Always the same worker for a volume, so that its epochs follow each other in one thread. */
 export function workerOf(uid: VolumeUid, workers: number): number {
@@ -59,6 +65,7 @@ export function workerOf(uid: VolumeUid, workers: number): number {
 export class Primaries implements PrimariesPort {
   readonly #options: PrimariesOptions;
   readonly #listeners = new Map<string, PrimaryListener>();
+  readonly #pulses: readonly Pulse[];
   #told: Settings | null = null;
   /** Asked for and not ended. As many as there are tasks in work. */
   readonly #snapshots = new Map<number, SnapshotDone>();
@@ -67,11 +74,22 @@ export class Primaries implements PrimariesPort {
   constructor(options: PrimariesOptions) {
     assert(options.workers.length > 0, 'no worker for primaries');
     this.#options = options;
-    for (const [index, worker] of options.workers.entries()) worker.listen((message) => this.#heard(message, worker, `primaries-${index}`));
+    this.#pulses = options.workers.map((worker) => new Pulse((id) => worker.post({ type: 'ping', id })));
+    for (const [index, worker] of options.workers.entries()) worker.listen((message) => this.#heard(message, index));
   }
 
-  /** Settings that changed go to every worker. */
-  tick(): void {
+  tick(nowMs: number): void {
+    this.#tellSettings();
+    // One without primaries has nothing that could hang, and is let sleep.
+    if (this.#listeners.size === 0) return;
+    for (const [index, pulse] of this.#pulses.entries()) {
+      const silentMs = pulse.tick(nowMs);
+      if (silentMs > WORKER_SILENT_MS) this.#options.stuck(`${nameOf(index)} has not answered for ${Math.round(silentMs / 1_000)} s`);
+    }
+  }
+
+  /** To every worker, when they changed. */
+  #tellSettings(): void {
     const settings = this.#options.settings();
     if (settings === this.#told) return;
     this.#told = settings;
@@ -87,7 +105,7 @@ export class Primaries implements PrimariesPort {
     assert(!this.#listeners.has(keyText(key)), `a second primary of volume ${uid} in epoch ${epoch}`);
     this.#listeners.set(keyText(key), listener);
     // Before the first primary, also when the loop has not ticked yet.
-    this.tick();
+    this.#tellSettings();
     worker.post({ type: 'start', config, scrub });
     return {
       observe: (later) => worker.post({ type: 'observe', ...key, config: later }),
@@ -101,15 +119,19 @@ export class Primaries implements PrimariesPort {
     };
   }
 
-  #heard(message: FromPrimary, worker: Channel<ToPrimary, FromPrimary>, name: string): void {
+  #heard(message: FromPrimary, index: number): void {
     switch (message.type) {
       case 'log':
       case 'metrics':
-        this.#options.common(message, name);
+        this.#options.common(message, nameOf(index));
+        return;
+      case 'pong':
+        this.#pulses[index]?.answered(message.id);
         return;
       case 'resolve': {
         const { node, pool } = message;
-        this.#options.resolve(node, pool, (address) => worker.post({ type: 'address', node, pool, address }));
+        const answer = this.#options.workers[index];
+        this.#options.resolve(node, pool, (address) => answer?.post({ type: 'address', node, pool, address }));
         return;
       }
       case 'snapshotEnded': {

@@ -100,6 +100,7 @@ export type ToPrimary =
   /** Answered by `snapshotEnded`, also when the primary is over. */
   | ({ type: 'snapshot'; id: number; request: SnapshotRequest } & PrimaryKey)
   | { type: 'settings'; settings: Settings }
+  | { type: 'ping'; id: number }
   | { type: 'address'; node: NodeName; pool: string; address: Address | null };
 
 export type FromPrimary =
@@ -113,4 +114,5 @@ export type FromPrimary =
   | ({ type: 'over' } & PrimaryKey)
   | { type: 'snapshotEnded'; id: number; outcome: SnapshotOutcome }
   | { type: 'resolve'; node: NodeName; pool: string }
+  | { type: 'pong'; id: number }
   | FromWorker;

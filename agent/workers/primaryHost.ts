@@ -57,8 +57,12 @@ export class PrimaryHost {
   }
 
   #heard(message: ToPrimary): void {
-    this.#hasten();
+    // Being asked is no reason to hurry.
+    if (message.type !== 'ping') this.#hasten();
     switch (message.type) {
+      case 'ping':
+        this.#channel.post({ type: 'pong', id: message.id });
+        return;
       case 'settings':
         this.#settings = message.settings;
         return;

@@ -56,7 +56,13 @@ export class VolumesBench {
       log: silentLog,
     });
     const resolve = () => undefined;
-    this.workers = new Primaries({ workers: [here], settings: () => DEFAULT_SETTINGS, resolve, common: () => undefined });
+    this.workers = new Primaries({
+      workers: [here],
+      settings: () => DEFAULT_SETTINGS,
+      resolve,
+      stuck: () => undefined,
+      common: () => undefined,
+    });
     this.reports = new ServingReports({ store, lease, clock, slots, keys, instance: INSTANCE });
     this.volumes = new Volumes({
       store,
@@ -88,7 +94,7 @@ export class VolumesBench {
     for (let spentMs = 0; spentMs < forMs; spentMs += 50) {
       await atRest();
       this.clock.advance(50);
-      this.workers.tick();
+      this.workers.tick(this.clock.nowMs);
       this.volumes.tick(this.clock.nowMs);
       this.host.tick();
       this.reports.tick();

@@ -1,6 +1,6 @@
 /** Which worker has which primary, and what goes to and fro. */
 import { expect } from 'chai';
-import { Primaries, type PrimaryListener, workerOf } from '../../../../agent/control/primaries.ts';
+import { Primaries, type PrimaryListener, WORKER_SILENT_MS, workerOf } from '../../../../agent/control/primaries.ts';
 import { channelWithinThread } from '../../../../agent/workers/channel.ts';
 import type { FromPrimary, ToPrimary } from '../../../../agent/workers/messages.ts';
 import { snapshotUid, volumeUid } from '../../../../core/ids.ts';
@@ -21,6 +21,7 @@ function setUp(workers = 3) {
     workers: channels.map(([here]) => here),
     settings: () => state.settings,
     resolve: (_node, _pool, answered) => answered({ host: '10.0.0.2', port: 9450 }),
+    stuck: (sentence) => common.push(sentence),
     common: (message, worker) => common.push(`${worker}: ${message.type}`),
   });
   const mine = workerOf(UID, workers);
@@ -59,10 +60,10 @@ describe('the primary workers', () => {
     primaries.start(configWith(), null, listener().listening);
     await atRest();
     expect(heard[mine]?.map(({ type }) => type)).to.deep.equal(['settings', 'start']);
-    primaries.tick();
+    primaries.tick(0);
     state.settings = { ...DEFAULT_SETTINGS, leaseMs: 4_000 };
-    primaries.tick();
-    primaries.tick();
+    primaries.tick(0);
+    primaries.tick(0);
     await atRest();
     for (const messages of heard) {
       const told = messages.flatMap((message) => (message.type === 'settings' ? [message.settings.leaseMs] : []));
@@ -108,5 +109,44 @@ describe('the primary workers', () => {
     await atRest();
     expect(heard[mine]).to.deep.equal([{ type: 'address', node: 'node-b', pool: 'default', address: { host: '10.0.0.2', port: 9450 } }]);
     expect(common).to.deep.equal([`primaries-${mine}: log`, `primaries-${mine}: metrics`]);
+  });
+
+  describe('that do not answer', () => {
+    const ticks = (primaries: Primaries, fromMs: number, toMs: number) => {
+      for (let nowMs = fromMs; nowMs <= toMs; nowMs += 500) primaries.tick(nowMs);
+    };
+
+    it('are told of after a while, when somebody is served there', () => {
+      const { primaries, common } = setUp();
+      ticks(primaries, 0, 60_000);
+      expect(common).to.deep.equal([]);
+      primaries.start(configWith(), null, listener().listening);
+      ticks(primaries, 60_000, 60_000 + WORKER_SILENT_MS);
+      expect(common).to.deep.equal([]);
+      ticks(primaries, 60_500 + WORKER_SILENT_MS, 60_500 + WORKER_SILENT_MS);
+      expect(common).to.include('primaries-0 has not answered for 21 s');
+    });
+
+    it('are waited for anew when this thread stood still, too', () => {
+      const { primaries, common } = setUp();
+      primaries.start(configWith(), null, listener().listening);
+      ticks(primaries, 0, 10_000);
+      ticks(primaries, 100_000, 100_000 + WORKER_SILENT_MS);
+      expect(common).to.deep.equal([]);
+    });
+
+    it('are asked again when they have', async () => {
+      const { primaries, heard, mine, say } = setUp();
+      primaries.start(configWith(), null, listener().listening);
+      const asked = () => heard[mine]?.filter(({ type }) => type === 'ping').length;
+      ticks(primaries, 0, 4_000);
+      await atRest();
+      expect(asked()).to.equal(1);
+      say({ type: 'pong', id: 1 });
+      await atRest();
+      ticks(primaries, 4_500, 5_000);
+      await atRest();
+      expect(asked()).to.equal(2);
+    });
   });
 });
