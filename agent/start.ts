@@ -109,7 +109,14 @@ function connect(program: Program, parameters: AgentSettings, certificates: Cert
   };
 }
 
-type Wired = { settings: SettingsWatch; pools: Pools; primaries: Primaries; reports: ServingReports; volumes: Volumes };
+type Wired = {
+  settings: SettingsWatch;
+  pools: Pools;
+  primaries: Primaries;
+  addresses: AddressBook;
+  reports: ServingReports;
+  volumes: Volumes;
+};
 
 /** Configs go to the pools here and to the primaries here, which talk to the pools of all nodes. */
 async function wire(base: Base, workers: Workers, machine: { bootId: string; tls: TlsFiles }): Promise<Wired> {
@@ -133,7 +140,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
   const primaries = new Primaries({
     workers: Array.from({ length: primaryWorkers() }, (_, index) => workers.startPrimary({ ...basics, kind: 'primary', index })),
     settings: () => settings.settings,
-    resolve: (peer, pool, answered) => addresses.resolve(peer, pool, answered),
+    resolve: (...asked) => addresses.resolve(...asked),
     // Its clients would wait for ever: this agent lives, so nobody takes over from it.
     stuck: (sentence) => base.program.fail(new Error(sentence)),
     common,
@@ -144,7 +151,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
     environment: { node, instance, primaries, clock, log, reports, ended: metrics.primaryEnded },
   });
   await untilSettled(pools);
-  return { settings, pools, primaries, reports, volumes };
+  return { settings, pools, primaries, addresses, reports, volumes };
 }
 
 /** From here on no other process works on these directories: each worker holds its pool's lock until the process ends, in whatever way. */

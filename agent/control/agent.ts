@@ -9,6 +9,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { StoreLease } from '../../core/store.ts';
+import type { AddressBook } from './addressBook.ts';
 import type { AgentLevels, AgentMetrics } from './metrics.ts';
 import type { Pools } from './pools.ts';
 import type { Primaries } from './primaries.ts';
@@ -32,6 +33,7 @@ export type AgentParts = {
   lease: StoreLease;
   pools: Pools;
   primaries: Primaries;
+  addresses: AddressBook;
   settings: SettingsWatch;
   volumes: Volumes;
   reports: ServingReports;
@@ -57,11 +59,12 @@ export class Agent {
 
   /** `lateMs`: how long after its time it is called. */
   tick(lateMs: number): void {
-    const { clock, volumes, pools, primaries, reports, registration, tasks, snapshots } = this.#parts;
+    const { clock, volumes, pools, primaries, addresses, reports, registration, tasks, snapshots } = this.#parts;
     const nowMs = clock.monotonicMs();
     this.#latestMs = Math.max(this.#latestMs, lateMs);
     pools.tick();
     primaries.tick(nowMs);
+    addresses.tick();
     volumes.tick(nowMs);
     reports.tick();
     registration.tick();
@@ -73,7 +76,7 @@ export class Agent {
 
   /** False: some replicas could not be closed in time; their worker may hang. */
   async stop(): Promise<boolean> {
-    const { log, volumes, pools, reports, tasks, settings } = this.#parts;
+    const { log, volumes, pools, addresses, reports, tasks, settings } = this.#parts;
     log.info('stopping: volumes are let go', { primaries: volumes.primaries });
     tasks.stop();
     volumes.letGo();
@@ -84,6 +87,7 @@ export class Agent {
     const isClosed = await this.#until(() => pools.areClosed && volumes.endings === 0, CLOSE_MS);
     if (!isClosed) log.warn('some replicas or connections could not be closed in time', { endings: volumes.endings });
     volumes.close();
+    addresses.close();
     settings.close();
     return pools.areClosed;
   }

@@ -3,10 +3,11 @@
  * behind them.
  */
 import type { VolumeConfig } from '../../core/config.ts';
+import type { NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
-import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/primary.ts';
+import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/options.ts';
 import type { PrimaryReport } from '../primary/report.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import type { ReplicaEvents, ReplicaOptions } from '../replica/replica.ts';
@@ -43,6 +44,8 @@ export interface PrimaryEngine {
   readonly scrub: ScrubState | null;
   /** `done` is told once, also when this primary ends before. */
   snapshot(request: SnapshotRequest, done: SnapshotDone): void;
+  /** An agent has come to that node: nobody there need be waited for before he is dialled again. */
+  reachable(node: NodeName): void;
   /** Gracefully: as mode `release`. */
   letGo(): void;
   /** At once: from here it neither acknowledges nor answers anything. */

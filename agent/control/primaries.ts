@@ -43,7 +43,7 @@ export type PrimariesOptions = {
   workers: readonly Channel<ToPrimary, FromPrimary>[];
   settings: () => Settings;
   /** `answered` is called with what is known, and perhaps again when more is. */
-  resolve: (node: NodeName, pool: string, answered: (address: Address | null) => void) => void;
+  resolve: (node: NodeName, pool: string, asker: string, answered: (address: Address | null, isNew?: boolean) => void) => void;
   /** A thread does not answer any more: all that is served there hangs, and goes on elsewhere only when this agent has ended. */
   stuck: (sentence: string) => void;
   /** Logs and metrics. */
@@ -131,7 +131,9 @@ export class Primaries implements PrimariesPort {
       case 'resolve': {
         const { node, pool } = message;
         const answer = this.#options.workers[index];
-        this.#options.resolve(node, pool, (address) => answer?.post({ type: 'address', node, pool, address }));
+        this.#options.resolve(node, pool, nameOf(index), (address, isNew = false) =>
+          answer?.post({ type: 'address', node, pool, address, isNew }),
+        );
         return;
       }
       case 'snapshotEnded': {

@@ -9,17 +9,17 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { isLossUnseen, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
-import type { InstanceId, NodeName } from '../../core/ids.ts';
+import type { NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
-import type { Settings } from '../../core/settings.ts';
 import type { BlockDevice, SnapshotRequest } from '../ports.ts';
-import type { ConfigPort, Connect } from '../replication/link.ts';
-import { PROGRESS_PACE, type ProgressPace } from './catchUp.ts';
+import type { ConfigPort } from '../replication/link.ts';
+import { PROGRESS_PACE } from './catchUp.ts';
 import { Frontend } from './frontend.ts';
 import { offerableBytes } from './growth.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
+import type { PrimaryEnd, PrimaryOptions } from './options.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 import { type PrimaryPhase, type PrimaryReport, reportOf } from './report.ts';
@@ -33,32 +33,6 @@ import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
 const ROUNDS_MAX = 100;
 /** How long a primary stays that was made for work in the background: a snapshot is asked for when it is seen to be there. */
 const BACKGROUND_MS = 2_000;
-
-/** released: `primary: null` is written. fenced: a later config names another. lost: the agent stopped it. */
-export type PrimaryEnd = 'released' | 'fenced' | 'lost';
-
-export interface PrimaryEvents {
-  /** True: serve `device` on the NBD socket now. False: close it, answering waiting requests with ESHUTDOWN. */
-  socket(open: boolean): void;
-  /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
-  closed(why: PrimaryEnd, reason: string): void;
-  reportChanged(): void;
-}
-
-export type PrimaryOptions = {
-  config: VolumeConfig;
-  node: NodeName;
-  instance: InstanceId;
-  settings: () => Settings;
-  connect: Connect;
-  configPort: ConfigPort;
-  clock: Clock;
-  events: PrimaryEvents;
-  /** How far the primary before had compared the replicas. */
-  scrub?: ScrubState | null;
-  /** How often learners are told how far they are: the simulator has small volumes and little time. */
-  progressPace?: ProgressPace;
-};
 
 export class Primary {
   readonly #options: PrimaryOptions;
@@ -190,6 +164,12 @@ export class Primary {
   /** How far the replicas are compared; apart from the report, for it changes all the time. Null: never begun. */
   get scrub(): ScrubState | null {
     return this.#scrubber.state;
+  }
+
+  /** An agent has come to that node: replicas there are dialled at once, not when their turn would come. */
+  reachable(node: NodeName): void {
+    for (const shard of this.#shards) shard.sessions.reachable(node);
+    this.#maintain();
   }
 
   letGo(): void {

@@ -3,7 +3,7 @@
  * to the protocol. Who counts meanwhile is Replication's to know.
  */
 import type { Clock } from '../../core/clock.ts';
-import type { InstanceId, ReplicaId } from '../../core/ids.ts';
+import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { FromReplica } from '../../core/wire/messages.ts';
 import type { Connect } from '../replication/link.ts';
@@ -45,6 +45,10 @@ export class Sessions {
   /** When the leases that one sealed replica of the set of the promotion had granted have run out: an earlier primary needed all of them. */
   get mayStartAtMs(): number {
     return this.#mayStartAtMs;
+  }
+
+  reachable(node: NodeName): void {
+    for (const peer of this.#replication.peers.values()) if (peer.member.node === node) peer.retryAtMs = this.#clock.monotonicMs();
   }
 
   connectDown(): void {

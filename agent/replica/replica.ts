@@ -12,7 +12,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
 import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore, SnapshotRequest } from '../ports.ts';
-import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
 import type { NextTurn } from './summary.ts';
@@ -32,7 +32,6 @@ export interface ReplicaEvents {
 }
 
 type Refused = Extract<FromReplica, { type: 'refused' }>;
-type Holder = { epoch: number; instance: InstanceId };
 /** Holder null: whoever had one from the process before this. */
 type Lease = { holder: Holder | null; untilMs: number };
 

@@ -5,10 +5,9 @@
  * It must never write to an extent that is not durable in the intent log, nor while a snapshot is being kept, nor apply anything after `stop`.
  */
 import { unreachable } from '../../core/assert.ts';
-import type { InstanceId } from '../../core/ids.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
 import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../ports.ts';
-import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
@@ -25,8 +24,6 @@ const COMMIT_LOOKAHEAD_MAX = 1_024;
 /** An extent stays in the log this long after its last write, so that a hot one is not logged anew each time. */
 export const COOL_MS = 1_000;
 const CLEAN_EXTENTS_MAX = 65_536;
-
-type Holder = { epoch: number; instance: InstanceId };
 
 /** What a session needs of its replica. */
 interface Owner {

@@ -101,7 +101,8 @@ export type ToPrimary =
   | ({ type: 'snapshot'; id: number; request: SnapshotRequest } & PrimaryKey)
   | { type: 'settings'; settings: Settings }
   | { type: 'ping'; id: number }
-  | { type: 'address'; node: NodeName; pool: string; address: Address | null };
+  /** `isNew`: an agent has come to that node a moment ago; whoever waits to dial it need not. */
+  | { type: 'address'; node: NodeName; pool: string; address: Address | null; isNew: boolean };
 
 export type FromPrimary =
   | ({ type: 'report'; report: ServingReport } & PrimaryKey)

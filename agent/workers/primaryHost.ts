@@ -68,6 +68,7 @@ export class PrimaryHost {
         return;
       case 'address':
         this.#addresses.told(message);
+        if (message.isNew) for (const { primary } of this.#primaries.values()) primary.reachable(message.node);
         return;
       case 'start':
         this.#start(message.config, message.scrub);

@@ -115,6 +115,10 @@ export class RunningPrimary {
     if (!this.#hasEnded) this.#engine.letGo();
   }
 
+  reachable(node: NodeName): void {
+    if (!this.#hasEnded) this.#engine.reachable(node);
+  }
+
   snapshot(request: SnapshotRequest, done: SnapshotDone): void {
     if (this.#hasEnded) done({ problem: 'the primary has ended' });
     else this.#engine.snapshot(request, done);

@@ -12,6 +12,7 @@ import type { BlockClient, BlockDevice, SnapshotRequest } from '../../agent/port
 import type { SnapshotDone } from '../../agent/primary/snapshot.ts';
 import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
 import type { VolumeConfig } from '../../core/config.ts';
+import type { NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 
@@ -25,6 +26,7 @@ export class FakePrimary implements PrimaryEngine {
   isEnded = false;
   readonly isResting = false;
   hasLetGo = false;
+  readonly reachables: NodeName[] = [];
   state: PrimaryReport = { state: 'serving', replicas: [] };
   scrub: ScrubState | null;
 
@@ -54,6 +56,10 @@ export class FakePrimary implements PrimaryEngine {
 
   snapshot(request: SnapshotRequest, done: SnapshotDone): void {
     this.snapshots.push({ request, done });
+  }
+
+  reachable(node: NodeName): void {
+    this.reachables.push(node);
   }
 
   letGo(): void {

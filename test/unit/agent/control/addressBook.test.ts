@@ -4,7 +4,7 @@ import { AddressBook } from '../../../../agent/control/addressBook.ts';
 import { CallSlots } from '../../../../agent/control/calls.ts';
 import type { Address } from '../../../../agent/workers/messages.ts';
 import { keysOf } from '../../../../core/keys.ts';
-import { OTHER_INSTANCE } from '../../../support/configs.ts';
+import { INSTANCE, OTHER_INSTANCE } from '../../../support/configs.ts';
 import { ManualClock } from '../../../support/manualClock.ts';
 import { atRest, ScriptedStore } from '../../../support/scriptedStore.ts';
 
@@ -26,7 +26,7 @@ describe('the address book', () => {
     const resolve = async (pool = 'default') => {
       clock.advance(1_500);
       const answers: (Address | null)[] = [];
-      book.resolve('node-b', pool, (address) => answers.push(address));
+      book.resolve('node-b', pool, 'asker', (address, isNew) => isNew || answers.push(address));
       await atRest();
       expect(answers.length).to.equal(1);
       return answers[0];
@@ -52,12 +52,42 @@ describe('the address book', () => {
     const { store, book } = setUp();
     store.put(keys.machine('node-b'), machine(['default', '10.0.0.2:9450'], ['fast', '10.0.0.2:9451']));
     const answers: (number | undefined)[] = [];
-    for (const pool of ['default', 'fast', 'default']) book.resolve('node-b', pool, (address) => answers.push(address?.port));
+    for (const pool of ['default', 'fast', 'default'])
+      book.resolve('node-b', pool, 'asker', (address, isNew) => isNew || answers.push(address?.port));
     expect(answers).to.deep.equal([]);
     await atRest();
     expect(answers).to.deep.equal([9450, 9451, 9450]);
-    book.resolve('node-b', 'fast', (address) => answers.push(address?.port));
+    book.resolve('node-b', 'fast', 'asker', (address, isNew) => isNew || answers.push(address?.port));
     expect(answers.at(-1), 'it was read a moment ago').to.equal(9451);
+  });
+
+  it('tells whoever could not reach a node when an agent comes to it, once, and no longer than they ask', async () => {
+    const { store, clock, book } = setUp();
+    store.put(keys.machine('node-bb'), machine(['default', '10.0.0.9:9450']));
+    const news: (number | undefined)[] = [];
+    const ask = () => book.resolve('node-b', 'default', 'asker', (address, isNew) => isNew && news.push(address?.port));
+    ask();
+    ask();
+    await atRest();
+    expect(news, 'another node').to.deep.equal([]);
+    store.put(keys.machine('node-b'), machine(['default', '10.0.0.2:9450']));
+    await atRest();
+    expect(news).to.deep.equal([9450]);
+    store.put(keys.machine('node-b'), { ...machine(['default', '10.0.0.2:9450']), bootId: 'the same agent tells something else' });
+    await atRest();
+    expect(news).to.deep.equal([9450]);
+    clock.advance(9_000);
+    ask();
+    clock.advance(9_000);
+    book.tick();
+    store.put(keys.machine('node-b'), { ...machine(['default', '10.0.0.3:9450']), instance: INSTANCE });
+    await atRest();
+    expect(news).to.deep.equal([9450, 9450]);
+    clock.advance(11_000);
+    book.tick();
+    store.put(keys.machine('node-b'), machine(['default', '10.0.0.4:9450']));
+    await atRest();
+    expect(news).to.deep.equal([9450, 9450]);
   });
 
   for (const bad of ['', 'node-b', '10.0.0.2:0', '10.0.0.2:65536', ':9442', 'fd00::2:9443']) {

@@ -20,7 +20,7 @@ function setUp(workers = 3) {
   const primaries = new Primaries({
     workers: channels.map(([here]) => here),
     settings: () => state.settings,
-    resolve: (_node, _pool, answered) => answered({ host: '10.0.0.2', port: 9450 }),
+    resolve: (_node, _pool, _asker, answered) => answered({ host: '10.0.0.2', port: 9450 }),
     stuck: (sentence) => common.push(sentence),
     common: (message, worker) => common.push(`${worker}: ${message.type}`),
   });

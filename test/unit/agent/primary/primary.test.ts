@@ -230,6 +230,18 @@ describe('A primary', () => {
       expect(bench.proposed()).to.deep.equal(['ac']);
     });
 
+    it('is dialled at once when an agent has come to its node', () => {
+      const bench = serving({ inSync: 'a', learners: 'b', before: (made) => Object.assign(made.replica('b'), { isReachable: false }) });
+      bench.pass(5_000);
+      bench.replica('b').isReachable = true;
+      bench.primary.reachable('node-c');
+      bench.settle();
+      expect(bench.replica('b').isConnected).to.equal(false);
+      bench.primary.reachable('node-b');
+      bench.settle();
+      expect(bench.replica('b').isConnected).to.equal(true);
+    });
+
     it('drops its session when it lags too far behind, and sends the others every operation in order', () => {
       const bench = serving({ inSync: 'a', learners: 'b', before: (made) => made.replica('b').mute.add('flush').add('changed') });
       bench.replica('b').bufferedBytes = LEARNER_BACKLOG_BYTES_MAX + 1;

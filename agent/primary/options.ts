@@ -1,0 +1,34 @@
+/** What a primary is given, and whom it tells. Interfaces only. */
+import type { Clock } from '../../core/clock.ts';
+import type { VolumeConfig } from '../../core/config.ts';
+import type { InstanceId, NodeName } from '../../core/ids.ts';
+import type { ScrubState } from '../../core/scrub.ts';
+import type { Settings } from '../../core/settings.ts';
+import type { ConfigPort, Connect } from '../replication/link.ts';
+import type { ProgressPace } from './catchUp.ts';
+
+/** released: `primary: null` is written. fenced: a later config names another. lost: the agent stopped it. */
+export type PrimaryEnd = 'released' | 'fenced' | 'lost';
+
+export interface PrimaryEvents {
+  /** True: serve `device` on the NBD socket now. False: close it, answering waiting requests with ESHUTDOWN. */
+  socket(open: boolean): void;
+  /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
+  closed(why: PrimaryEnd, reason: string): void;
+  reportChanged(): void;
+}
+
+export type PrimaryOptions = {
+  config: VolumeConfig;
+  node: NodeName;
+  instance: InstanceId;
+  settings: () => Settings;
+  connect: Connect;
+  configPort: ConfigPort;
+  clock: Clock;
+  events: PrimaryEvents;
+  /** How far the primary before had compared the replicas. */
+  scrub?: ScrubState | null;
+  /** How often learners are told how far they are: the simulator has small volumes and little time. */
+  progressPace?: ProgressPace;
+};
