@@ -48,7 +48,12 @@ export class Sessions {
   }
 
   reachable(node: NodeName): void {
-    for (const peer of this.#replication.peers.values()) if (peer.member.node === node) peer.retryAtMs = this.#clock.monotonicMs();
+    for (const peer of this.#replication.peers.values()) {
+      if (peer.member.node !== node) continue;
+      // A dial that is under way was of the one before, or of nobody: it may not end for long.
+      if (peer.state === 'sealing') this.drop(peer, 'its agent has come, it is dialled anew');
+      peer.retryAtMs = this.#clock.monotonicMs();
+    }
   }
 
   connectDown(): void {

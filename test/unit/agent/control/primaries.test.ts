@@ -107,7 +107,9 @@ describe('the primary workers', () => {
     say({ type: 'log', level: 'info', message: 'socket opened', fields: {} });
     say({ type: 'metrics', metrics: [] });
     await atRest();
-    expect(heard[mine]).to.deep.equal([{ type: 'address', node: 'node-b', pool: 'default', address: { host: '10.0.0.2', port: 9450 } }]);
+    expect(heard[mine]).to.deep.equal([
+      { type: 'address', node: 'node-b', pool: 'default', address: { host: '10.0.0.2', port: 9450 }, isNew: false },
+    ]);
     expect(common).to.deep.equal([`primaries-${mine}: log`, `primaries-${mine}: metrics`]);
   });
 
