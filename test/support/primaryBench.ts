@@ -60,6 +60,8 @@ export class FakeReplica {
   listener: PrimaryLinkListener | null = null;
   /** All that it was sent, ever. */
   readonly heard: ToReplica[] = [];
+  /** What it was sent and has not answered, in whatever session: when one has ended, its socket may still be sending. */
+  readonly unread = new Set<ToReplica>();
   #unanswered: ToReplica[] = [];
 
   constructor(letter: string) {
@@ -72,6 +74,7 @@ export class FakeReplica {
 
   hear(message: ToReplica): void {
     this.heard.push(message);
+    this.unread.add(message);
     this.#unanswered.push(message);
   }
 
@@ -86,6 +89,7 @@ export class FakeReplica {
     if (!listener) return false;
     const now = this.#unanswered.filter((message) => !this.mute.has(message.type));
     this.#unanswered = this.#unanswered.filter((message) => this.mute.has(message.type));
+    for (const message of now) this.unread.delete(message);
     const answers = now.flatMap((message) => this.#answerTo(message));
     for (const answer of answers) if (this.listener === listener) listener.message(answer);
     if (this.listener === listener && answers.length > 0) listener.burstEnd();
