@@ -264,7 +264,10 @@ describe('A client’s block', () => {
 const letter = fc.constantFrom(...LETTERS);
 const STEP = fc.oneof(
   { weight: 4, arbitrary: fc.record({ what: fc.constant('write' as const), block: fc.nat(15), fua: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ what: fc.constantFrom('answer' as const, 'stall' as const, 'goOn' as const), letter }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ what: fc.constantFrom('answer' as const, 'stall' as const, 'stayLearner' as const, 'goOn' as const), letter }),
+  },
   { weight: 2, arbitrary: fc.record({ what: fc.constantFrom('break' as const, 'return' as const), letter }) },
   { weight: 2, arbitrary: fc.record({ what: fc.constant('pass' as const), milliseconds: fc.integer({ min: 50, max: 1_500 }) }) },
   fc.record({ what: fc.constantFrom('land' as const, 'another config' as const, 'leave' as const) }),
@@ -303,6 +306,8 @@ function take(writer: Writer, step: Step): void {
       return void bench.replica(step.letter).answer();
     case 'stall':
       return void bench.replica(step.letter).mute.add('write');
+    case 'stayLearner':
+      return void bench.replica(step.letter).mute.add('changed');
     case 'goOn':
       return bench.replica(step.letter).mute.clear();
     case 'break':
@@ -323,8 +328,8 @@ function heal({ bench }: Writer): void {
 describe('Clients’ blocks, whatever happens', () => {
   it('are given back when nobody has them, and then again', () => {
     fc.assert(
-      fc.property(fc.array(STEP, { maxLength: 60 }), (steps) => {
-        const writer = new Writer(new PrimaryBench(WITH_LEARNER));
+      fc.property(fc.boolean(), fc.array(STEP, { maxLength: 60 }), (isLearning, steps) => {
+        const writer = isLearning ? learning() : new Writer(new PrimaryBench(WITH_LEARNER));
         for (const step of steps) take(writer, step);
         heal(writer);
         writer.write();
