@@ -180,7 +180,10 @@ export class AgentProcess implements Host, Watcher {
         clock: this.#clock,
         events: {
           failed: (reason) => this.#world.replicaFailed(replica, reason),
-          sessionOpened: (epoch, peer) => this.#world.schedule.trace(`${replica.slice(-2)} sealed by ${peer} for ${epoch}`),
+          sessionOpened: (epoch, peer) => {
+            this.#world.schedule.trace(`${replica.slice(-2)} sealed by ${peer} for ${epoch}`);
+            this.#world.monotone.promiseTold(replica, epoch);
+          },
           sessionEnded: (reason) => this.#world.schedule.trace(`${replica.slice(-2)} session ended: ${reason}`),
           protocolError: (rule, peer) => this.#world.protocolError(`${replica.slice(-2)} by ${peer}: ${rule}`),
         },

@@ -37,6 +37,7 @@ export class Faults {
     this.#every(world.options.limitEveryMs, 'limits', () => world.leader.changeLimits());
     this.#every(world.options.snapshotEveryMs, 'snapshot', () => world.snapshots.take());
     this.#every(world.options.rotEveryMs, 'rot', () => world.rot?.strike());
+    this.#every(world.options.isolateEveryMs, 'isolation', () => this.#isolate());
     this.#every(400, 'client leaves', () => pick(random, world.clientsOfVolume())?.disconnect());
   }
 
@@ -105,6 +106,33 @@ export class Faults {
     const node = this.#world.register.config.primary?.node;
     if (!node) return;
     this.#world.pause(node);
+    this.#promoteOver(node);
+    this.#later(100, this.#random.chance(0.5) ? 400 : 1_200, 'resume', () => this.#world.resume(node));
+  }
+
+  /** It goes on with its clients and with the replica beside it, and hears of nothing. */
+  #isolate(): void {
+    const { network, register } = this.#world;
+    const node = register.config.primary?.node;
+    if (!node) return;
+    const ways = this.#world
+      .nodes()
+      .filter((other) => other !== node)
+      .flatMap((other): [string, string][] => [
+        [node, other],
+        [other, node],
+      ]);
+    for (const [from, to] of ways) network.cut(from, to);
+    register.cutOff(node);
+    this.#promoteOver(node);
+    this.#later(500, 5_000, 'rejoin', () => {
+      for (const [from, to] of ways) network.heal(from, to);
+      register.reconnect(node);
+    });
+  }
+
+  /** Another one is promoted while it takes itself for the primary, and most of its clients leave. */
+  #promoteOver(node: string): void {
     const members = this.#world.register.config.shards.flatMap((shard) => shard.members);
     const other = pick(this.#random, members)?.node ?? node;
     if (other !== node && this.#random.chance(0.5)) {
@@ -114,7 +142,6 @@ export class Faults {
     }
     this.#world.leader.promoteElsewhere();
     for (const client of this.#world.clientsOfVolume().slice(1)) client.disconnect();
-    this.#later(100, this.#random.chance(0.5) ? 400 : 1_200, 'resume', () => this.#world.resume(node));
   }
 
   #cut(): void {

@@ -52,6 +52,8 @@ export type SimOptions = {
   promoteEveryMs: number;
   /** The primary is paused, and another one promoted over it while its leases still run. */
   coupEveryMs: number;
+  /** The primary is cut off from everybody but its clients and its own replica, and another one promoted over it. */
+  isolateEveryMs: number;
   memberEveryMs: number;
   growEveryMs: number;
   limitEveryMs: number;
@@ -135,5 +137,6 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     diskDelayMs: either(0.7, 1, 10),
     registerDelayMs: either(0.6, 3, 40),
     clockDrift: either(0.5, 0, 0.02),
+    isolateEveryMs: often(0.3, 1_000, 5_000),
   };
 }

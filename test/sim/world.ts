@@ -9,7 +9,7 @@ import { checkAcknowledged, checkFlushed } from './checkers/acknowledged.ts';
 import { checkBounded } from './checkers/bounded.ts';
 import { checkCovers } from './checkers/covers.ts';
 import { checkEnoughInSync, checkInSync, checkLargeEnough } from './checkers/inSync.ts';
-import { checkLossSeen, Linearizable } from './checkers/linearizable.ts';
+import { checkLossSeen, checkLossTold, Linearizable } from './checkers/linearizable.ts';
 import { Monotone } from './checkers/monotone.ts';
 import { OnePrimary } from './checkers/onePrimary.ts';
 import { SnapshotChecker } from './checkers/snapshots.ts';
@@ -55,7 +55,7 @@ export class World {
   /** As they stand in etcd; each agent has read them at some time. */
   settings: Settings;
   readonly failed = new Set<ReplicaId>();
-  readonly #monotone = new Monotone();
+  readonly monotone = new Monotone();
   readonly #registers: Scene['registers'];
   readonly #machines = new Map<NodeName, Machine>();
   readonly #servings = new Set<Serving>();
@@ -99,9 +99,9 @@ export class World {
       tally: this.tally,
       config: this.#firstConfig(),
       changed: (before, after) => {
-        this.#monotone.configChanged(before, after);
+        this.monotone.configChanged(before, after);
         checkEnoughInSync(before, after);
-        if (after.lossAt !== before.lossAt) this.#lossTold();
+        if (after.lossAt !== before.lossAt) this.#lossTold(after);
         this.#check();
       },
     });
@@ -301,12 +301,13 @@ export class World {
     return this.register.config.shards.some(({ inSync }) => inSync.every((replica) => this.failed.has(replica)));
   }
 
-  /** A write was acknowledged to a client, in this event. */
-  #lossTold(): void {
+  #lossTold(config: VolumeConfig): void {
+    checkLossTold(config, this.onePrimary.epochAnswered);
     this.clients.tellLoss();
     this.snapshotChecker.tellLoss();
   }
 
+  /** A write was acknowledged to a client, in this event. */
   acknowledged(pieces: readonly number[], value: number): void {
     this.snapshotChecker.acknowledged(value);
     checkAcknowledged(this.scene(), pieces);
@@ -359,9 +360,8 @@ export class World {
     // A zombie that finds itself ready: what it answers is what matters.
     if (serving.epoch < this.onePrimary.epochBegun) return;
     this.onePrimary.begin(serving.epoch, serving.process.instance);
-    const { lossAt } = this.register.config;
     this.schedule.trace(`epoch ${serving.epoch} begins on ${serving.process.node}`);
-    this.clients.begin(serving.epoch, lossAt === serving.epoch);
+    this.clients.begin(serving.epoch, this.register.config.lossAt === serving.epoch);
   }
 
   #check(): void {
@@ -371,7 +371,7 @@ export class World {
     this.rot?.check();
     checkFlushed(scene);
     checkCovers(scene);
-    this.#monotone.check(scene.replicas.values());
+    this.monotone.check(scene.replicas.values());
   }
 
   get #firstSizeBytes(): number {

@@ -14,6 +14,13 @@ export function checkLossSeen(config: VolumeConfig): void {
   }
 }
 
+/** A loss is told before anybody is answered in its epoch: whoever was answered before it would go on over it, and not know. */
+export function checkLossTold({ lossAt }: VolumeConfig, epochAnswered: number): void {
+  if (lossAt !== undefined && lossAt <= epochAnswered) {
+    throw new Violation('linearizable', `a loss is told in epoch ${lossAt}, when clients were answered in epoch ${epochAnswered}`);
+  }
+}
+
 export type WriteRequest = { id: number; epoch: number; pieces: readonly number[]; value: number; isDurable: boolean };
 
 export class Linearizable {

@@ -13,11 +13,16 @@ export class Monotone {
     if (after.sizeBytes < before.sizeBytes) throw new Violation('monotone', `a size of ${after.sizeBytes} after ${before.sizeBytes}`);
   }
 
+  /** A replica has answered a Seal: a crash from here on must not leave less. */
+  promiseTold(replica: string, epoch: number): void {
+    this.#promises.set(replica, Math.max(this.#promises.get(replica) ?? 0, epoch));
+  }
+
   check(replicas: Iterable<ReplicaView>): void {
     for (const { id, files } of replicas) {
       const { promisedEpoch } = files.meta;
       const before = this.#promises.get(id) ?? 0;
-      if (promisedEpoch < before) throw new Violation('monotone', `${id} promised epoch ${before}, and now ${promisedEpoch}`);
+      if (promisedEpoch < before) throw new Violation('monotone', `${id} promised epoch ${before}, and its disk says ${promisedEpoch}`);
       this.#promises.set(id, promisedEpoch);
     }
   }

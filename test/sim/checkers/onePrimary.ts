@@ -3,10 +3,16 @@ import { Violation } from '../violation.ts';
 
 export class OnePrimary {
   #begun = 0;
+  #answered = 0;
   readonly #instances = new Map<number, string>();
 
   get epochBegun(): number {
     return this.#begun;
+  }
+
+  /** The latest in which a client was told that something had succeeded. */
+  get epochAnswered(): number {
+    return this.#answered;
   }
 
   begin(epoch: number, instance: string): void {
@@ -21,6 +27,7 @@ export class OnePrimary {
   answered(epoch: number, instance: string, mayBeLate: boolean): void {
     if (epoch < this.#begun && !mayBeLate)
       throw new Violation('onePrimary', `epoch ${epoch} answers a client after ${this.#begun} began to serve`);
+    this.#answered = Math.max(this.#answered, epoch);
     this.#claim(epoch, instance);
   }
 
