@@ -79,7 +79,9 @@ function simulated(directory: string, { seedsMax, worlds, options }: Mutant): Pr
 }
 
 async function main(names: readonly string[]): Promise<number> {
+  const startedAtMs = performance.now();
   const waiting = names.length === 0 ? [...MUTANTS] : names.flatMap((name) => MUTANTS.filter((mutant) => mutant.name === name));
+  const all = waiting.length;
   let living = 0;
   process.stdout.write('| mutant | rule broken | seeds allowed | caught by |\n|---|---|---|---|\n');
   const work = async () => {
@@ -92,6 +94,8 @@ async function main(names: readonly string[]): Promise<number> {
   };
   const jobs = Math.max(1, Number(process.env.JOBS || availableParallelism()));
   await Promise.all(Array.from({ length: jobs }, work));
+  const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
+  process.stdout.write(`\n${all} mutants, ${living} not caught, in ${seconds} s with JOBS=${jobs}\n`);
   return living === 0 ? 0 : 1;
 }
 

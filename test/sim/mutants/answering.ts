@@ -17,17 +17,17 @@ export const ANSWERING: readonly Mutant[] = [
     [REPLICA, 'if (seal.epoch < epoch) return', 'if (seal.epoch < 0) return'],
     [REPLICA, 'if (seal.config.version < seenVersion)', 'if (seal.config.version < 0)'],
   ),
-  mutant('noLeaseWait', 200, 'a new primary waits until the leases of before have run out', [
+  mutant('noLeaseWait', 20, 'a new primary waits until the leases of before have run out', [
     PRIMARY,
     'this.#clock.monotonicMs() >= mayStartAtMs && ',
     '',
   ]),
-  mutant('repliesWithoutLease', 400, 'a reply leaves only while everyone counted has granted a lease', [
+  mutant('repliesWithoutLease', 20, 'a reply leaves only while everyone counted has granted a lease', [
     FRONTEND,
     'if (this.replies.mayLeave) this.#finish(pending',
     'if (this.#state) this.#finish(pending',
   ]),
-  mutant('repliesUnasked', 400, 'where there are no leases, a reply leaves only when everyone counted was asked', [
+  mutant('repliesUnasked', 50, 'where there are no leases, a reply leaves only when everyone counted was asked', [
     REPLIES,
     'return !this.#asksFirst && this.#isLeased()',
     'return this.#asksFirst || this.#isLeased()',
@@ -37,7 +37,7 @@ export const ANSWERING: readonly Mutant[] = [
     ' && !isLossUnseen(this.#knowledge.known)',
     '',
   ]),
-  mutant('grantForgotten', 600, 'a replica that restarts counts a whole lease from its start', [
+  mutant('grantForgotten', 60, 'a replica that restarts counts a whole lease from its start', [
     REPLICA,
     'this.#leases = promisedEpoch === 0 ? [] :',
     'this.#leases = promisedEpoch >= 0 ? [] :',
@@ -64,7 +64,7 @@ export const ANSWERING: readonly Mutant[] = [
   ]),
   mutant(
     'lossUnsaid',
-    200,
+    10,
     'a primary that has served does not go on over a loss',
     [PRIMARY, 'if (!this.#hasServed) for (const { replication } of this.#shards) tell', 'for (const { replication } of this.#shards) tell'],
     [PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {', 'if (this.#isGivenUp) {'],
@@ -75,22 +75,12 @@ export const ANSWERING: readonly Mutant[] = [
     "return this.suspect === false || (this.state === 'open' && this.need.size === 0);",
     'return true;',
   ]),
-  mutant('oneShardsLease', 600, 'a reply needs the leases of every shard', [
-    REPLIES,
-    'for (const replication of this.#replications) if (nowMs',
-    'for (const replication of this.#replications.slice(0, 1)) if (nowMs',
-  ]),
-  mutant('oneShardsWait', 600, 'a new primary waits for the leases of every shard', [
-    PRIMARY,
-    'const mayStartAtMs = Math.max(',
-    'const mayStartAtMs = Math.min(',
-  ]),
-  mutant('promisesLater', 300, 'a replica promises durably before it answers', [
+  mutant('promisesLater', 10, 'a replica promises durably before it answers', [
     REPLICA,
     'this.#promise(seal.epoch, seal.instance, seal.config, open);',
     'this.#promise(seal.epoch, seal.instance, seal.config, () => undefined);\n    open();',
   ]),
-  mutant('longestLeaseForgotten', 900, 'a lease longer than any before is noted before it is granted', [
+  mutant('longestLeaseForgotten', 60, 'a lease longer than any before is noted before it is granted', [
     REPLICA,
     'if (leaseMs <= this.#store.meta.longestLeaseMs) return grant();',
     'if (leaseMs > 0) return grant();',

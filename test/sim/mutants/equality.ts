@@ -1,5 +1,5 @@
 /** Rules that make and keep replicas equal: counting, levelling, catching up, logs and stamps, growing, scrubs, snapshots. */
-import { type Mutant, mutant } from './mutant.ts';
+import { type Mutant, mutant, SHORT_LOGS } from './mutant.ts';
 
 const REPLICATION = 'agent/primary/replication.ts';
 const PRIMARY = 'agent/primary/primary.ts';
@@ -7,6 +7,7 @@ const LOADING = 'agent/primary/loading.ts';
 const LEVELLER = 'agent/primary/leveller.ts';
 const JOINING = 'agent/primary/joining.ts';
 const SESSIONS = 'agent/primary/sessions.ts';
+const PROGRESS = 'agent/primary/progress.ts';
 const SHARD = 'agent/primary/shard.ts';
 const SESSION = 'agent/replica/session.ts';
 
@@ -38,11 +39,13 @@ export const EQUALITY: readonly Mutant[] = [
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.gate.has(extent)) return false',
   ]),
-  mutant('notRestamped', 300, 'what is in flight when a replica leaves is stamped again', [
-    SHARD,
-    'if (gone.length > 0) replication.restampInFlight();',
-    '',
-  ]),
+  mutant(
+    'notRestamped',
+    10,
+    'what is in flight when a replica leaves is stamped again',
+    [SHARD, 'if (gone.length > 0) replication.restampInFlight();', ''],
+    ...SHORT_LOGS,
+  ),
   mutant(
     'levellingUnstamped',
     300,
@@ -58,11 +61,13 @@ export const EQUALITY: readonly Mutant[] = [
     [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
     [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
   ),
-  mutant('ownLogIgnored', 300, 'a learner is compared over its own log, too', [
-    LOADING,
-    'for (const set of [own, source, this.#replication.gate])',
-    'for (const set of [source, this.#replication.gate])',
-  ]),
+  mutant(
+    'ownLogIgnored',
+    100,
+    'a learner is compared over its own log, too',
+    [LOADING, 'for (const set of [own, source, this.#replication.gate])', 'for (const set of [source, this.#replication.gate])'],
+    ...SHORT_LOGS,
+  ),
   mutant(
     'cleanedUnsettled',
     100,
@@ -76,30 +81,28 @@ export const EQUALITY: readonly Mutant[] = [
     'this.platter.makeDurable(serial);\n        this.platter.removeIntents',
     'this.platter.removeIntents',
   ]),
-  mutant('resumesTooLate', 300, 'what was done in a session of a version is compared again if stamped with it or later', [
-    LOADING,
-    'since: resumed.version }',
-    'since: resumed.version + 1 }',
-  ]),
+  mutant(
+    'resumesTooLate',
+    10,
+    'what was done in a session of a version is compared again if stamped with it or later',
+    [LOADING, 'since: resumed.version }', 'since: resumed.version + 1 }'],
+    ...SHORT_LOGS,
+  ),
   mutant('notesTooFar', 100, 'a learner is told only of extents that it does not need any more', [
-    'agent/primary/progress.ts',
+    PROGRESS,
     'first < 0 ? need.extents : first',
     'need.extents',
   ]),
-  mutant('notesInDoubt', 400, 'a learner is told how far it is only while nothing is in doubt', [
-    'agent/primary/progress.ts',
-    'replication.gate.size > 0 || !replication.isLoaded()',
-    'replication.peers.size === 0',
-  ]),
-  mutant('copiesFromNeedy', 300, 'nothing is copied from a replica that needs it itself', [
+  mutant('copiesFromNeedy', 20, 'nothing is copied from a replica that needs it itself', [
     'agent/primary/source.ts',
     'return !gate.has(extent) && replication.isInSync(peer) && peer.isTrusted && !peer.need.has(extent);',
     'return !gate.has(extent) || replication.isInSync(peer);',
   ]),
   mutant(
-    'sourceLogIgnored',
-    300,
-    'what is in the log of the source is compared, too',
+    'sourceForgets',
+    20,
+    'what a crash took the stamp of is in the log of the source, or stamped again',
+    [LOADING, 'this.#replication.restamp(own);', ''],
     ['test/sim/store.ts', '    changed.addAll(this.intents);\n', ''],
     ['agent/replica/store/store.ts', '    changed.addAll(this.intents);\n', ''],
   ),
@@ -123,23 +126,27 @@ export const EQUALITY: readonly Mutant[] = [
       'replication.joining || peer.link !== link) return;\n      replication.joining = peer;\n      replication.recount();\n      this.#isFlushed = true;',
     ],
   ),
-  mutant('offeredTooEarly', 200, 'a size is offered when everyone who counts has it', [
+  mutant('offeredTooEarly', 50, 'a size is offered when everyone who counts has it', [
     'agent/primary/growth.ts',
     'least = Math.min(least, peer.sizeBytes);',
     'least = Math.max(least, peer.sizeBytes);',
   ]),
-  mutant('joinsTooSmall', 300, 'who joins has all of the size first', [JOINING, ' && peer.sizeBytes >= wantedBytes', '']),
-  mutant('grownVolatile', 300, 'a replica says that it has grown when that is durable', [
-    SESSION,
-    'if (sizeBytes <= this.#store.meta.sizeBytes) return answer();',
-    'answer();\n    if (sizeBytes <= this.#store.meta.sizeBytes) return;',
+  mutant('takesPartTooSmall', 20, 'nothing is sent to one that has no room for it', [
+    SESSIONS,
+    'if (peer.sizeBytes >= this.#replication.wantedBytes) return this.#takesPart(peer, sealed);',
+    'if (peer.sizeBytes > 0) return this.#takesPart(peer, sealed);',
   ]),
-  mutant('scrubGuesses', 600, 'a scrub repairs only what more than half agree on', [
+  mutant('grownVolatile', 80, 'a replica says that it has grown when that is durable', [
+    'agent/replica/grow.ts',
+    'else changeMeta((meta) => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) }), done);',
+    'else {\n      done(null);\n      changeMeta((meta) => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) }), () => undefined);\n    }',
+  ]),
+  mutant('scrubGuesses', 20, 'a scrub repairs only what more than half agree on', [
     'agent/primary/verdict.ts',
     '.length * 2 > each.length)',
     '.length * 2 >= each.length)',
   ]),
-  mutant('scrubsNothing', 100, 'what rots on one replica is found and mended', [
+  mutant('scrubsNothing', 10, 'what rots on one replica is found and mended', [
     'agent/primary/verdict.ts',
     'if (each.every((digest) => digest.equals(each[0] ?? ZERO_DIGEST))) continue;',
     'if (each.length > 0) continue;',

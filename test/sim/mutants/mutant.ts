@@ -13,14 +13,17 @@ export type Mutant = {
   options: Partial<SimOptions>;
 };
 
+export type Change = readonly [file: string, find: string, replace: string];
+
+/** No rule: the log forgets in a moment what it keeps for seconds, so that what it would make up for is seen. */
+export const SHORT_LOGS: readonly Change[] = [
+  ['agent/replica/replica.ts', 'CLEAN_INTERVAL_MS = 2_000', 'CLEAN_INTERVAL_MS = 50'],
+  ['agent/replica/session.ts', 'COOL_MS = 1_000', 'COOL_MS = 20'],
+];
+
 const QUICK: Partial<SimOptions> = { usesDisks: false, usesWire: false };
 
-export const mutant = (
-  name: string,
-  seedsMax: number,
-  rule: string,
-  ...changes: readonly (readonly [file: string, find: string, replace: string])[]
-): Mutant => ({
+export const mutant = (name: string, seedsMax: number, rule: string, ...changes: readonly Change[]): Mutant => ({
   name,
   rule,
   seedsMax,
