@@ -17,8 +17,8 @@ import type { PoolSpec } from '../../core/task.ts';
 import type { Channel } from '../workers/channel.ts';
 import type { FromPool, FromWorker, HeldReplica, ToPool } from '../workers/messages.ts';
 
-/** A disk that answers nothing for so long is given up: its replicas are replaced, and nothing new comes to it. */
-export const POOL_SILENT_MS = 10_000;
+/** A disk that answers nothing for so long is given up: its replicas are replaced, and nothing new comes to it. One that is only busy has been seen to take 10 s. */
+export const POOL_SILENT_MS = 20_000;
 const PING_MS = 1_000;
 /** Of the time between two ticks no more counts as silence: control itself may have stood still, and the answer waits to be heard. */
 const TICK_COUNTED_MS_MAX = 500;

@@ -36,7 +36,7 @@ export const STAGES: readonly Stage[] = [
   },
   {
     name: 'with real parts',
-    command: [...MOCHA, ...jobs(4), 'test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'],
+    command: [...MOCHA, ...jobs(2), 'test/integration/**/*.test.ts', 'test/e2e/**/*.test.ts'],
     timeoutMs: 45 * MINUTE_MS,
     counting: true,
   },

@@ -1,5 +1,6 @@
 /** Disks that hang, fail or fill up: each harms its own replicas, while the other pool and the other volumes of the same agent go on. */
 import { expect } from 'chai';
+import { POOL_SILENT_MS } from '../../../agent/control/poolProxy.ts';
 import { newReplicaId, volumeUid } from '../../../core/ids.ts';
 import type { PoolReport } from '../../../core/machine.ts';
 import { systemRandom } from '../../../core/random.ts';
@@ -16,7 +17,7 @@ const BLOCK = Buffer.alloc(4096, 0x5a);
 /** Of a volume that has nothing to do with the disk that is ill. On a loaded machine, with flushes to three disks. */
 const NEIGHBOUR_MS_MAX = 2_500;
 /** Of one that has a replica on it: a flush that hangs is given up with its disk, after 10 s of silence. */
-const OWN_MS_MAX = 16_000;
+const OWN_MS_MAX = POOL_SILENT_MS + 6_000;
 const HTTP_MS_MAX = 1_000;
 
 /** Writes and flushes one block after the other until it is told to stop; each must succeed. */
@@ -129,9 +130,9 @@ describe('a disk that is ill', function () {
     sick.hang();
     const hungMs = performance.now();
     await until('its replica leaves the in-sync set', set.isOut);
-    const found = await until('it is told as quarantined', isQuarantined, 30_000);
-    expect(performance.now() - hungMs, 'no earlier than it may').to.be.greaterThan(9_000);
-    expect(found.reason).to.match(/its disk has not answered for 10 s; it stays quarantined until/);
+    const found = await until('it is told as quarantined', isQuarantined, 2 * POOL_SILENT_MS);
+    expect(performance.now() - hungMs, 'no earlier than it may').to.be.greaterThan(POOL_SILENT_MS - 1_000);
+    expect(found.reason).to.match(/its disk has not answered for 20 s; it stays quarantined until/);
     const failed = await until('its replica is told as failed', async () => (await agents.machine('node-a'))?.failedReplicas[0]);
     expect(failed).to.include({ volume: set.ill.uid, replica: replicaOn(set.ill, 'node-a') });
     expect(failed.reason).to.contain('pool sick: its disk has not answered');
@@ -161,16 +162,20 @@ describe('a disk that is ill', function () {
     sick.hang();
     const startedMs = performance.now();
     agent = await agents.start('node-a', poolsOf(sick));
-    expect(performance.now() - startedMs).to.be.lessThan(25_000);
+    expect(performance.now() - startedMs).to.be.lessThan(POOL_SILENT_MS + 15_000);
     expect((await until('it is told as quarantined', isQuarantined)).reason).to.match(/still being opened|has not answered/);
     await leader.promote(volume.uid, 'node-a');
     const writer = await Writer.start(await leader.served(volume.uid), 'well');
     await until('it is written', () => writer.count > 10);
     await writer.stop();
-    const reason = await until('the reason is told', async () => {
-      const found = await isQuarantined();
-      return found?.reason?.includes('has not answered for 10 s') ? found.reason : null;
-    });
+    const reason = await until(
+      'the reason is told',
+      async () => {
+        const found = await isQuarantined();
+        return found?.reason?.includes('has not answered for 20 s') ? found.reason : null;
+      },
+      2 * POOL_SILENT_MS,
+    );
     expect(reason).to.contain('until this agent is started again');
   });
 

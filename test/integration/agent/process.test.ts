@@ -43,14 +43,11 @@ describe('an agent process', function () {
     await until('ready', async () => (await agents.get(agent, '/readyz', false)).status === 200);
     expect((await agents.get(agent, '/metrics', false)).status).to.equal(401);
     const { body } = await agents.get(agent, '/metrics');
-    for (const name of [
-      'primaries_count 0',
-      'replicas_count{state="served"} 0',
-      'event_loop_delay_seconds_count',
-      'lease_lost_seconds 0',
-    ]) {
+    for (const name of ['primaries_count 0', 'replicas_count{state="served"} 0', 'event_loop_delay_seconds_count']) {
       expect(body).to.contain(`holdfast_${name}`);
     }
+    const [, leaseLost] = /^holdfast_lease_lost_seconds (\S+)$/m.exec(body) ?? [];
+    expect(Number(leaseLost), 'it has its lease').to.be.lessThan(1);
     // One thread a disk more or less decides whether a disk that hangs takes the others along.
     expect(readdirSync(`/proc/${agent.child.pid}/task`).length).to.be.greaterThan(8);
   });
@@ -62,14 +59,16 @@ describe('an agent process', function () {
     const killedMs = performance.now();
     await until('the machine is gone', async () => (await agents.machine('node-a')) === null, LEASE_MS + EXPIRY_MARGIN_MS);
     expect(performance.now() - killedMs).to.be.greaterThan(1_000);
+    const startedMs = performance.now();
     const again = await agents.start('node-a');
+    const usualMs = performance.now() - startedMs;
     const after = await agents.machine('node-a');
     expect(after?.instance).to.not.equal(before?.instance);
     // Killed and started before the lease has run out: it does not wait for its own former self.
     await again.kill();
     const restartedMs = performance.now();
     await agents.start('node-a');
-    expect(performance.now() - restartedMs).to.be.lessThan(LEASE_MS);
+    expect(performance.now() - restartedMs, 'as quick as a start with nobody there').to.be.lessThan(usualMs + LEASE_MS - 500);
   });
 
   it('stopped, it takes everything back at once and ends with 0', async () => {

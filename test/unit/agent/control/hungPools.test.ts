@@ -5,7 +5,7 @@ import { UID } from '../../../support/configs.ts';
 import { create, HUNG, PoolsOfNode, R1, R2, remove, TICK_MS } from '../../../support/poolsOfNode.ts';
 
 describe('a pool that does not answer', () => {
-  it('is given up after 10 s: its replicas have failed, its tasks end, the other pool goes on', async () => {
+  it('is given up after 20 s: its replicas have failed, its tasks end, the other pool goes on', async () => {
     const node = await new PoolsOfNode().open([R1]);
     await node.run(2_000);
     node.default.isHeld = true;
