@@ -18,7 +18,6 @@ export type InFlightOperation = {
   done: WriteDone | null;
   /** What waits for this one to be settled: overlapping reads, mostly. */
   waiters: Set<() => void> | null;
-  sentAtMs: number;
 };
 
 const COMPACT_AT = 1_024;

@@ -65,7 +65,6 @@ export class Peer {
   /** The last operation when its session was opened: only those behind it were sent in this session alone. */
   sealedBehind = 0;
   leaseUntilMs = 0;
-  sealed: { atMs: number; leaseRemainingMs: number } | null = null;
   #retryMs = RETRY_FIRST_MS;
   #connectingSinceMs = 0;
   #nextId = 1;
@@ -193,13 +192,12 @@ export class Peer {
     this.state = 'growing';
   }
 
-  sealedAt(nowMs: number, suspect: boolean, leaseRemainingMs: number, appliedUpTo: number, last: number): void {
+  sealedAt(suspect: boolean, appliedUpTo: number, last: number): void {
     this.state = 'loading';
     this.trouble = null;
     this.suspect = suspect;
     this.isLossTold = false;
     this.catchUp = null;
-    this.sealed ??= { atMs: nowMs, leaseRemainingMs };
     this.applied = appliedUpTo;
     this.sealedBehind = last;
     this.#retryMs = RETRY_FIRST_MS;

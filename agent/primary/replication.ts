@@ -226,7 +226,7 @@ export class Replication {
     const nowMs = this.#clock.monotonicMs();
     const sequence = this.inFlight.last + 1;
     const operation = { ...body, sequence, settled: this.inFlight.settled, version: this.known.version } as Operation;
-    const entry: InFlightOperation = { operation, barrier: sequence, done, waiters: null, sentAtMs: nowMs };
+    const entry: InFlightOperation = { operation, barrier: sequence, done, waiters: null };
     this.inFlight.add(entry);
     let local: Peer | null = null;
     for (const peer of this.peers.values()) {

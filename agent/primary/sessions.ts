@@ -173,10 +173,10 @@ export class Sessions {
     });
   }
 
-  #takesPart(peer: Peer, { suspect, leaseRemainingMs, resync }: Sealed): void {
+  #takesPart(peer: Peer, { suspect, resync }: Sealed): void {
     const { inFlight } = this.#replication;
     const counts = this.#replication.counts(peer);
-    peer.sealedAt(this.#clock.monotonicMs(), suspect, leaseRemainingMs, counts ? inFlight.settled : inFlight.last, inFlight.last);
+    peer.sealedAt(suspect, counts ? inFlight.settled : inFlight.last, inFlight.last);
     peer.resync = resync;
     this.#replication.recount();
     if (counts) this.#replication.resend(peer);

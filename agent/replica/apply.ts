@@ -5,6 +5,10 @@ import type { ReplicaStore } from '../ports.ts';
 
 type Level = Extract<Request, { type: 'level' }>;
 
+/** Changes the replica, or keeps it as it is between two changes. */
+export const isMutation = (type: (Operation | Request)['type']): boolean =>
+  type === 'write' || type === 'zero' || type === 'restamp' || type === 'level' || type === 'snapshot';
+
 /** The extents that a message touches; none for one that changes nothing. */
 export function touchedExtents(message: Operation | Request): readonly number[] {
   switch (message.type) {

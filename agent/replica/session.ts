@@ -8,7 +8,7 @@ import { unreachable } from '../../core/assert.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
 import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../ports.ts';
 import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
-import { applyLevel, applyOperation, touchedExtents } from './apply.ts';
+import { applyLevel, applyOperation, isMutation, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
@@ -241,21 +241,17 @@ export class Session implements ReplicaSession {
   /** After something has ended that others wait for. */
   #goOn(): void {
     if (this.#isWorking || this.#state !== 'open') return;
-    this.#work();
-    this.#tellApplied();
-  }
-
-  #work(): void {
     this.#isWorking = true;
     this.#workOff();
     this.#isWorking = false;
+    this.#tellApplied();
   }
 
   /** Until the queue is empty or its head waits for the intent log, or for a snapshot. */
   #workOff(): void {
     while (this.#state === 'open' && this.#head < this.#queue.length) {
       const message = this.#queue[this.#head];
-      if (!message || (this.#mutates(message) && (this.#isKeeping || this.#waitsForIntents(message)))) break;
+      if (!message || (isMutation(message.type) && (this.#isKeeping || this.#waitsForIntents(message)))) break;
       this.#head++;
       try {
         this.#apply(message);
@@ -270,11 +266,6 @@ export class Session implements ReplicaSession {
     }
   }
 
-  #mutates(message: Queued): boolean {
-    const { type } = message;
-    return type === 'write' || type === 'zero' || type === 'restamp' || type === 'level' || type === 'snapshot';
-  }
-
   /** Whether an extent of it is not in the durable log yet; then a commit for it, and for those queued behind it, is under way. */
   #waitsForIntents(message: Queued): boolean {
     const { intents } = this.#store;
@@ -285,7 +276,7 @@ export class Session implements ReplicaSession {
     const until = Math.min(this.#queue.length, this.#head + COMMIT_LOOKAHEAD_MAX);
     for (let index = this.#head; index < until; index++) {
       const queued = this.#queue[index];
-      if (queued && this.#mutates(queued)) for (const extent of missing(queued)) extents.add(extent);
+      if (queued && isMutation(queued.type)) for (const extent of missing(queued)) extents.add(extent);
     }
     this.#committing = true;
     let synchronous = true;

@@ -46,7 +46,7 @@ const WRITE: Operation = {
 /** A session that begins when operations up to `last` were sent. */
 function seal(peer: Peer, last: number): void {
   peer.connecting({ send: () => undefined, bufferedBytes: 0, close: () => undefined }, 0);
-  peer.sealedAt(0, false, 0, last, last);
+  peer.sealedAt(false, last, last);
 }
 
 /** Two in sync and a learner: all of them were sent a write, and have applied it. */
