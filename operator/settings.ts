@@ -29,6 +29,12 @@ const OPERATOR_PARAMETERS = {
     '600',
     'after which the replicas of a node that is away are made elsewhere, longer than a reboot; 0: never',
   ),
+  pressurePercent: row(
+    'PRESSURE_PERCENT',
+    wholeNumber('%', 1, 100),
+    '85',
+    "how much of a pool's file system may be used before nothing new is placed there and replicas are moved away; at most what RESERVE_PERCENT leaves",
+  ),
   reservePercent: row('RESERVE_PERCENT', wholeNumber('%', 0, 50), '5', 'of each pool, never promised: file systems work badly when full'),
 } as const;
 
@@ -95,6 +101,11 @@ export function operatorSettings(environment: Environment, readFile: ReadFile): 
   const agents = agentSettings(given.key, given.text);
   const found = [...problems, ...machineProblems(environment, readFile), ...given.problems, ...agents.problems];
   if (parameters === null || agents.settings === null || found.length > 0) throw new ConfigurationError(found);
-  const limits = { overProvisioningRatio: parameters.overProvisioningPercent / 100, reserveRatio: parameters.reservePercent / 100 };
+  const limits = {
+    overProvisioningRatio: parameters.overProvisioningPercent / 100,
+    reserveRatio: parameters.reservePercent / 100,
+    // What is kept back is never to be used.
+    pressureRatio: Math.min(parameters.pressurePercent, 100 - parameters.reservePercent) / 100,
+  };
   return { parameters, agents: agents.settings, limits };
 }

@@ -43,6 +43,8 @@ export type PlacementLimits = {
   overProvisioningRatio: number;
   /** Share of a pool's capacity that is never promised nor counted as free. */
   reserveRatio: number;
+  /** Share of a pool's capacity above which it is *pressed*: with so much used nothing new is placed there, and replicas are moved away. */
+  pressureRatio: number;
 };
 
 export type Place = { node: NodeName; pool: string };
@@ -113,10 +115,23 @@ export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: 
 export const poolOf = (machine: MachineState | null | undefined, name: string): PoolReport | null =>
   machine?.pools.find((pool) => pool.name === name) ?? null;
 
+/** What is promised of what may be filled, 1 when all of it is; above 1 what is promised is more than the pool has. */
+export const allocatedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Pick<Situation, 'limits' | 'ledger'>): number =>
+  ledger.allocatedBytes(node, pool.name, pool.allocatedBytes) / Math.max(1, usableBytes(pool, limits));
+
 const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
 
-const fullReason = (pool: PoolReport): string =>
-  `pool ${pool.name} is full: ${Math.floor((100 * pool.usedBytes) / pool.capacityBytes)} % of it is used`;
+/** Its file system is filled so far, by whatever, that thin replicas there may soon find no space. */
+export const isPressed = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > pool.capacityBytes * limits.pressureRatio;
+
+const usedPercent = (pool: PoolReport): string => `${Math.floor((100 * pool.usedBytes) / Math.max(1, pool.capacityBytes))} %`;
+const fullReason = (pool: PoolReport): string => `pool ${pool.name} is full: ${usedPercent(pool)} of it is used`;
+
+/** Why nothing new is placed in a pool that is not full yet; null: something may be. */
+export const pressureReason = (pool: PoolReport, limits: PlacementLimits): string | null =>
+  isPressed(pool, limits)
+    ? `pool ${pool.name} is nearly full: ${usedPercent(pool)} of it is used, more than ${Math.round(100 * limits.pressureRatio)} %`
+    : null;
 
 /** Why a replica that is there cannot become so large; null: it can. */
 export function roomReason(
@@ -141,6 +156,8 @@ export function poolReason(node: NodeName, pool: PoolReport, situation: Situatio
   if (missing !== undefined) return `no pool with the tag ${missing} (placement.poolTags)`;
   if (pool.state !== 'ready') return `pool ${pool.name} is quarantined: ${pool.reason ?? 'no reason given'}`;
   if (isFull(pool, limits)) return fullReason(pool);
+  const pressure = pressureReason(pool, limits);
+  if (pressure !== null) return pressure;
   const free = freeBytes(node, pool, situation);
   return free < request.sizeBytes ? `${formatFree(free)} free after reserve, ${formatNeeded(request.sizeBytes)} needed` : null;
 }

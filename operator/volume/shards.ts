@@ -21,11 +21,11 @@ export const allMembers = (config: VolumeConfig): Member[] => config.shards.flat
 export const leastInSync = ({ shards }: VolumeConfig): number => Math.min(...shards.map(({ inSync }) => inSync.length));
 
 /** What the node that holds it says is wrong with it; null: nothing, or the node is silent. */
-export const failureOf = (member: Member, world: World): string | null =>
+export const failureOf = (member: Member, world: Pick<World, 'machines'>): string | null =>
   world.machines.get(member.node)?.failedReplicas.find(({ replica }) => replica === member.replica)?.reason ?? null;
 
 /** Why its pool is not to be trusted any longer. What lies there is good until it has failed itself, and serves until it is replaced. */
-export function quarantineOf(member: Member, world: World): string | null {
+export function quarantineOf(member: Member, world: Pick<World, 'machines'>): string | null {
   const pool = world.machines.get(member.node)?.pools.find(({ name }) => name === member.pool);
   return pool?.state === 'quarantined' ? `pool ${pool.name} is quarantined: ${pool.reason ?? 'no reason given'}` : null;
 }

@@ -225,7 +225,7 @@ export function world(parts: WorldParts = {}): World {
     generation: 7,
     nodes: machines.map((state) => ({ node: state.node, machine: state, spec: null, labels: state.labels })),
     ledger: new Ledger(configs),
-    limits: { overProvisioningRatio: 2, reserveRatio: 0.05 },
+    limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
     replaceAfterMs: 600_000,
     replacements: { left: 8 },
     growTroubles: new Map(),

@@ -90,7 +90,7 @@ export class Rig {
       store: this.store,
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
-      limits: { overProvisioningRatio: 2, reserveRatio: 0.05 },
+      limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
       settings: DEFAULT_SETTINGS,
       metrics,
       instance: `operator-${term}`,

@@ -29,7 +29,7 @@ describe('operator: its configuration', () => {
   it('has a default for all but its name and etcd', () => {
     const { agents, limits, parameters } = operatorSettings(GOOD, read({}));
     expect(agents).to.deep.equal(DEFAULT_SETTINGS);
-    expect(limits).to.deep.equal({ overProvisioningRatio: 2, reserveRatio: 0.05 });
+    expect(limits).to.deep.equal({ overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 });
     expect(parameters).to.deep.include({ namespace: 'holdfast-system', leaseName: 'operator.holdfast.dev', kubeconfig: '' });
   });
 

@@ -6,7 +6,7 @@ import { Ledger } from '../../../../operator/placement/ledger.ts';
 import { place } from '../../../../operator/placement/place.ts';
 import { config, GiB, member, nodeOf, placementNode, pool } from '../../../support/operator/builders.ts';
 
-const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05 };
+const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
 const request = (change: Partial<PlacementRequest> = {}, rules: Partial<PlacementRequest['rules']> = {}): PlacementRequest => ({
   replicas: 1,
   sizeBytes: GiB,

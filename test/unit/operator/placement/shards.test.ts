@@ -6,7 +6,7 @@ import { Ledger } from '../../../../operator/placement/ledger.ts';
 import { place, placeShards, type ShardRequest } from '../../../../operator/placement/place.ts';
 import { config, GiB, member, placementNode, pool } from '../../../support/operator/builders.ts';
 
-const LIMITS = { overProvisioningRatio: 1, reserveRatio: 0 };
+const LIMITS = { overProvisioningRatio: 1, reserveRatio: 0, pressureRatio: 1 };
 const REST: Omit<PlacementRequest, keyof ShardRequest> = {
   rules: { nodeSelector: {}, poolTags: [], zones: 'Prefer' },
   taken: [],
