@@ -75,6 +75,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     store,
     api,
     limits,
+    rebalance: parameters.rebalance,
     settings: agents,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
     metrics: numbers,

@@ -3,7 +3,7 @@
  */
 import { COMMON_PARAMETERS, commonRelations } from '../core/common-parameters.ts';
 import { messageOf } from '../core/errors.ts';
-import { anyText, name, wholeNumber } from '../core/parameter-kinds.ts';
+import { anyText, choice, name, wholeNumber } from '../core/parameter-kinds.ts';
 import { ConfigurationError, type Environment, type ParametersOf, type Problem, parseParameters, row } from '../core/parameters.ts';
 import { parseSettings, type Settings } from '../core/settings.ts';
 import { GROUP } from './api.ts';
@@ -34,6 +34,12 @@ const OPERATOR_PARAMETERS = {
     wholeNumber('%', 1, 100),
     '85',
     "how much of a pool's file system may be used before nothing new is placed there and replicas are moved away; at most what RESERVE_PERCENT leaves",
+  ),
+  rebalance: row(
+    'REBALANCE',
+    choice('on', 'off', 'pressure'),
+    'on',
+    'whether replicas are moved to where more room is: on; pressure: only away from pools whose file systems are nearly full; off',
   ),
   reservePercent: row('RESERVE_PERCENT', wholeNumber('%', 0, 50), '5', 'of each pool, never promised: file systems work badly when full'),
 } as const;

@@ -5,7 +5,7 @@
 import type { Member, Shard } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { VolumeObject } from '../api.ts';
-import { allocatedShare, isPressed, poolOf } from '../placement/checks.ts';
+import { isPressed, nodeNamed, poolOf, promisedShare } from '../placement/checks.ts';
 import type { World } from '../volume/decision.ts';
 import { failureOf, isInSync, quarantineOf, staying } from '../volume/shards.ts';
 
@@ -18,7 +18,7 @@ function rankOf(member: Member, shard: Shard, volume: VolumeObject, used: NodeNa
   const { machines, nodes, limits, ledger } = around;
   const machine = machines.get(member.node);
   const pool = poolOf(machine, member.pool);
-  const isEvicted = nodes.find(({ node }) => node === member.node)?.spec?.evict ?? false;
+  const isEvicted = nodeNamed(nodes, member.node)?.spec?.evict ?? false;
   const inZone = staying(shard).filter(({ node }) => (machines.get(node)?.zone ?? '') === (machine?.zone ?? '')).length;
   return [
     Number(!isInSync(shard, member)),
@@ -28,7 +28,7 @@ function rankOf(member: Member, shard: Shard, volume: VolumeObject, used: NodeNa
     volume.spec.placement.zones === 'Ignore' ? 0 : inZone,
     Number(pool !== null && isPressed(pool, limits)),
     Number(member.node !== used),
-    pool === null ? 0 : allocatedShare(member.node, pool, { limits, ledger }),
+    pool === null ? 0 : promisedShare(member.node, pool, { limits, ledger }),
   ];
 }
 

@@ -59,6 +59,14 @@ export type Situation = {
   zones: ReadonlyMap<string, number>;
 };
 
+/** By name, for those who ask about many. */
+const named = new WeakMap<readonly PlacementNode[], Map<NodeName, PlacementNode>>();
+export function nodeNamed(nodes: readonly PlacementNode[], node: NodeName): PlacementNode | undefined {
+  const known = named.get(nodes) ?? new Map(nodes.map((one) => [one.node, one]));
+  named.set(nodes, known);
+  return known.get(node);
+}
+
 type NodeCheck = (node: PlacementNode, situation: Situation) => string | null;
 
 const NODE_CHECKS: readonly NodeCheck[] = [
@@ -103,7 +111,8 @@ export const nodeReason = (node: PlacementNode, situation: Situation): string | 
   return null;
 };
 
-const usableBytes = (pool: PoolReport, limits: PlacementLimits): number => Math.floor(pool.capacityBytes * (1 - limits.reserveRatio));
+export const usableBytes = (pool: PoolReport, limits: PlacementLimits): number =>
+  Math.floor(pool.capacityBytes * (1 - limits.reserveRatio));
 
 /** What may still be promised; never more than the pool could really hold of one replica. */
 export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: Pick<Situation, 'limits' | 'ledger'>): number {
@@ -115,9 +124,15 @@ export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: 
 export const poolOf = (machine: MachineState | null | undefined, name: string): PoolReport | null =>
   machine?.pools.find((pool) => pool.name === name) ?? null;
 
-/** What is promised of what may be filled, 1 when all of it is; above 1 what is promised is more than the pool has. */
-export const allocatedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Pick<Situation, 'limits' | 'ledger'>): number =>
+type Counts = Pick<Situation, 'limits' | 'ledger'>;
+
+/** What is promised of what may be filled, with what is still being deleted. */
+export const allocatedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>
   ledger.allocatedBytes(node, pool.name, pool.allocatedBytes) / Math.max(1, usableBytes(pool, limits));
+
+/** What is promised of what may be filled, 1 when all of it is; above 1 what is promised is more than the pool has. */
+export const promisedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>
+  ledger.promisedBytes(node, pool.name) / Math.max(1, usableBytes(pool, limits));
 
 const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
 

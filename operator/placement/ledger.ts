@@ -31,6 +31,12 @@ export class Ledger {
     return Math.max(reportedBytes, this.#promised.get(key) ?? 0) + (this.#reserved.get(key) ?? 0);
   }
 
+  /** By configs and by this pass: what will be there once all that goes is gone. */
+  promisedBytes(node: NodeName, pool: string): number {
+    const key = poolKey(node, pool);
+    return (this.#promised.get(key) ?? 0) + (this.#reserved.get(key) ?? 0);
+  }
+
   replicas(node: NodeName): number {
     return this.#replicas.get(node) ?? 0;
   }

@@ -8,6 +8,7 @@
  */
 import type { NodeName } from '../../core/ids.ts';
 import {
+  allocatedShare,
   freeBytes,
   nodeReason,
   type Place,
@@ -28,16 +29,16 @@ type Candidate = Place & {
   inZone: number;
   inVolume: number;
   isPreferred: boolean;
-  freeShare: number;
+  allocatedShare: number;
   replicas: number;
   room: number;
   zone: string;
 };
 type Compare = (a: Candidate, b: Candidate) => number;
 
-/** Shares of free space nearer than this count as equal, so that volumes spread by count and not by a few bytes. */
-const FREE_SHARE_STEP = 0.05;
-const step = (share: number): number => Math.floor(share / FREE_SHARE_STEP);
+/** Pools whose shares are nearer than this count as equally full, so that volumes spread by count and not by a few bytes. */
+const SHARE_STEP = 0.05;
+const step = (share: number): number => Math.floor(share / SHARE_STEP);
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
 /** Negative: `a` is the better place. Each line decides only where all before it are equal. */
@@ -46,9 +47,9 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
     a.inZone - b.inZone ||
     a.inVolume - b.inVolume ||
     Number(b.isPreferred) - Number(a.isPreferred) ||
-    step(b.freeShare) - step(a.freeShare) ||
+    step(a.allocatedShare) - step(b.allocatedShare) ||
     a.replicas - b.replicas ||
-    b.freeShare - a.freeShare ||
+    a.allocatedShare - b.allocatedShare ||
     byName(a.node, b.node) ||
     byName(a.pool, b.pool)
   );
@@ -64,7 +65,7 @@ function candidatesOf(node: PlacementNode, situation: Situation): Candidate[] {
     pool: pool.name,
     inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
     isPreferred: request.preferred === node.node,
-    freeShare: freeBytes(node.node, pool, situation) / Math.max(1, pool.capacityBytes),
+    allocatedShare: allocatedShare(node.node, pool, situation),
     replicas: ledger.replicas(node.node),
     inVolume: request.crowd.get(node.node) ?? 0,
     room,

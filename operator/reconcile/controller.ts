@@ -9,6 +9,8 @@ import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Store } from '../../core/store.ts';
+import type { Rebalance } from '../balance/balance.ts';
+import { Balancer } from '../balance/balancer.ts';
 import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { emptyMemory } from '../observe/memory.ts';
@@ -43,6 +45,7 @@ export type ControllerPorts = {
   timers: Timers;
   random: Random;
   limits: PlacementLimits;
+  rebalance: Rebalance;
   replaceAfterMs: number;
   settings: Settings;
   metrics: OperatorMetrics;
@@ -87,6 +90,7 @@ class Term {
   readonly #performer: Performer;
   readonly #statuses: Statuses;
   readonly #onProgress: () => void;
+  readonly #balancer: Balancer;
   #areSettingsPublished = false;
   #saidStale: string | null = null;
   #saidDamages = '';
@@ -96,6 +100,7 @@ class Term {
     this.#leadership = leadership;
     this.#signal = signal;
     this.#onProgress = onProgress;
+    this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance } = ports;
     const { kube } = ports.sources;
     this.#writes = new KubeWrites(clock, log, onProgress);
@@ -119,7 +124,8 @@ class Term {
     const observed = observe({ ...sources, overlay: this.#overlay }, this.#performer.memory, now);
     this.#performer.memory = observed.memory;
     this.#sayDamages(observed.damages);
-    const world = worldOf(observed, now, this.#ports, this.#leadership.generation);
+    const still = worldOf(observed, now, this.#ports, this.#leadership.generation);
+    const world = { ...still, moves: this.#balancer.moves(observed.volumes.values(), still) };
     const decisions = decideAll(observed.volumes.values(), world);
     const snapshots = decideSnapshots(world);
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
@@ -217,6 +223,7 @@ export function worldOf(
     replaceAfterMs: ports.replaceAfterMs,
     replacements: { left: REPLACEMENTS_MAX - replacementsUnderWay(configs) },
     growTroubles: new Map(),
+    moves: new Map(),
     snapshots: snapshotIndex(observed),
     memory: observed.memory,
     random: ports.random,

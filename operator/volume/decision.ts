@@ -3,13 +3,14 @@
  * together, and whatever comes next is decided on what was then observed. Pure.
  */
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
-import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
+import type { NodeName, ReplicaId, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { Random } from '../../core/random.ts';
 import type { Change, Condition } from '../../core/store.ts';
 import { fileTask, type Task, type TaskSpec } from '../../core/task.ts';
 import type { VolumeObject } from '../api.ts';
+import type { Move } from '../balance/move.ts';
 import type { Memory } from '../observe/memory.ts';
 import type { Now, ObservedTask, ObservedVolume, Stored } from '../observe/observed.ts';
 import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
@@ -87,6 +88,8 @@ export type World = {
   replacements: { left: number };
   /** Why volumes that shall grow cannot; told by the pass itself, for what people see. */
   growTroubles: Map<VolumeUid, string>;
+  /** What the balance wants elsewhere, by the replica that is to leave. */
+  moves: ReadonlyMap<ReplicaId, Move>;
   snapshots: SnapshotIndex;
   memory: Memory;
   random: Random;

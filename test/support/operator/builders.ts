@@ -229,6 +229,7 @@ export function world(parts: WorldParts = {}): World {
     replaceAfterMs: 600_000,
     replacements: { left: 8 },
     growTroubles: new Map(),
+    moves: new Map(),
     snapshots: snapshotIndex({
       volumes: new Map(volumes.map((volume) => [volume.uid, volume])),
       snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])),

@@ -5,6 +5,7 @@ import { silentLog } from '../../../core/log.ts';
 import { DEFAULT_SETTINGS } from '../../../core/settings.ts';
 import { createMetrics } from '../../../edge/metrics.ts';
 import { collectionPath, objectPath, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
+import type { Rebalance } from '../../../operator/balance/balance.ts';
 import { ListWatchView } from '../../../operator/edge/kubeView.ts';
 import { Office } from '../../../operator/election/office.ts';
 import type { VolumeSpec } from '../../../operator/generated/volume.ts';
@@ -52,6 +53,7 @@ export class Rig {
   readonly faults: unknown[] = [];
   /** Of the next leader. */
   replaceAfterMs = 600_000;
+  rebalance: Rebalance = 'on';
   readonly #timers = new ManualTimers(this.clock);
   readonly #random: SeededRandom;
   #leader: { office: Office; close: () => void } | null = null;
@@ -90,6 +92,7 @@ export class Rig {
       store: this.store,
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
+      rebalance: this.rebalance,
       limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
       settings: DEFAULT_SETTINGS,
       metrics,
