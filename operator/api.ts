@@ -9,6 +9,10 @@ export const API_VERSION = `${GROUP}/v1alpha1`;
 export const FINALIZER = `${GROUP}/replicas`;
 /** The same for a Snapshot and what the pools hold of it. */
 export const SNAPSHOT_FINALIZER = `${GROUP}/snapshot`;
+/** The same for a StorageNode and the replicas that lie there. */
+export const NODE_FINALIZER = `${GROUP}/node`;
+/** On a Volume: `<from>=<to>`, a replica that shall be elsewhere. The operator takes it away when that is done, or refused. */
+export const MOVE_ANNOTATION = `${GROUP}/move`;
 /** Set by who asks for a change, so that logs and tasks carry the same trace. */
 export const TRACEPARENT_ANNOTATION = `${GROUP}/traceparent`;
 

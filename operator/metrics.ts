@@ -1,5 +1,6 @@
 /** What the operator tells of itself, in one place. Names end in their unit. */
 import type { Metrics } from '../edge/metrics.ts';
+import { NODE_STATES, type NodeState } from './node/status.ts';
 import type { Phase } from './volume/status.ts';
 
 export const PHASES: readonly Phase[] = ['Pending', 'Creating', 'Healthy', 'Degraded', 'Unavailable', 'Deleting', 'Failed'];
@@ -13,6 +14,7 @@ export function operatorMetrics(metrics: Metrics) {
   const leader = metrics.gauge('leader_count', '1 while this operator leads, else 0');
   const generation = metrics.gauge('leader_generation_count', 'The generation under which this operator leads; 0 while it does not');
   const volumes = metrics.gauge('volumes_count', 'Volumes by phase; only the leader counts them', ['phase']);
+  const nodes = metrics.gauge('nodes_count', 'StorageNodes by state; in maintenance is on purpose, away is not', ['state']);
   const tasks = metrics.gauge('tasks_count', 'Tasks in etcd by state; only the leader counts them', ['state']);
   const pass = metrics.histogram('reconcile_duration_seconds', 'One pass: observe, decide, write to etcd', PASS_BUCKETS_SECONDS);
   const commits = metrics.counter('etcd_transactions_total', "The leader's transactions by outcome", ['outcome']);
@@ -34,11 +36,13 @@ export function operatorMetrics(metrics: Metrics) {
       leader.set(0);
       generation.set(0);
       volumes.reset();
+      nodes.reset();
       tasks.reset();
       damages.set(0);
     },
-    count(phases: Iterable<Phase>, taskStates: Iterable<string>): void {
-      const [byPhase, byState] = [tally(phases), tally(taskStates)];
+    count(phases: Iterable<Phase>, taskStates: Iterable<string>, nodeStates: Iterable<NodeState>): void {
+      const [byPhase, byState, byNodeState] = [tally(phases), tally(taskStates), tally(nodeStates)];
+      for (const state of NODE_STATES) nodes.set({ state }, byNodeState.get(state) ?? 0);
       for (const phase of PHASES) volumes.set({ phase }, byPhase.get(phase) ?? 0);
       for (const state of TASK_STATES) tasks.set({ state }, byState.get(state) ?? 0);
     },

@@ -17,7 +17,7 @@ export interface StorageNodeSpec {
    */
   maintenance: boolean;
   /**
-   * Replicas shall leave this node. Nothing new is placed here; moving away what is here is not supported yet.
+   * Replicas shall leave this node: each is made elsewhere first. Nothing new is placed here.
    */
   evict: boolean;
 }
@@ -42,8 +42,29 @@ export interface StorageNodeStatus {
    * Bytes of the file systems of its pools.
    */
   capacity?: string;
+  evicting?: StorageNodeStatusEvicting;
   pools?: StorageNodeStatusPool[];
   conditions?: StorageNodeStatusCondition[];
+}
+/**
+ * What is left of emptying the node, while that is asked for (spec.evict) or the node is removed.
+ */
+export interface StorageNodeStatusEvicting {
+  /**
+   * Replicas that are still here, whether in sync or leaving.
+   */
+  replicasLeft: number;
+  /**
+   * Volumes whose replica cannot leave now, and why; the first few. They are tried again.
+   */
+  blocked: StorageNodeStatusEvictingBlocked[];
+}
+export interface StorageNodeStatusEvictingBlocked {
+  volume: string;
+  /**
+   * A sentence for people.
+   */
+  reason: string;
 }
 export interface StorageNodeStatusPool {
   name: string;

@@ -1,19 +1,44 @@
 /** What people see of a node. Pure. A node whose agent is silent keeps what it last told, and is not Ready. */
 import type { MachineState, PoolReport } from '../../core/machine.ts';
-import { API_VERSION, type StorageNodeObject } from '../api.ts';
+import { API_VERSION, NODE_FINALIZER, type StorageNodeObject } from '../api.ts';
 import { conditionsOf, type Judgement } from '../conditions.ts';
 import type { StorageNodeSpec, StorageNodeStatus, StorageNodeStatusPool } from '../generated/storagenode.ts';
 import type { Now } from '../observe/observed.ts';
+import { type PlacementLimits, pressureReason } from '../placement/checks.ts';
 import { formatBytes } from '../quantity.ts';
+import type { BlockedReplica } from '../volume/decision.ts';
+import type { Removal } from './removal.ts';
 
 export const DEFAULT_NODE_SPEC: StorageNodeSpec = { schedulable: true, maintenance: false, evict: false };
+/** More are counted in the condition only. */
+export const BLOCKED_MAX = 20;
 
 export const newStorageNode = (name: string): StorageNodeObject => ({
   apiVersion: API_VERSION,
   kind: 'StorageNode',
-  metadata: { name, uid: '', resourceVersion: '' },
+  metadata: { name, uid: '', resourceVersion: '', finalizers: [NODE_FINALIZER] },
   spec: DEFAULT_NODE_SPEC,
 });
+
+/** What is known of a node beside its object. */
+export type NodeFacts = {
+  /** Null: its agent is not heard of. */
+  machine: MachineState | null;
+  replicas: number;
+  blocked: readonly BlockedReplica[];
+  /** Null: nobody deleted it. */
+  removal: Removal | null;
+  limits: PlacementLimits;
+};
+
+/** For metrics: a node that is down on purpose is nobody's alarm. */
+export const NODE_STATES = ['ready', 'away', 'maintenance', 'evicting'] as const;
+export type NodeState = (typeof NODE_STATES)[number];
+export const nodeStateOf = ({ spec, metadata }: StorageNodeObject, isHeardOf: boolean): NodeState => {
+  if (spec.maintenance) return 'maintenance';
+  if (!isHeardOf) return 'away';
+  return spec.evict || metadata.deletionTimestamp !== undefined ? 'evicting' : 'ready';
+};
 
 const poolOf = (pool: PoolReport): StorageNodeStatusPool => ({
   name: pool.name,
@@ -29,8 +54,10 @@ const poolOf = (pool: PoolReport): StorageNodeStatusPool => ({
 const sum = (pools: readonly PoolReport[], field: 'capacityBytes' | 'usedBytes'): string =>
   formatBytes(pools.reduce((total, pool) => total + pool[field], 0));
 
-function ready(machine: MachineState | null): Judgement {
+function ready(spec: StorageNodeSpec, machine: MachineState | null): Judgement {
   const type = 'Ready';
+  if (machine === null && spec.maintenance)
+    return { type, holds: false, reason: 'Maintenance', message: 'in maintenance; its agent is not heard of' };
   if (machine === null) return { type, holds: false, reason: 'NotHeardOf', message: 'its agent is not heard of' };
   const quarantined = machine.pools.filter(({ state }) => state === 'quarantined');
   if (machine.pools.length > 0 && quarantined.length === machine.pools.length) {
@@ -44,18 +71,42 @@ function ready(machine: MachineState | null): Judgement {
   return { type, holds: true, reason: 'AgentRuns', message: `its agent runs version ${machine.version}` };
 }
 
-function schedulable(spec: StorageNodeSpec, machine: MachineState | null): Judgement {
+function schedulable({ spec, metadata }: StorageNodeObject, machine: MachineState | null): Judgement {
   const type = 'Schedulable';
+  if (metadata.deletionTimestamp) return { type, holds: false, reason: 'Removed', message: 'it is to be removed' };
   if (spec.maintenance) return { type, holds: false, reason: 'Maintenance', message: 'in maintenance (spec.maintenance)' };
-  if (spec.evict)
-    return { type, holds: false, reason: 'Evict', message: 'its replicas shall leave (spec.evict); moving them is not supported yet' };
+  if (spec.evict) return { type, holds: false, reason: 'Evict', message: 'its replicas shall leave (spec.evict)' };
   if (!spec.schedulable) return { type, holds: false, reason: 'NotWanted', message: 'excluded by spec.schedulable' };
   if (machine === null) return { type, holds: false, reason: 'NotHeardOf', message: 'its agent is not heard of' };
   return { type, holds: true, reason: 'Wanted', message: 'new replicas may be placed here' };
 }
 
-export function nodeStatusOf(object: StorageNodeObject, machine: MachineState | null, replicas: number, now: Now): StorageNodeStatus {
-  const before = object.status ?? {};
+const count = (replicas: number): string => (replicas === 1 ? '1 replica is' : `${replicas} replicas are`);
+
+/** Only said while it shall be empty. */
+function evicted({ spec }: StorageNodeObject, { replicas, blocked }: NodeFacts): Judgement[] {
+  if (!spec.evict) return [];
+  const type = 'Evicted';
+  if (replicas === 0) return [{ type, holds: true, reason: 'Empty', message: 'no replica is left here' }];
+  if (blocked.length === 0) return [{ type, holds: false, reason: 'Evicting', message: `${count(replicas)} left` }];
+  const [first] = blocked;
+  const message = `${count(replicas)} left, ${blocked.length} cannot leave now: ${first?.volume}: ${first?.reason}`;
+  return [{ type, holds: false, reason: 'Blocked', message }];
+}
+
+/** Only said while somebody wants it. */
+const removed = ({ removal }: NodeFacts): Judgement[] =>
+  removal === null ? [] : [{ type: 'Removed', holds: removal.isDone, reason: removal.reason, message: removal.message }];
+
+/** Only said while it is so: the alarm before placement stops for good. */
+function nearlyFull({ machine, limits }: NodeFacts): Judgement[] {
+  const reasons = (machine?.pools ?? []).flatMap((pool) => pressureReason(pool, limits) ?? []);
+  return reasons.length === 0 ? [] : [{ type: 'PoolNearlyFull', holds: true, reason: 'Pressure', message: reasons.join('; ') }];
+}
+
+export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: Now): StorageNodeStatus {
+  const { machine, replicas, blocked } = facts;
+  const { evicting: _, ...before } = object.status ?? {};
   const told: StorageNodeStatus = machine
     ? {
         zone: machine.zone,
@@ -65,8 +116,17 @@ export function nodeStatusOf(object: StorageNodeObject, machine: MachineState | 
         pools: machine.pools.map(poolOf),
       }
     : before;
-  const judgements = [ready(machine), schedulable(object.spec, machine)];
-  return { ...told, replicas, conditions: conditionsOf(judgements, before.conditions ?? [], now.wallMs, object.metadata.generation) };
+  const isLeft = object.spec.evict || facts.removal !== null;
+  const evicting = isLeft ? { evicting: { replicasLeft: replicas, blocked: blocked.slice(0, BLOCKED_MAX) } } : {};
+  const judgements = [
+    ready(object.spec, machine),
+    schedulable(object, machine),
+    ...evicted(object, facts),
+    ...removed(facts),
+    ...nearlyFull(facts),
+  ];
+  const conditions = conditionsOf(judgements, object.status?.conditions ?? [], now.wallMs, object.metadata.generation);
+  return { ...told, replicas, ...evicting, conditions };
 }
 
 /** The same but for the amounts, which change with every write of a client and are written less often. */

@@ -17,6 +17,8 @@ export type PlacementNode = {
   spec: StorageNodeSpec | null;
   /** Of the agent and of the StorageNode; the latter win. */
   labels: Readonly<Record<string, string>>;
+  /** Its StorageNode is being deleted: it shall be no part of the cluster any more. */
+  isRemoved?: boolean;
 };
 
 /** A place for one replica of one shard. */
@@ -28,6 +30,8 @@ export type PlacementRequest = {
   rules: VolumeSpecPlacement;
   /** Nodes that hold a replica of this shard which stays. */
   taken: readonly NodeName[];
+  /** One of those, whose replica goes as soon as the new one is in sync: its zone may be used. */
+  departing?: NodeName;
   /** How many replicas of the volume's other shards each node holds: they are spread, so that a node that is lost is rebuilt by many. */
   crowd: ReadonlyMap<NodeName, number>;
   /** Nowhere else; null: anywhere. The sentence is what people read of all other places. */
@@ -73,6 +77,7 @@ const NODE_CHECKS: readonly NodeCheck[] = [
   (node) => (node.machine === null ? 'its agent is not heard of' : null),
   (node) => (node.spec?.schedulable === false ? 'excluded by spec.schedulable of its StorageNode' : null),
   (node) => (node.spec?.maintenance ? 'in maintenance' : null),
+  (node) => (node.isRemoved ? 'is to be removed (its StorageNode is being deleted)' : null),
   (node) => (node.spec?.evict ? 'its replicas shall leave (spec.evict of its StorageNode)' : null),
   (node, { request }) => selectorReason(node, request.rules.nodeSelector),
   (node, { taken }) => (taken.has(node.node) ? 'holds a replica of this volume already' : null),

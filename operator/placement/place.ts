@@ -83,7 +83,7 @@ function situationOf(
   const taken = new Set([...request.taken, ...places.map((place) => place.node)]);
   const zones = new Map<string, number>();
   for (const { node, machine } of nodes) {
-    if (machine && taken.has(node)) zones.set(machine.zone, (zones.get(machine.zone) ?? 0) + 1);
+    if (machine && taken.has(node) && node !== request.departing) zones.set(machine.zone, (zones.get(machine.zone) ?? 0) + 1);
   }
   return { request, limits, ledger, taken, zones };
 }

@@ -13,6 +13,7 @@ import type { Rebalance } from '../balance/balance.ts';
 import { Balancer } from '../balance/balancer.ts';
 import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
+import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
 import { observe, type Sources, staleReason } from '../observe/observe.ts';
 import type { Observed } from '../observe/observed.ts';
@@ -133,7 +134,8 @@ class Term {
     if (this.isOver) return;
     const phases = this.#statuses.update(observed, { volumes: decisions, snapshots }, world);
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
-    metrics.count(phases, tasks);
+    const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
+    metrics.count(phases, tasks, nodes);
   }
 
   /** Whether etcd was changed. A volume whose transaction hangs holds up the pass at most for the store's own deadline. */
@@ -201,7 +203,8 @@ export function placementNodes(observed: Observed): PlacementNode[] {
   return nodeNames(observed).map((node) => {
     const machine = observed.machines.get(node) ?? null;
     const object = observed.storageNodes.get(node);
-    return { node, machine, spec: object?.spec ?? null, labels: { ...machine?.labels, ...object?.metadata.labels } };
+    const isRemoved = object?.metadata.deletionTimestamp !== undefined;
+    return { node, machine, spec: object?.spec ?? null, labels: { ...machine?.labels, ...object?.metadata.labels }, isRemoved };
   });
 }
 
@@ -224,6 +227,7 @@ export function worldOf(
     replacements: { left: REPLACEMENTS_MAX - replacementsUnderWay(configs) },
     growTroubles: new Map(),
     moves: new Map(),
+    blocked: new Map(),
     snapshots: snapshotIndex(observed),
     memory: observed.memory,
     random: ports.random,

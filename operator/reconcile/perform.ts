@@ -22,6 +22,7 @@ import { type Memory, withSetback } from '../observe/memory.ts';
 import type { Overlay } from '../observe/overlay.ts';
 import type { KubeApi, KubeView } from '../ports.ts';
 import type { Action, Transaction } from '../volume/decision.ts';
+import type { ObjectEvent } from '../volume/events.ts';
 import type { Events } from './events.ts';
 import type { KubeWrites } from './kubeWrites.ts';
 
@@ -85,6 +86,8 @@ export class Performer {
         return this.#writeFinalizers(subject, (finalizers, ours) => [...finalizers, ours]);
       case 'removeFinalizer':
         return this.#writeFinalizers(subject, (finalizers, ours) => finalizers.filter((finalizer) => finalizer !== ours));
+      case 'removeAnnotation':
+        return this.#removeAnnotation(subject, action.annotation, action.event);
     }
   }
 
@@ -145,14 +148,34 @@ export class Performer {
     }
   }
 
-  #writeFinalizers({ resource, object }: Subject, change: (finalizers: string[], ours: string) => string[]): boolean {
+  #writeFinalizers(subject: Subject, change: (finalizers: string[], ours: string) => string[]): boolean {
+    const finalizers = change(subject.object?.metadata.finalizers ?? [], FINALIZER_OF[subject.resource]);
+    return this.#writeMetadata(subject, 'change the finalizers', { finalizers });
+  }
+
+  /** A crash before it leaves the annotation: what it asked for is found to be done, or refused, once more. */
+  #removeAnnotation(subject: Subject, annotation: string, event: ObjectEvent): boolean {
+    const { [annotation]: _, ...annotations } = subject.object?.metadata.annotations ?? {};
+    return this.#writeMetadata(subject, `take away the annotation ${annotation}`, { annotations }, (object) =>
+      this.#ports.events.tell(KIND_OF[subject.resource], object, event),
+    );
+  }
+
+  #writeMetadata(
+    { resource, object }: Subject,
+    operation: string,
+    change: Partial<KubeObject['metadata']>,
+    onWritten: (object: KubeObject) => void = () => undefined,
+  ): boolean {
     if (!object) return false;
-    const { name, finalizers = [] } = object.metadata;
-    const body = { ...object, metadata: { ...object.metadata, finalizers: change(finalizers, FINALIZER_OF[resource]) } };
+    const { name } = object.metadata;
+    const body = { ...object, metadata: { ...object.metadata, ...change } };
     const view: KubeView<KubeObject> = this.#ports.kube[resource] as KubeView<never>;
-    return this.#ports.writes.offer(objectKey({ resource }, name), 'change the finalizers', async () => {
+    return this.#ports.writes.offer(objectKey({ resource }, name), operation, async () => {
       const written = await this.#ports.api.replace(objectPath(resource, name), body);
-      if (written) view.accept(written);
+      if (written === null) return;
+      view.accept(written);
+      onWritten(written);
     });
   }
 }

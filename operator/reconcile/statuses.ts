@@ -4,10 +4,21 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { VolumeUid } from '../../core/ids.ts';
-import { collectionPath, type KubeObject, objectPath, type Resource, type SnapshotObject, type VolumeObject } from '../api.ts';
+import {
+  collectionPath,
+  type KubeObject,
+  NODE_FINALIZER,
+  objectPath,
+  type Resource,
+  type SnapshotObject,
+  type StorageNodeObject,
+  type VolumeObject,
+} from '../api.ts';
 import type { StorageNodeStatus } from '../generated/storagenode.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
-import { newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
+import { nodeEventsOf } from '../node/events.ts';
+import { removalOf } from '../node/removal.ts';
+import { type NodeFacts, newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
 import type { KubeViews } from '../observe/observe.ts';
 import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
 import type { KubeApi, KubeView } from '../ports.ts';
@@ -98,13 +109,41 @@ export class Statuses {
         view.accept(await this.#ports.api.create(collectionPath('storagenodes'), newStorageNode(node)));
       });
     }
-    for (const [name, object] of observed.storageNodes) {
-      const status = nodeStatusOf(object, observed.machines.get(name) ?? null, world.ledger.replicas(name), world.now);
-      const sinceMs = this.#sinceMs(`storagenodes/${name}`, world.now);
-      if (isWorthWriting<StorageNodeStatus>(object.status, status, withoutAmounts, sinceMs, AMOUNTS_INTERVAL_MS)) {
-        this.#write(view, { ...object, status }, world.now);
-      }
+    for (const object of observed.storageNodes.values()) this.#updateNode(object, observed, world);
+  }
+
+  #updateNode(object: StorageNodeObject, observed: Observed, world: World): void {
+    const { name, deletionTimestamp } = object.metadata;
+    const facts: NodeFacts = {
+      machine: observed.machines.get(name) ?? null,
+      replicas: world.ledger.replicas(name),
+      blocked: world.blocked.get(name) ?? [],
+      removal: deletionTimestamp === undefined ? null : removalOf(name, observed, world),
+      limits: world.limits,
+    };
+    if (this.#updateFinalizer(object, facts)) return;
+    const status = nodeStatusOf(object, facts, world.now);
+    const sinceMs = this.#sinceMs(`storagenodes/${name}`, world.now);
+    if (isWorthWriting<StorageNodeStatus>(object.status, status, withoutAmounts, sinceMs, AMOUNTS_INTERVAL_MS)) {
+      this.#write(this.#ports.kube.storagenodes, { ...object, status }, world.now, () => {
+        for (const event of nodeEventsOf(object.status, status)) this.#ports.events.tell('StorageNode', object, event);
+      });
     }
+  }
+
+  /** A node is not forgotten while something lies there. True: there is no status to write beside it. */
+  #updateFinalizer(object: StorageNodeObject, { removal }: NodeFacts): boolean {
+    const { name, deletionTimestamp, finalizers = [] } = object.metadata;
+    const isOurs = finalizers.includes(NODE_FINALIZER);
+    const mustGo = isOurs && removal?.isDone === true;
+    if (!mustGo && (isOurs || deletionTimestamp !== undefined)) return false;
+    const wanted = mustGo ? finalizers.filter((one) => one !== NODE_FINALIZER) : [...finalizers, NODE_FINALIZER];
+    const body = { ...object, metadata: { ...object.metadata, finalizers: wanted } };
+    this.#ports.writes.offer(`storagenodes/${name}`, 'change the finalizers', async () => {
+      const written = await this.#ports.api.replace(objectPath('storagenodes', name), body);
+      if (written !== null) this.#ports.kube.storagenodes.accept(written);
+    });
+    return true;
   }
 
   #sinceMs(key: string, now: Now): number {

@@ -13,6 +13,7 @@ import { traceFrom } from '../../core/trace.ts';
 import { SNAPSHOT_FINALIZER, TRACEPARENT_ANNOTATION } from '../api.ts';
 import type { ObservedTask } from '../observe/observed.ts';
 import { type Action, commit, droppedPart, filedPart, join, type Part, rewrittenPart, unchanged, type World } from '../volume/decision.ts';
+import { isGoneForGood } from '../volume/departures.ts';
 import { allMembers } from '../volume/shards.ts';
 import { retried } from '../volume/tasks.ts';
 import { isWanted, type SnapshotSubject } from './subjects.ts';
@@ -106,7 +107,8 @@ const isMine = ({ object }: SnapshotSubject): boolean => object?.metadata.finali
 /** Unwanted, and every agent that lives has deleted what it had. */
 function forget(subject: SnapshotSubject, world: World, traceId: string): SnapshotDecision {
   const { record, tasks } = subject;
-  const ended = isMine(subject) ? [] : tasks.filter(({ task }) => hasEnded(task.value)).slice(0, TASKS_PER_TRANSACTION_MAX);
+  const isOver = ({ task }: ObservedTask): boolean => hasEnded(task.value) || isGoneForGood(task.value.node, world);
+  const ended = isMine(subject) ? [] : tasks.filter(isOver).slice(0, TASKS_PER_TRANSACTION_MAX);
   const dropped = ended.map((task) => droppedPart(world.keys, task));
   if (record !== null) {
     const gone: Part = { conditions: [unchanged(record)], changes: [{ delete: record.key }] };

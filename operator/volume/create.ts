@@ -61,7 +61,7 @@ export function avoidedNodes(volume: ObservedVolume, world: World): Map<NodeName
   return avoided;
 }
 
-/** For more replicas of one shard of a volume that is placed. */
+/** For more replicas of one shard of a volume that is placed. `move`: where one that departs shall go, and whence. */
 export function findPlaces(
   volume: PlacedVolume,
   object: VolumeObject,
@@ -69,6 +69,7 @@ export function findPlaces(
   replicas: number,
   taken: readonly NodeName[],
   world: World,
+  move: { only: PlacementRequest['only']; departing: NodeName } | null = null,
 ): Placement {
   const config = volume.config.value;
   const request: PlacementRequest = {
@@ -77,7 +78,8 @@ export function findPlaces(
     rules: object.spec.placement,
     taken,
     crowd: crowdOf(config, shardIndex),
-    only: holdersOf(volume, shardIndex, world),
+    only: move?.only ?? holdersOf(volume, shardIndex, world),
+    ...(move ? { departing: move.departing } : {}),
     preferred: object.spec.attachTo ?? null,
     avoided: avoidedNodes(volume, world),
   };

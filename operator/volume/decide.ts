@@ -15,8 +15,9 @@ import { deletionStep, orphanStep } from './delete.ts';
 import { growStep, judgeGrowth } from './grow.ts';
 import { limitsStep } from './limits.ts';
 import { countStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
+import { askedStep, moveStep } from './move.ts';
 import { backgroundStep, primaryStep } from './primary.ts';
-import { awayStep, failedStep, quarantinedStep } from './replace.ts';
+import { awayStep, failedStep, quarantinedStep, removedStep } from './replace.ts';
 import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
 
 type NewVolume = ObservedVolume & { object: VolumeObject };
@@ -30,11 +31,14 @@ const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
   growStep,
   refileStep,
   failedStep,
+  removedStep,
   awayStep,
   quarantinedStep,
   unmadeStep,
   removeLeftStep,
   countStep,
+  moveStep,
+  askedStep,
   minInSyncStep,
   retryDeleteStep,
   archiveStep,

@@ -53,6 +53,8 @@ export type Transaction = {
 export type Action =
   | { kind: 'addFinalizer' }
   | { kind: 'removeFinalizer' }
+  /** What people asked for by it is done, or refused: they are told when it is off the object. */
+  | { kind: 'removeAnnotation'; annotation: string; event: ObjectEvent }
   /** Asks the API server itself whether the object is really gone; the actions after it happen only if so. */
   | { kind: 'confirmAbsent'; name: string }
   | { kind: 'commit'; transaction: Transaction }
@@ -73,6 +75,9 @@ export type Decision = {
   unschedulable: readonly NodeReason[];
 };
 
+/** A replica that shall leave its node and cannot now. */
+export type BlockedReplica = { volume: string; reason: string };
+
 /** What a decision about one volume may look at beside the volume itself. */
 export type World = {
   keys: Keys;
@@ -90,6 +95,8 @@ export type World = {
   growTroubles: Map<VolumeUid, string>;
   /** What the balance wants elsewhere, by the replica that is to leave. */
   moves: ReadonlyMap<ReplicaId, Move>;
+  /** Why replicas do not leave nodes that are to be emptied, by node; told by the pass itself, for what people see. */
+  blocked: Map<NodeName, BlockedReplica[]>;
   snapshots: SnapshotIndex;
   memory: Memory;
   random: Random;

@@ -164,6 +164,22 @@ export function takeOverEvent(gone: string, next: string, epoch: number): Object
   };
 }
 
+/** Told when the annotation that asked for it is off the object. */
+export const movedEvent = (from: string, to: string): ObjectEvent => ({
+  type: 'Normal',
+  reason: 'Moved',
+  action: 'Move',
+  note: `${from} holds none of it any more, ${to} does`,
+});
+
+/** Told as the one before. */
+export const moveRefusedEvent = (reason: string): ObjectEvent => ({
+  type: 'Warning',
+  reason: 'MoveRefused',
+  action: 'Move',
+  note: reason.slice(0, NOTE_LENGTH_MAX),
+});
+
 /** Told with a transaction. */
 export const replacedEvent = (old: string, failure: string, next: string): ObjectEvent => ({
   type: 'Warning',

@@ -5,23 +5,11 @@
  *   (none) --add, create task--> member --mark--> leaving, in sync --primary--> leaving, out --remove--> delete task
  */
 import type { Member, Shard, VolumeConfig } from '../../core/config.ts';
-import type { NodeName } from '../../core/ids.ts';
 import { createTaskOf, createTrouble, exchangeEmpty, filedCreate, filedDelete, findPlaces, newMember, wantedMinInSync } from './create.ts';
 import { act, commit, configPart, type Decision, join, note, type Part, type PlacedVolume, type Step, type World } from './decision.ts';
 import { wantedNode } from './primary.ts';
-import {
-  failureOf,
-  inShard,
-  isBusyElsewhere,
-  isCrowded,
-  isInSync,
-  leastInSync,
-  overShards,
-  quarantineOf,
-  replicaOn,
-  staying,
-  withMembers,
-} from './shards.ts';
+import { inShard, isBusyElsewhere, isCrowded, isInSync, leastInSync, overShards, replicaOn, staying, withMembers } from './shards.ts';
+import { surplusOf } from './surplus.ts';
 
 export function changed(
   volume: PlacedVolume,
@@ -85,28 +73,18 @@ function addMember(volume: PlacedVolume, shard: Shard, index: number, world: Wor
   );
 }
 
-/** The better reasons to stay, the higher: holds everything, answers, is sound, is where the volume is used. */
-function worth(member: Member, shard: Shard, used: NodeName | null, world: World): number {
-  const isSound = failureOf(member, world) === null && quarantineOf(member, world) === null;
-  const reasons = [isInSync(shard, member), world.machines.has(member.node), isSound, member.node === used];
-  return reasons.reduce((sum, holds, index) => sum + (holds ? 2 ** (reasons.length - index) : 0), 0);
-}
-
 function dropSurplus(volume: PlacedVolume, shard: Shard, index: number, world: World, traceId: string): Decision {
   const { replicas } = volume.object.spec;
   const before = volume.config.value;
   const used = before.primary?.node ?? wantedNode(volume);
-  const ranked = staying(shard)
-    .map((member, order) => ({ member, order, worth: worth(member, shard, used, world) }))
-    .sort((a, b) => b.worth - a.worth || a.order - b.order);
-  const surplus = new Set(ranked.slice(replicas).map(({ member }) => member.replica));
-  const members = shard.members.map((member): Member => (surplus.has(member.replica) ? { ...member, leaving: true } : member));
+  const { goes, awaited } = surplusOf(volume, shard, used, world);
+  const named = (which: readonly Member[]): string => which.map(({ node }) => node).join(', ');
+  if (goes.length === 0)
+    return note('replacing', `one more than the ${replicas} replicas wanted until the one on ${named(awaited)} is in sync`);
+  const members = shard.members.map((member): Member => (goes.includes(member) ? { ...member, leaving: true } : member));
   // Lowered together with it: else the primary might not be allowed to let the surplus go.
   const after = { ...withMembers(before, index, members), minInSync: Math.min(before.minInSync, wantedMinInSync(volume.object)) };
-  const nodes = shard.members
-    .filter(({ replica }) => surplus.has(replica))
-    .map(({ node }) => node)
-    .join(', ');
+  const nodes = named(goes);
   const reason = `${replicas} replicas wanted: the one on ${nodes} leaves${inShard(before, index)}`;
   return changed(volume, after, reason, `mark ${replicaOn(before, index, nodes)} as leaving`, world, traceId);
 }

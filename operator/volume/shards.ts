@@ -52,8 +52,8 @@ export function crowdOf(config: VolumeConfig, shardIndex: number): Map<NodeName,
 }
 
 /** A member that the leader added and that was never in sync. */
-const isNew = (shard: Shard) => (member: Member) => !isInSync(shard, member) && member.leftAt === undefined;
-const isResyncing = (shard: Shard): boolean => shard.inSync.length > 0 && staying(shard).some(isNew(shard));
+export const isNew = (shard: Shard, member: Member): boolean => !isInSync(shard, member) && member.leftAt === undefined;
+const isResyncing = (shard: Shard): boolean => shard.inSync.length > 0 && staying(shard).some((member) => isNew(shard, member));
 
 /** Shards that a new replica is being made for now. */
 export const resyncsOf = ({ shards }: VolumeConfig): number => shards.filter(isResyncing).length;

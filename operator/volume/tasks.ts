@@ -16,6 +16,7 @@ import {
   unchanged,
   type World,
 } from './decision.ts';
+import { isGoneForGood } from './departures.ts';
 
 /** etcd takes 128 operations in a transaction; each task needs at most three. */
 const TASKS_PER_TRANSACTION_MAX = 32;
@@ -79,23 +80,24 @@ export const retryDeleteStep: Step<ObservedVolume> = (volume, world, traceId) =>
   return act('settling', `${reason}; tried again`, action, { kind: 'noteSetback', what, signature: '' });
 };
 
-/** Ended, and nothing of what is still to be decided depends on it. A failed create task of a member is for the step that exchanges the member. */
-function isOver(volume: ObservedVolume, observed: ObservedTask): boolean {
+/** Ended, or its node never comes back, and nothing of what is still to be decided depends on it. One that makes a member is for the step that exchanges it. */
+function isOver(volume: ObservedVolume, observed: ObservedTask, world: World): boolean {
   const { task } = observed;
   // Those of snapshots are put away with the snapshot: that they are done is what it waits for.
   if ('snapshot' in task.value.spec) return false;
-  if (!hasEnded(task.value)) return isMoot(volume, observed);
-  if (task.value.state === 'done') return true;
+  if (isMoot(volume, observed) || task.value.state === 'done') return true;
+  if (!hasEnded(task.value) && !isGoneForGood(task.value.node, world)) return false;
   const members = volume.config?.value.shards.flatMap((shard) => shard.members) ?? [];
   const { spec } = task.value;
-  return spec.kind === 'create-replica' && !members.some(({ replica }) => replica === spec.replica);
+  const isOfMember = 'replica' in spec && members.some(({ replica }) => replica === spec.replica);
+  return (spec.kind === 'create-replica' || isGoneForGood(task.value.node, world)) && !isOfMember;
 }
 
-const over = (volume: ObservedVolume): ObservedTask[] =>
-  volume.tasks.filter((task) => isOver(volume, task)).slice(0, TASKS_PER_TRANSACTION_MAX);
+const over = (volume: ObservedVolume, world: World): ObservedTask[] =>
+  volume.tasks.filter((task) => isOver(volume, task, world)).slice(0, TASKS_PER_TRANSACTION_MAX);
 
 export const archiveStep: Step<ObservedVolume> = (volume, world, traceId) => {
-  const parts = over(volume).map((task) => archivedPart(world.keys, task));
+  const parts = over(volume, world).map((task) => archivedPart(world.keys, task));
   return parts.length === 0 ? null : act('settling', 'ended tasks are put away', commitTasks('archive ended tasks', parts, traceId));
 };
 
@@ -108,6 +110,6 @@ export const dropHistoryStep: Step<ObservedVolume> = (volume, _world, traceId) =
 /** For volumes without a config: nothing of them is kept, and nothing is to be made for them any more. */
 export const dropStep: Step<ObservedVolume> = (volume, world, traceId) => {
   const creating = volume.tasks.filter(({ task }) => task.value.spec.kind === 'create-replica' && !hasEnded(task.value));
-  const parts = [...over(volume), ...creating].slice(0, TASKS_PER_TRANSACTION_MAX).map((task) => droppedPart(world.keys, task));
+  const parts = [...over(volume, world), ...creating].slice(0, TASKS_PER_TRANSACTION_MAX).map((task) => droppedPart(world.keys, task));
   return parts.length === 0 ? null : act('deleting', 'ended tasks are removed', commitTasks('remove ended tasks', parts, traceId));
 };

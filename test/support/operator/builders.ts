@@ -230,6 +230,7 @@ export function world(parts: WorldParts = {}): World {
     replacements: { left: 8 },
     growTroubles: new Map(),
     moves: new Map(),
+    blocked: new Map(),
     snapshots: snapshotIndex({
       volumes: new Map(volumes.map((volume) => [volume.uid, volume])),
       snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])),

@@ -5,6 +5,7 @@
 import { expect } from 'chai';
 import type { Shard, VolumeConfig } from '../../../core/config.ts';
 import type { RecordedSnapshot } from '../../../core/snapshot.ts';
+import { MOVE_ANNOTATION, objectPath, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
 import { parseQuantity } from '../../../operator/quantity.ts';
 import { KEYS, pool } from '../../support/operator/builders.ts';
 import { Rig } from '../../support/operator/rig.ts';
@@ -84,6 +85,9 @@ class Chance {
       ofVolume((name) => rig.change(name, { attachTo: attachTo() })),
       ofVolume((name) => rig.change(name, { attachTo: attachTo() })),
       ofVolume((name) => rig.change(name, { replicas: 1 + this.#random.below(4) })),
+      ofVolume((name) => this.#ask(name)),
+      () => this.#want(this.#pick(LETTERS), { evict: this.#random.chance(0.5) }),
+      () => this.#want(this.#pick(LETTERS), { evict: false, maintenance: this.#random.chance(0.3) }),
       ofVolume((name) => rig.api.delete(rig.path(name))),
       ofVolume((name) => (this.#random.chance(0.3) ? rig.api.deleteByForce(rig.path(name)) : undefined)),
       () => rig.kill(this.#pick(LETTERS)),
@@ -118,6 +122,19 @@ class Chance {
   #shardsOf(snapshot: string): number {
     const of = this.rig.snapshots.find(({ metadata }) => metadata.name === snapshot)?.spec.volume;
     return this.rig.volumes.find(({ metadata }) => metadata.name === of)?.spec.shards ?? 1;
+  }
+
+  #want(letter: string, change: Partial<StorageNodeObject['spec']>): void {
+    const path = objectPath('storagenodes', `node-${letter}`);
+    if (this.rig.api.object(path)) this.rig.api.change<StorageNodeObject>(path, ({ spec }) => Object.assign(spec, change));
+  }
+
+  /** Of some replica to some node, whether that makes sense or not. */
+  #ask(name: string): void {
+    const move = `node-${this.#pick(LETTERS)}=node-${this.#pick(LETTERS)}`;
+    this.rig.api.change<VolumeObject>(this.rig.path(name), ({ metadata }) =>
+      Object.assign(metadata, { annotations: { [MOVE_ANNOTATION]: move } }),
+    );
   }
 
   #grow(name: string): void {
@@ -177,6 +194,7 @@ class Chance {
     this.rig.store.commitFaults.length = 0;
     this.rig.store.land();
     for (const letter of LETTERS) this.rig.start(letter, { pools: [REFLINK_POOL] });
+    for (const letter of LETTERS) this.#want(letter, { evict: false, maintenance: false });
     // What can never become well: its source is gone.
     await this.rig.step(20);
     for (const { metadata, status } of this.rig.volumes) if (status?.phase === 'Pending') this.#giveUp.add(metadata.name);
@@ -188,6 +206,10 @@ class Chance {
     const { rig } = this;
     const healthy = rig.volumes.every(({ status, metadata }) => status?.phase === 'Healthy' && !metadata.deletionTimestamp);
     const members = rig.configs.flatMap((config) => config.shards.flatMap((shard) => shard.members.map(({ replica }) => replica)));
+    const isAsAsked = rig.volumes.every(({ metadata, spec }) =>
+      rig.config(metadata.name)?.shards.every((shard) => shard.members.length === spec.replicas),
+    );
+    const nobodyAsks = rig.volumes.every(({ metadata }) => metadata.annotations?.[MOVE_ANNOTATION] === undefined);
     const disks = rig.disks.all;
     const clean = disks.length === members.length && disks.every((replica) => members.includes(replica));
     const records = [...rig.store.entriesOf(KEYS.snapshots).values()].map(({ value }) => JSON.parse(value) as RecordedSnapshot);
@@ -195,7 +217,9 @@ class Chance {
     const parts = records.reduce((sum, { replicas }) => sum + replicas.length, 0) <= rig.disks.allSnapshots.length;
     const wanted = rig.snapshots.filter(({ status }) => status?.ready).length === records.length;
     const isStill = rig.store.entriesOf(KEYS.tasks).size === 0;
-    return healthy && clean && snapshots && parts && wanted && rig.configs.length === rig.volumes.length && isStill;
+    return (
+      healthy && isAsAsked && nobodyAsks && clean && snapshots && parts && wanted && rig.configs.length === rig.volumes.length && isStill
+    );
   }
 
   checkWell(): void {

@@ -182,8 +182,9 @@ describe('operator: deciding which replicas there are', () => {
     expect(nextConfig(decision).minInSync).to.equal(1);
   });
 
+  const left = config({ shards: [{ members: [member('a', { leftAt: 4 }), member('b'), member('c')], inSync: [...'bc'].map(replica) }] });
   const surplus: [says: string, volume: ObservedVolume, around: World, leaves: string][] = [
-    ['out of sync', observedVolume({ object: volumeObject({ replicas: 2 }), config: config({}, 'abc', 'bc') }), world(), 'node-a'],
+    ['out of sync', observedVolume({ object: volumeObject({ replicas: 2 }), config: left }), world(), 'node-a'],
     ['on a machine that is away', observedVolume({ object: volumeObject({ replicas: 2 }) }), world({ machines: without('b') }), 'node-b'],
     ['that is the youngest, all else equal', observedVolume({ object: volumeObject({ replicas: 2 }) }), world(), 'node-c'],
   ];
@@ -192,4 +193,83 @@ describe('operator: deciding which replicas there are', () => {
       expect(membersOf(decide(volume, around)).filter((one) => one.endsWith('leaving'))).to.deep.equal([`${leaves} leaving`]);
     });
   }
+
+  describe('more than asked for, because one moves', () => {
+    const NOW_MS = 1_000_000;
+    const moving = (change: Partial<Parameters<typeof member>[1]> = {}, inSync = 'abc') =>
+      config({
+        primary: primary('a'),
+        shards: [{ members: [member('a'), member('b', change), member('c'), member('d')], inSync: [...inSync].map(replica) }],
+      });
+    const emptying = (letter: string, machines = without('')): World => ({
+      ...world({ machines }),
+      nodes: [...'abcde'].map((one) =>
+        placementNode(one, machines.some(({ node }) => node === `node-${one}`) ? {} : null, { evict: one === letter }),
+      ),
+    });
+    const leaving = (decision: ReturnType<typeof decide>) =>
+      decision.actions.length === 0 ? [] : membersOf(decision).filter((one) => one.endsWith('leaving'));
+    const object = attached('a');
+
+    it('nobody goes before the new one is in sync', () => {
+      const decision = decide(observedVolume({ object, config: moving() }), emptying('b'));
+      expect([leaving(decision), decision.reason]).to.deep.equal([
+        [],
+        'one more than the 3 replicas wanted until the one on node-d is in sync',
+      ]);
+    });
+
+    it('the one on the node that is emptied goes then, wherever the volume is used', () => {
+      for (const letter of 'abc')
+        expect(leaving(decide(observedVolume({ object, config: moving({}, 'abcd') }), emptying(letter)))).to.deep.equal([
+          `node-${letter} leaving`,
+        ]);
+    });
+
+    it('nobody goes while another is out of sync that is needed', () => {
+      const out = moving({ leftAt: 4 }, 'acd');
+      expect(leaving(decide(observedVolume({ object, config: out }), emptying('c')))).to.deep.equal([]);
+      expect(leaving(decide(observedVolume({ object, config: out }), emptying('e')))).to.deep.equal(['node-b leaving']);
+    });
+
+    it('a new one whose machine stays away is given up', () => {
+      const around = emptying('b', without('d'));
+      const gone = (agoMs: number): World => ({
+        ...around,
+        memory: { ...emptyMemory, machineGoneSinceMs: new Map([['node-d', NOW_MS - agoMs]]) },
+      });
+      expect(leaving(decide(observedVolume({ object, config: moving() }), gone(59_999)))).to.deep.equal([]);
+      expect(leaving(decide(observedVolume({ object, config: moving() }), gone(60_000)))).to.deep.equal(['node-d leaving']);
+    });
+
+    it('one that fails meanwhile goes without another being made', () => {
+      const machines = [...without('c'), machine('c', { failedReplicas: [{ volume: UID, replica: replica('c'), reason: 'EIO' }] })];
+      const decision = decide(observedVolume({ object, config: moving() }), {
+        ...emptying('b', machines),
+        machines: world({ machines }).machines,
+      });
+      expect(membersOf(decision)).to.deep.equal(['node-a', 'node-b', 'node-c leaving', 'node-d']);
+    });
+
+    it('as the balance wants it, another is made and the wanted one leaves', () => {
+      const move = {
+        uid: UID,
+        shard: 0,
+        replica: replica('b'),
+        from: 'node-b',
+        to: 'node-e',
+        pool: 'default',
+        sizeBytes: 1,
+        why: 'spread',
+        trouble: 'its pool is fuller than others',
+      } as const;
+      const around = { ...world(), moves: new Map([[replica('b'), move]]) };
+      const decision = decide(observedVolume({ object, config: config({ primary: primary('a') }) }), around);
+      expect([membersOf(decision), decision.reason]).to.deep.equal([
+        ['node-a', 'node-b', 'node-c', 'node-e'],
+        'the replica on node-b moves to node-e: its pool is fuller than others',
+      ]);
+      expect(around.replacements.left).to.equal(7);
+    });
+  });
 });
