@@ -9,10 +9,10 @@
  *   even --some pool is SPREAD_BEGIN from the mean--> spreading --all pools are within SPREAD_END, or nothing helps--> even
  */
 import type { ObservedVolume } from '../observe/observed.ts';
-import { isPressed } from '../placement/checks.ts';
+import { isPressed, relievedShare } from '../placement/checks.ts';
 import type { World } from '../volume/decision.ts';
 import { type Candidate, candidatesByPool, canGo, situationOf } from './candidates.ts';
-import { isEligible, loadsOf, type PoolLoad, poolKey, project, shareOf, shift, usedShareOf } from './loads.ts';
+import { isEligible, type Loads, loadsOf, type PoolLoad, poolKey, project, shareOf, shift, usedShareOf } from './loads.ts';
 import type { Move, MoveReason } from './move.ts';
 
 /** off: never. pressure: only away from pools that are nearly full. */
@@ -21,8 +21,6 @@ export type Rebalance = 'on' | 'off' | 'pressure';
 /** In shares of what may be filled: one pool that is so far from the mean begins it, and all must be so near to end it. */
 export const SPREAD_BEGIN = 0.15;
 export const SPREAD_END = 0.05;
-/** A pool that was pressed is relieved until so much below the threshold. */
-export const RELIEF = 0.05;
 /** Beside them as many replacements of lost replicas as before have room (REPLACEMENTS_MAX). */
 export const MOVES_MAX = 4;
 /** Of a candidate with a place, in one planning: where hardly anything fits, the next planning goes on with another world. */
@@ -36,7 +34,7 @@ export type Plan = { moves: Move[]; balancing: Balancing };
 
 type Planning = {
   world: World;
-  loads: readonly PoolLoad[];
+  loads: Loads;
   candidates: Map<string, Candidate[]>;
   moves: Move[];
   left: number;
@@ -101,7 +99,7 @@ function firstMove(
     const situation = situationOf(candidate, planning.world);
     for (const to of targets) {
       if (planning.triesLeft-- <= 0) return null;
-      if (fits(candidate, to) && canGo(candidate, to, situation, planning.world)) return { candidate, to };
+      if (fits(candidate, to) && canGo(candidate, to, situation, planning.loads, planning.world)) return { candidate, to };
     }
   }
   return null;
@@ -118,11 +116,11 @@ const byNeed =
 
 function relieve(planning: Planning, from: PoolLoad): boolean {
   const { world } = planning;
-  const most = world.limits.pressureRatio - RELIEF;
+  const most = relievedShare(world.limits);
   const excessBytes = from.usedBytes - from.pool.capacityBytes * most;
   const usedOf = ({ sizeBytes }: Candidate): number => sizeBytes * from.usedRatio;
   const ordered = [...(planning.candidates.get(keyOf(from)) ?? [])].sort(byNeed(excessBytes, usedOf));
-  const targets = planning.loads
+  const targets = [...planning.loads.values()]
     .filter((load) => load !== from && load.group === from.group && isEligible(load, world))
     .sort((a, b) => usedShareOf(a) - usedShareOf(b) || shareOf(a) - shareOf(b));
   const found = firstMove(planning, ordered, targets, (candidate, to) => usedShareOf(to, usedOf(candidate)) <= most);
@@ -134,7 +132,7 @@ function relieve(planning: Planning, from: PoolLoad): boolean {
 
 /** The fullest first; what cannot be helped is left as it is. */
 function relieveAll(planning: Planning, pressed: readonly PoolLoad[]): void {
-  const most = planning.world.limits.pressureRatio - RELIEF;
+  const most = relievedShare(planning.world.limits);
   for (const from of [...pressed].sort((a, b) => usedShareOf(b) - usedShareOf(a))) {
     while (planning.left > 0 && usedShareOf(from) > most && relieve(planning, from));
   }
@@ -144,6 +142,7 @@ function relieveAll(planning: Planning, pressed: readonly PoolLoad[]): void {
 function level(planning: Planning, from: PoolLoad, targets: readonly PoolLoad[], mean: number): boolean {
   const isFar = (load: PoolLoad): boolean => Math.abs(shareOf(load) - mean) > SPREAD_END;
   for (const to of targets) {
+    if (planning.triesLeft-- <= 0) return false;
     if (shareOf(to) >= shareOf(from) || !(isFar(from) || isFar(to))) return false;
     const neededBytes = Math.min(from.promisedBytes - mean * from.usableBytes, mean * to.usableBytes - to.promisedBytes);
     // The largest that overshoots neither, then the smallest of the others: as few moves as can be, and no byte too many.
@@ -170,7 +169,7 @@ function levelGroup(planning: Planning, group: readonly PoolLoad[], mean: number
 }
 
 function levelAll(planning: Planning): void {
-  const eligible = planning.loads.filter((load) => isEligible(load, planning.world));
+  const eligible = [...planning.loads.values()].filter((load) => isEligible(load, planning.world));
   const means = meansOf(eligible);
   for (const [group, loads] of Map.groupBy(eligible, (load) => load.group)) {
     while (planning.left > 0 && planning.triesLeft > 0 && levelGroup(planning, loads, means.get(group) ?? 0));
@@ -190,7 +189,7 @@ export function balance(volumes: readonly ObservedVolume[], world: World, before
   if (mode === 'off') return { moves: [], balancing: notBalancing };
   const loads = loadsOf(world);
   const all = [...loads.values()];
-  const isHot = ({ pool }: PoolLoad): boolean => pool.usedBytes > pool.capacityBytes * (world.limits.pressureRatio - RELIEF);
+  const isHot = ({ pool }: PoolLoad): boolean => pool.usedBytes > pool.capacityBytes * relievedShare(world.limits);
   const pressed = all.filter((load) => isPressed(load.pool, world.limits) || (before.pressed.has(keyOf(load)) && isHot(load)));
   const eligible = all.filter((load) => isEligible(load, world));
   const maySpread = mode === 'on' && !mustStandDown(world);
@@ -204,7 +203,7 @@ export function balance(volumes: readonly ObservedVolume[], world: World, before
   const means = meansOf(eligible);
   const sources = [...pressed, ...(isSpreading ? eligible.filter((load) => shareOf(load) > (means.get(load.group) ?? 0)) : [])];
   const candidates = candidatesByPool(volumes, new Set(sources.map(keyOf)), world);
-  const planning: Planning = { world, loads: all, candidates, moves: [], left, triesLeft: TRIES_MAX };
+  const planning: Planning = { world, loads, candidates, moves: [], left, triesLeft: TRIES_MAX };
   relieveAll(planning, pressed);
   if (isSpreading) levelAll(planning);
   for (const { to, pool, sizeBytes } of planning.moves) world.ledger.release(to, pool, sizeBytes);

@@ -13,7 +13,7 @@ import type { PlacedVolume, World } from '../volume/decision.ts';
 import { wantedGrowthBytes } from '../volume/grow.ts';
 import { crowdOf, failureOf, isCrowded, staying } from '../volume/shards.ts';
 import { byLeaving } from './leaver.ts';
-import { type PoolLoad, poolKey } from './loads.ts';
+import { type Loads, type PoolLoad, poolKey } from './loads.ts';
 
 export type Candidate = { volume: PlacedVolume; shard: Shard; index: number; member: Member; sizeBytes: number };
 
@@ -90,18 +90,19 @@ function isSpreadWorse({ member }: Candidate, to: PoolLoad, { request, zones }: 
 }
 
 /** Whether the rule that takes the surplus away would choose the candidate. */
-function isLeaver({ volume, shard, member, sizeBytes }: Candidate, to: PoolLoad, world: World): boolean {
+function isLeaver({ volume, shard, member, sizeBytes }: Candidate, to: PoolLoad, loads: Loads, world: World): boolean {
   const next: Member = { replica: '' as Member['replica'], node: to.node.node, pool: to.pool.name };
   const members = [...shard.members, next];
   const used: NodeName | null = volume.config.value.primary?.node ?? volume.object.spec.attachTo ?? null;
-  world.ledger.reserve(next.node, next.pool, sizeBytes);
-  const [first] = byLeaving({ members, inSync: members.map(({ replica }) => replica) }, volume.object, used, world);
-  world.ledger.release(next.node, next.pool, sizeBytes);
+  const promisedBytes = (node: NodeName, pool: string): number =>
+    (loads.get(poolKey(node, pool))?.promisedBytes ?? 0) + (node === next.node && pool === next.pool ? sizeBytes : 0);
+  const around = { ...world, ledger: { promisedBytes } };
+  const [first] = byLeaving({ members, inSync: members.map(({ replica }) => replica) }, volume.object, used, around);
   return first?.replica === member.replica;
 }
 
-export const canGo = (candidate: Candidate, to: PoolLoad, situation: Situation, world: World): boolean =>
+export const canGo = (candidate: Candidate, to: PoolLoad, situation: Situation, loads: Loads, world: World): boolean =>
   nodeReason(to.node, situation) === null &&
   poolReason(to.node.node, to.pool, situation) === null &&
   !isSpreadWorse(candidate, to, situation, world) &&
-  isLeaver(candidate, to, world);
+  isLeaver(candidate, to, loads, world);

@@ -5,11 +5,12 @@
 import type { Member, Shard } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { VolumeObject } from '../api.ts';
-import { isPressed, nodeNamed, poolOf, promisedShare } from '../placement/checks.ts';
+import { nodeNamed, poolOf, promisedShare, relievedShare } from '../placement/checks.ts';
 import type { World } from '../volume/decision.ts';
 import { failureOf, isInSync, quarantineOf, staying } from '../volume/shards.ts';
 
-export type Surroundings = Pick<World, 'machines' | 'nodes' | 'ledger' | 'limits'>;
+/** `ledger`: how much is promised, now or as it will be. */
+export type Surroundings = Pick<World, 'machines' | 'nodes' | 'limits'> & { ledger: Pick<World['ledger'], 'promisedBytes'> };
 
 /** Ordered: the first that tells two replicas apart decides. The larger leaves first. */
 type Rank = readonly number[];
@@ -26,7 +27,7 @@ function rankOf(member: Member, shard: Shard, volume: VolumeObject, used: NodeNa
     Number(failureOf(member, around) !== null),
     Number(isEvicted || quarantineOf(member, around) !== null),
     volume.spec.placement.zones === 'Ignore' ? 0 : inZone,
-    Number(pool !== null && isPressed(pool, limits)),
+    Number(pool !== null && pool.usedBytes > pool.capacityBytes * relievedShare(limits)),
     Number(member.node !== used),
     pool === null ? 0 : promisedShare(member.node, pool, { limits, ledger }),
   ];

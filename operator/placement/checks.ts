@@ -136,8 +136,11 @@ export const allocatedShare = (node: NodeName, pool: PoolReport, { limits, ledge
   ledger.allocatedBytes(node, pool.name, pool.allocatedBytes) / Math.max(1, usableBytes(pool, limits));
 
 /** What is promised of what may be filled, 1 when all of it is; above 1 what is promised is more than the pool has. */
-export const promisedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>
-  ledger.promisedBytes(node, pool.name) / Math.max(1, usableBytes(pool, limits));
+export const promisedShare = (
+  node: NodeName,
+  pool: PoolReport,
+  { limits, ledger }: { limits: PlacementLimits; ledger: Pick<Ledger, 'promisedBytes'> },
+): number => ledger.promisedBytes(node, pool.name) / Math.max(1, usableBytes(pool, limits));
 
 const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
 
@@ -146,6 +149,10 @@ export const isPressed = (pool: PoolReport, limits: PlacementLimits): boolean =>
 
 const usedPercent = (pool: PoolReport): string => `${Math.floor((100 * pool.usedBytes) / Math.max(1, pool.capacityBytes))} %`;
 const fullReason = (pool: PoolReport): string => `pool ${pool.name} is full: ${usedPercent(pool)} of it is used`;
+
+/** A pool that was pressed is relieved until so much below the threshold: else the next write would press it again. */
+const RELIEF_SHARE = 0.05;
+export const relievedShare = ({ pressureRatio }: PlacementLimits): number => pressureRatio - RELIEF_SHARE;
 
 /** Why nothing new is placed in a pool that is not full yet; null: something may be. */
 export const pressureReason = (pool: PoolReport, limits: PlacementLimits): string | null =>

@@ -1,0 +1,183 @@
+/**
+ * How long the leader's pass takes at a size: everything observed, decided and compared with what people see, but nothing sent. Prints milliseconds a pass, by part:
+ * when nothing happens, after a node was lost, and when as many volumes as there are shall be placed. `node test/bench/decide.ts NODES VOLUMES`.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import type { Entry, View } from '../../core/store.ts';
+import type { KubeObject, StorageNodeObject, VolumeObject } from '../../operator/api.ts';
+import { Balancer } from '../../operator/balance/balancer.ts';
+import { nodeStatusOf } from '../../operator/node/status.ts';
+import { emptyMemory } from '../../operator/observe/memory.ts';
+import { type KubeViews, observe, type StoreViews } from '../../operator/observe/observe.ts';
+import type { Observed } from '../../operator/observe/observed.ts';
+import { Overlay } from '../../operator/observe/overlay.ts';
+import type { KubeView } from '../../operator/ports.ts';
+import { worldOf } from '../../operator/reconcile/controller.ts';
+import { decideSnapshots } from '../../operator/snapshot/decide.ts';
+import { decideAll } from '../../operator/volume/decide.ts';
+import type { Decision, World } from '../../operator/volume/decision.ts';
+import { statusOf } from '../../operator/volume/status.ts';
+import { GiB, KEYS, storageNode, WALL_MS } from '../support/operator/builders.ts';
+import { machineOf, type NodeLook, uidOf, volumeOf } from '../support/operator/fullWorld.ts';
+import { SeededRandom } from '../support/seededRandom.ts';
+
+const [nodeCount = 1_000, volumeCount = 10_000] = process.argv.slice(2).map(Number);
+const PASSES = 10;
+
+const random = new SeededRandom(1);
+const looks = Array.from(
+  { length: nodeCount },
+  (_, index): NodeLook => ({ node: `node-${index}`, capacityBytes: 1_000 * GiB, zone: `z${index % 3}` }),
+);
+let revision = 1;
+
+class FakeView implements View {
+  readonly entries = new Map<string, Entry>();
+  readonly isCurrent = true;
+  put(key: string, value: unknown): void {
+    this.entries.set(key, { key, value: JSON.stringify(value), revision: String(++revision) });
+  }
+  close(): void {
+    this.entries.clear();
+  }
+}
+
+const kubeView = <Object extends KubeObject>(resource: KubeView<Object>['resource']) => ({
+  resource,
+  objects: new Map<string, Object>(),
+  isCurrent: true,
+  accept: () => undefined,
+  close: () => undefined,
+});
+
+const store = Object.fromEntries(
+  ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs'].map((name) => [name, new FakeView()]),
+) as unknown as { [Name in keyof StoreViews]: FakeView };
+const kube = {
+  volumes: kubeView<VolumeObject>('volumes'),
+  storagenodes: kubeView<StorageNodeObject>('storagenodes'),
+  snapshots: kubeView('snapshots'),
+};
+
+for (const [index, look] of looks.entries()) {
+  store.machines.put(`${KEYS.machines}${look.node}`, machineOf(look, index));
+  const object = storageNode('a');
+  kube.storagenodes.objects.set(look.node, { ...object, metadata: { ...object.metadata, name: look.node, uid: `uid-${index}` } });
+}
+
+const nodesOf = (index: number): string[] => [0, 1, 2].map((place) => `node-${(index * 3 + place) % nodeCount}`);
+function addVolume(index: number, isPlaced: boolean): void {
+  const volume = volumeOf(
+    { on: [nodesOf(index)], sizeBytes: 10 * GiB, spec: isPlaced ? { attachTo: nodesOf(index)[0] ?? '' } : {} },
+    index,
+  );
+  if (!volume.object) return;
+  kube.volumes.objects.set(volume.object.metadata.name, volume.object);
+  if (!isPlaced) return;
+  const node = `node-${(index * 3) % nodeCount}`;
+  const { instance } = machineOf(looks[(index * 3) % nodeCount] ?? { node }, (index * 3) % nodeCount);
+  const config = { ...volume.config.value, minInSync: 2, primary: { node, instance, mode: 'serve' } };
+  store.volumes.put(KEYS.volume(volume.uid), config);
+  const report = {
+    uid: volume.uid,
+    node,
+    instance,
+    epoch: 1,
+    state: 'serving',
+    socket: '/run/s',
+    sinceMs: WALL_MS,
+    replicas: [],
+    sizeBytes: config.sizeBytes,
+  };
+  store.serving.put(KEYS.servingOf(volume.uid), report);
+}
+
+const ports = {
+  sources: { store, kube: kube as unknown as KubeViews, keys: KEYS },
+  limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
+  random,
+  replaceAfterMs: 600_000,
+};
+const overlay = new Overlay();
+const balancer = new Balancer('on');
+let memory = emptyMemory;
+let nowMs = 1_000_000;
+
+type Parts = Record<string, number>;
+function timed<Value>(parts: Parts, name: string, run: () => Value): Value {
+  const beganMs = performance.now();
+  const value = run();
+  parts[name] = (parts[name] ?? 0) + performance.now() - beganMs;
+  return value;
+}
+
+/** As `Statuses` compares them; what differs is taken as written. */
+function tell(observed: Observed, decisions: ReadonlyMap<string, Decision>, world: World): void {
+  for (const volume of observed.volumes.values()) {
+    const decision = decisions.get(volume.uid);
+    if (!volume.object || !decision) continue;
+    const status = statusOf({ ...volume, object: volume.object }, decision, world);
+    if (!isDeepStrictEqual(volume.object.status, status))
+      kube.volumes.objects.set(volume.object.metadata.name, { ...volume.object, status });
+  }
+  for (const [name, object] of observed.storageNodes) {
+    const status = nodeStatusOf(object, observed.machines.get(name) ?? null, world.ledger.replicas(name), world.now);
+    if (!isDeepStrictEqual(object.status, status)) kube.storagenodes.objects.set(name, { ...object, status });
+  }
+}
+
+function pass(parts: Parts = {}): { parts: Parts; decisions: Map<string, Decision> } {
+  nowMs += 1_000;
+  const now = { monotonicMs: nowMs, wallMs: WALL_MS };
+  const observed = timed(parts, 'observe', () => observe({ ...ports.sources, overlay }, memory, now));
+  memory = observed.memory;
+  const still = timed(parts, 'world', () => worldOf(observed, now, ports, 7));
+  const moves = timed(parts, 'balance', () => balancer.moves(observed.volumes.values(), still));
+  const world = { ...still, moves };
+  const decisions = timed(parts, 'decide', () => decideAll(observed.volumes.values(), world));
+  timed(parts, 'snapshots', () => decideSnapshots(world));
+  timed(parts, 'statuses', () => tell(observed, decisions, world));
+  return { parts, decisions };
+}
+
+function print(what: string, parts: Parts, passes: number, note = ''): void {
+  const each = Object.entries(parts).map(([name, ms]) => `${name} ${(ms / passes).toFixed(1)}`);
+  const sum = Object.values(parts).reduce((total, ms) => total + ms, 0) / passes;
+  console.log(`${what.padEnd(34)} ${sum.toFixed(1).padStart(8)} ms   ${each.join('  ')}  ${note}`);
+}
+
+console.log(`${nodeCount} nodes, ${volumeCount} volumes of 3 replicas`);
+for (let index = 0; index < volumeCount; index++) addVolume(index, true);
+print('first pass of a leader', pass().parts, 1);
+pass();
+const idle: Parts = {};
+for (let count = 0; count < PASSES; count++) pass(idle);
+print('nothing happens', idle, PASSES);
+
+store.machines.entries.delete(`${KEYS.machines}node-3`);
+const lost = pass();
+print(
+  'a node is lost',
+  lost.parts,
+  1,
+  `${[...lost.decisions.values()].filter(({ actions }) => actions.length > 0).length} volumes decided`,
+);
+nowMs += 601_000;
+const away = pass();
+print('it stays away', away.parts, 1, `${[...away.decisions.values()].filter(({ actions }) => actions.length > 0).length} volumes decided`);
+store.machines.put(`${KEYS.machines}node-3`, machineOf(looks[3] ?? { node: '' }, 3));
+
+for (let index = 0; index < volumeCount; index++) {
+  kube.volumes.objects.delete(`v${index}`);
+  store.volumes.entries.delete(KEYS.volume(uidOf(index)));
+  store.serving.entries.clear();
+  addVolume(index, false);
+}
+memory = emptyMemory;
+const placed = pass();
+print(
+  'all are to be placed',
+  placed.parts,
+  1,
+  `${[...placed.decisions.values()].filter(({ state }) => state === 'placing').length} volumes decided`,
+);
