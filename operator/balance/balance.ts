@@ -181,7 +181,7 @@ const OUTAGE_SHARE = 3;
 
 /** Somebody is at it already, or too much is missing to say what even would be. */
 export const mustStandDown = ({ nodes }: Pick<World, 'nodes'>): boolean =>
-  nodes.some(({ spec }) => spec?.evict || spec?.maintenance) ||
+  nodes.some(({ spec, isRemoved }) => spec?.evict || spec?.maintenance || isRemoved) ||
   nodes.filter(({ machine }) => machine === null).length * OUTAGE_SHARE > nodes.length;
 
 /** Of all volumes, in any order. Leaves `world` as it was. */

@@ -35,6 +35,7 @@ export const poolKey = (node: NodeName, pool: string): string => `${node}/${pool
 /** May take replicas, and count where it is asked how full pools are in the mean. */
 export const isEligible = ({ node, pool }: PoolLoad, { limits }: Pick<World, 'limits'>): boolean =>
   node.machine !== null &&
+  !node.isRemoved &&
   pool.state === 'ready' &&
   !isPressed(pool, limits) &&
   (node.spec === null || (node.spec.schedulable && !node.spec.evict && !node.spec.maintenance));

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Entry, View } from '../../core/store.ts';
 import type { KubeObject, StorageNodeObject, VolumeObject } from '../../operator/api.ts';
 import { Balancer } from '../../operator/balance/balancer.ts';
-import { nodeStatusOf } from '../../operator/node/status.ts';
+import { type NodeFacts, nodeStatusOf } from '../../operator/node/status.ts';
 import { emptyMemory } from '../../operator/observe/memory.ts';
 import { type KubeViews, observe, type StoreViews } from '../../operator/observe/observe.ts';
 import type { Observed } from '../../operator/observe/observed.ts';
@@ -111,6 +111,14 @@ function timed<Value>(parts: Parts, name: string, run: () => Value): Value {
   return value;
 }
 
+const factsOf = (name: string, observed: Observed, world: World): NodeFacts => ({
+  machine: observed.machines.get(name) ?? null,
+  replicas: world.ledger.replicas(name),
+  blocked: world.blocked.get(name) ?? [],
+  removal: null,
+  limits: world.limits,
+});
+
 /** As `Statuses` compares them; what differs is taken as written. */
 function tell(observed: Observed, decisions: ReadonlyMap<string, Decision>, world: World): void {
   for (const volume of observed.volumes.values()) {
@@ -121,7 +129,7 @@ function tell(observed: Observed, decisions: ReadonlyMap<string, Decision>, worl
       kube.volumes.objects.set(volume.object.metadata.name, { ...volume.object, status });
   }
   for (const [name, object] of observed.storageNodes) {
-    const status = nodeStatusOf(object, observed.machines.get(name) ?? null, world.ledger.replicas(name), world.now);
+    const status = nodeStatusOf(object, factsOf(name, observed, world), world.now);
     if (!isDeepStrictEqual(object.status, status)) kube.storagenodes.objects.set(name, { ...object, status });
   }
 }
