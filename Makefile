@@ -53,8 +53,8 @@ sim: setup ## the protocol under the seeded simulator: make sim SEED=7 RUNS=100 
 sim-soak: setup ## fresh seeds on every core until something is violated: make sim-soak MINUTES=30 JOBS=2
 	@$(RUN) MINUTES="$(MINUTES)" JOBS="$(JOBS)" SEED="$(SEED)" FIXED="$(FIXED)" STEPS="$(STEPS)" node test/sim/soak.ts
 
-sim-mutants: setup ## break one rule of the protocol after another, each must be caught: make sim-mutants JOBS=2 NAMES="noPromise"
-	@$(RUN) JOBS="$(JOBS)" node test/sim/mutants.ts $(NAMES)
+sim-mutants: setup ## break one rule of the protocol after another, each must be caught: make sim-mutants JOBS=2 NAMES="noPromise" CONTROLS=50
+	@$(RUN) JOBS="$(JOBS)" CONTROLS="$(CONTROLS)" node test/sim/mutants.ts $(NAMES)
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts

@@ -2,7 +2,8 @@
 import type { Settings } from '../../core/settings.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import type { SimOptions } from './options.ts';
-import { between, pick } from './seeds.ts';
+import { between, pick, randomFor } from './seeds.ts';
+import { Stories } from './stories.ts';
 import type { World } from './world.ts';
 
 export class Faults {
@@ -38,6 +39,11 @@ export class Faults {
     this.#every(world.options.snapshotEveryMs, 'snapshot', () => world.snapshots.take());
     this.#every(world.options.rotEveryMs, 'rot', () => world.rot?.strike());
     this.#every(world.options.isolateEveryMs, 'isolation', () => this.#isolate());
+    const stories = new Stories(world, randomFor(world.options.seed, 'stories'), ([lowMs, highMs], act) =>
+      this.#later(lowMs, highMs, 'story', () => (this.#isOver ? undefined : act())),
+    );
+    this.#every(world.options.halfIsolateEveryMs, 'half isolation', () => stories.halfIsolated());
+    this.#every(world.options.orphanEveryMs, 'orphan', () => stories.orphan());
     this.#every(400, 'client leaves', () => pick(random, world.clientsOfVolume())?.disconnect());
   }
 

@@ -1,102 +1,113 @@
 /**
- * Shows that the checkers can fail: for each mutant a copy of the sources is changed, outside of the checkout, and simulated until something is
- * violated. Prints the table. Exit code 1: a mutant lived, or does not fit the source any more. JOBS=2 node test/sim/mutants.ts [name…]
+ * Shows that the checkers can fail, and that they fail for a reason: each mutant (a rule broken in a copy of the sources) is simulated until something is
+ * violated, and each situation that mutants are put into is simulated with no rule broken, in which nothing may be. Prints both tables, and on standard error how far it is.
+ * Exit code 1: a mutant lived or does not fit the source any more, or a control was violated.
+ *
+ *     JOBS=2 CONTROLS=50 node test/sim/mutants.ts [name of a mutant or a control…]
  */
-import { spawn } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import path from 'node:path';
-import { MUTANTS } from './mutants/list.ts';
-import type { Mutant } from './mutants/mutant.ts';
+import { availableParallelism } from 'node:os';
+import { controls, MUTANTS } from './mutants/list.ts';
+import type { Mutant, Trial } from './mutants/mutant.ts';
+import { judge, type Verdict } from './mutants/trial.ts';
 
-const CHECKOUT = path.resolve(import.meta.dirname, '../..');
-const COPIED = ['agent', 'core', 'operator', 'test/sim', 'test/support', 'package.json'];
-const STEPS = 20_000;
-/** A mutant that makes a run endless is caught by the clock. */
-const TIMEOUT_MS = 900_000;
+const CONTROL_SEEDS = 50;
+const TELL_EVERY_MS = 15_000;
 
-type Verdict = { isCaught: boolean; told: string };
+class Progress {
+  readonly #all: number;
+  readonly #startedAtMs = performance.now();
+  readonly #running = new Map<Trial, number>();
+  #ended = 0;
 
-function copySources(): string {
-  const directory = mkdtempSync(path.join(tmpdir(), 'mutants-'));
-  mkdirSync(path.join(directory, 'test'));
-  for (const name of COPIED) cpSync(path.join(CHECKOUT, name), path.join(directory, name), { recursive: true });
-  symlinkSync(path.join(CHECKOUT, 'node_modules'), path.join(directory, 'node_modules'));
-  return directory;
-}
-
-/** Null: applied. Else which change does not fit. */
-function mutate(directory: string, mutant: Mutant): string | null {
-  for (const { file, find, replace } of mutant.changes) {
-    const name = path.join(directory, file);
-    const source = readFileSync(name, 'utf8');
-    if (source.split(find).length !== 2) return `${file} does not have exactly once: ${find}`;
-    writeFileSync(
-      name,
-      source.replace(find, () => replace),
-    );
+  constructor(all: number) {
+    this.#all = all;
   }
-  return null;
-}
 
-async function judge(mutant: Mutant): Promise<Verdict> {
-  const directory = copySources();
-  try {
-    const misfit = mutate(directory, mutant);
-    return misfit ? { isCaught: false, told: misfit } : await simulated(directory, mutant);
-  } finally {
-    rmSync(directory, { recursive: true });
+  get seconds(): number {
+    return Math.round((performance.now() - this.#startedAtMs) / 1_000);
+  }
+
+  held(trial: Trial): void {
+    this.#running.set(trial, (this.#running.get(trial) ?? 0) + 1);
+  }
+
+  begun(trial: Trial): void {
+    this.#running.set(trial, 0);
+  }
+
+  ended(trial: Trial): void {
+    this.#running.delete(trial);
+    this.#ended++;
+  }
+
+  get line(): string {
+    const running = [...this.#running].map(([{ name, seedsMax }, seeds]) => `${name} ${seeds} of ${seedsMax} seeds`);
+    return `${this.#ended} of ${this.#all} after ${this.seconds} s; ${running.join(', ')}`;
   }
 }
 
-function simulated(directory: string, { seedsMax, worlds, options }: Mutant): Promise<Verdict> {
-  const run = spawn(process.execPath, ['test/sim/run.ts'], {
-    cwd: directory,
-    env: {
-      ...process.env,
-      SEED: '1',
-      RUNS: String(seedsMax),
-      STEPS: String(STEPS),
-      UNTIL_VIOLATED: '1',
-      WORLDS: worlds,
-      OPTIONS: JSON.stringify(options),
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-    timeout: TIMEOUT_MS,
-  });
-  let output = '';
-  run.stdout.setEncoding('utf8').on('data', (text: string) => {
-    output += text;
-  });
-  return new Promise((resolve) => {
-    run.once('close', (code, signal) => {
-      const first = output.split('\n').find((line) => line.startsWith('seed '));
-      const isOver = output.includes(' runs from seed ');
-      const why = isOver ? `lives after ${seedsMax} seeds` : `broken off: ${signal ?? code}`;
-      resolve({ isCaught: first !== undefined, told: first ?? why });
-    });
-  });
+const cell = (text: string): string => text.slice(0, 160).replaceAll('|', '/');
+
+/** What is wrong with it; null: it is as it should be. */
+const wrongWithMutant = ({ violated, problem, seeds }: Verdict): string | null =>
+  problem ?? (violated === null ? `lives after ${seeds} seeds` : null);
+const wrongWithControl = ({ violated, problem }: Verdict): string | null => problem ?? violated;
+
+function mutantRow({ name, rule, seedsMax, situation }: Mutant, verdict: Verdict): string {
+  const wrong = wrongWithMutant(verdict);
+  const [, checker = '', said = ''] = /^seed \d+: (\w+) violated: (.*)$/.exec(verdict.violated ?? '') ?? [];
+  const seen =
+    wrong === null ? `${verdict.seeds} of ${seedsMax} | ${checker} | ${cell(said)}` : `${seedsMax} | | NOT CAUGHT: ${cell(wrong)}`;
+  return `| ${name} | ${rule} | ${situation} | ${seen} |`;
+}
+
+function controlRow({ name, seedsMax }: Trial, verdict: Verdict): string {
+  const wrong = wrongWithControl(verdict);
+  return `| ${name} | ${wrong === null ? `${verdict.seeds} seeds, all held` : `${seedsMax} seeds, VIOLATED: ${cell(wrong)}`} |`;
+}
+
+/** So many at a time, a row for each that has ended. */
+async function workOff<Each extends Trial>(
+  trials: readonly Each[],
+  jobs: number,
+  progress: Progress,
+  row: (trial: Each, verdict: Verdict) => string,
+): Promise<void> {
+  const waiting = [...trials];
+  const work = async () => {
+    for (let trial = waiting.shift(); trial; trial = waiting.shift()) {
+      const one = trial;
+      progress.begun(one);
+      const verdict = await judge(one, () => progress.held(one));
+      progress.ended(one);
+      process.stdout.write(`${row(one, verdict)}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: jobs }, work));
 }
 
 async function main(names: readonly string[]): Promise<number> {
-  const startedAtMs = performance.now();
-  const waiting = names.length === 0 ? [...MUTANTS] : names.flatMap((name) => MUTANTS.filter((mutant) => mutant.name === name));
-  const all = waiting.length;
-  let living = 0;
-  process.stdout.write('| mutant | rule broken | seeds allowed | caught by |\n|---|---|---|---|\n');
-  const work = async () => {
-    for (let mutant = waiting.shift(); mutant; mutant = waiting.shift()) {
-      const { isCaught, told } = await judge(mutant);
-      if (!isCaught) living++;
-      const cell = `${isCaught ? '' : 'NOT CAUGHT: '}${told.slice(0, 140).replaceAll('|', '/')}`;
-      process.stdout.write(`| ${mutant.name} | ${mutant.rule} | ${mutant.seedsMax} | ${cell} |\n`);
-    }
-  };
+  const isChosen = ({ name }: Trial) => names.length === 0 || names.includes(name);
+  const mutants = MUTANTS.filter(isChosen);
+  const unbroken = controls(Number(process.env.CONTROLS || CONTROL_SEEDS)).filter((control) => control.seedsMax > 0 && isChosen(control));
   const jobs = Math.max(1, Number(process.env.JOBS || availableParallelism()));
-  await Promise.all(Array.from({ length: jobs }, work));
-  const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
-  process.stdout.write(`\n${all} mutants, ${living} not caught, in ${seconds} s with JOBS=${jobs}\n`);
-  return living === 0 ? 0 : 1;
+  const progress = new Progress(mutants.length + unbroken.length);
+  const telling = setInterval(() => process.stderr.write(`${progress.line}\n`), TELL_EVERY_MS);
+  let [living, violated] = [0, 0];
+  process.stdout.write('| mutant | rule broken | situation | seeds | checker | it said |\n|---|---|---|---|---|---|\n');
+  await workOff(mutants, jobs, progress, (one, verdict) => {
+    if (wrongWithMutant(verdict) !== null) living++;
+    return mutantRow(one, verdict);
+  });
+  process.stdout.write(`\n| control | no rule broken |\n|---|---|\n`);
+  await workOff(unbroken, jobs, progress, (one, verdict) => {
+    if (wrongWithControl(verdict) !== null) violated++;
+    return controlRow(one, verdict);
+  });
+  clearInterval(telling);
+  const summary = `${mutants.length} mutants, ${living} not caught; ${unbroken.length} controls, ${violated} violated`;
+  process.stdout.write(`\n${summary}; in ${progress.seconds} s with JOBS=${jobs}\n`);
+  return living + violated === 0 ? 0 : 1;
 }
 
 process.exitCode = await main(process.argv.slice(2));

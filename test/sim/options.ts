@@ -17,6 +17,8 @@ export type SimOptions = {
   maxSizeBytes: number;
   settings: Settings;
   clients: number;
+  /** So many of them only read. */
+  readers: number;
   /** Requests that a client has open at once. */
   depth: number;
   /** Between two requests of a client. */
@@ -54,6 +56,9 @@ export type SimOptions = {
   coupEveryMs: number;
   /** The primary is cut off from everybody but its clients and its own replica, and another one promoted over it. */
   isolateEveryMs: number;
+  /** Between two tries of each story (stories.ts). */
+  halfIsolateEveryMs: number;
+  orphanEveryMs: number;
   memberEveryMs: number;
   growEveryMs: number;
   limitEveryMs: number;
@@ -101,6 +106,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
       scrubBytesPerSecond: 64 * EXTENT_BYTES,
     },
     clients: 1 + random.below(3),
+    readers: 0,
     depth: 1 + random.below(2),
     thinkMs: either(0.5, 5, 40),
     activeMs: either(0.5, 300, 1_500),
@@ -138,5 +144,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     registerDelayMs: either(0.6, 3, 40),
     clockDrift: either(0.5, 0, 0.02),
     isolateEveryMs: often(0.3, 1_000, 5_000),
+    halfIsolateEveryMs: shards > 1 ? often(0.2, 2_000, 6_000) : 0,
+    orphanEveryMs: replicas > 2 ? often(0.2, 2_000, 8_000) : 0,
   };
 }

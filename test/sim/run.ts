@@ -1,6 +1,6 @@
 /**
  * The simulator's command line: SEED=1 RUNS=100 STEPS=20000 node test/sim/run.ts. With TRACE=1 it tells every event of note; OPTIONS='{"shards":3}' takes that from the seed; with
- * UNTIL_VIOLATED=1 it stops at the first seed that fails.
+ * UNTIL_VIOLATED=1 it stops at the first seed that fails; with TELL_HELD=1 it says so of each that does not.
  * Exit code: 0 all held, 1 an invariant was violated, 3 something crashed, 4 the volume did not get well.
  */
 import { messageOf } from '../../core/errors.ts';
@@ -43,10 +43,12 @@ async function main(): Promise<number> {
   const runs = numberFrom('RUNS', 1);
   const steps = numberFrom('STEPS', 20_000);
   const isTraced = numberFrom('TRACE', 0) > 0;
+  const tellsHeld = numberFrom('TELL_HELD', 0) > 0;
   const stopsAtFirst = numberFrom('UNTIL_VIOLATED', 0) > 0;
   const exitCodes: number[] = [];
   for (let seed = first; seed < first + runs; seed++) {
     exitCodes.push(await runOne(seed, steps, runs === 1, isTraced));
+    if (tellsHeld && exitCodes.at(-1) === 0) process.stdout.write('held\n');
     if (stopsAtFirst && exitCodes.at(-1) !== 0) break;
   }
   const failures = exitCodes.filter((code) => code !== 0);

@@ -13,6 +13,7 @@ export type Purpose =
   | 'ids'
   | 'tasks'
   | 'snapshots'
+  | 'stories'
   | 'rot';
 
 /** A sub-seed is the seed mixed with its purpose's name (FNV-1a). */

@@ -22,6 +22,7 @@ export class SimulatedClient {
   readonly #world: World;
   readonly #random: SeededRandom;
   readonly #name: string;
+  readonly #onlyReads: boolean;
   #attachment: Attachment | null = null;
   #open = 0;
   /** Each request's end as seen by a client that was detached: it may have happened or not. */
@@ -30,10 +31,11 @@ export class SimulatedClient {
   #notBeforeMs = 0;
   answered = 0;
 
-  constructor(world: World, name: string, random: SeededRandom) {
+  constructor(world: World, index: number, random: SeededRandom) {
     this.#world = world;
-    this.#name = name;
+    this.#name = `client-${index + 1}`;
     this.#random = random;
+    this.#onlyReads = index < world.options.readers;
     this.#next();
   }
 
@@ -101,6 +103,7 @@ export class SimulatedClient {
   }
 
   #request(attachment: Attachment): void {
+    if (this.#onlyReads) return this.#read(attachment, this.#range(attachment));
     const draw = this.#random.unit();
     if (draw < 0.4) this.#write(attachment, this.#range(attachment));
     else if (draw < 0.5) this.#zero(attachment);

@@ -108,7 +108,7 @@ export class World {
     this.leader = new SimulatedLeader(this, randomFor(seed, 'leader'), this.nodes()[0] ?? '');
     for (const node of this.nodes()) this.start(node);
     const workload = randomFor(seed, 'workload');
-    this.#clients = Array.from({ length: options.clients }, (_, index) => new SimulatedClient(this, `client-${index + 1}`, workload));
+    this.#clients = Array.from({ length: options.clients }, (_, index) => new SimulatedClient(this, index, workload));
     this.snapshotChecker = new SnapshotChecker(this.clients);
     this.snapshots = new SimulatedSnapshots(this, randomFor(seed, 'snapshots'), this.snapshotChecker);
     this.rot = coldExtent === null ? null : new Rot(this, randomFor(seed, 'rot'), coldExtent);

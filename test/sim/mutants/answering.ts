@@ -27,6 +27,21 @@ export const ANSWERING: readonly Mutant[] = [
     'if (this.replies.mayLeave) this.#finish(pending',
     'if (this.#state) this.#finish(pending',
   ]),
+  mutant(
+    'oneShardCounts',
+    50,
+    'a reply needs the leases of every shard, and a new primary waits for those of every shard',
+    [
+      PRIMARY,
+      'Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs))',
+      'Math.min(...this.#shards.map((shard) => shard.sessions.mayStartAtMs))',
+    ],
+    [
+      REPLIES,
+      'if (nowMs >= replication.leaseUntilMs) return false;\n    return true;',
+      'if (nowMs < replication.leaseUntilMs) return true;\n    return false;',
+    ],
+  ),
   mutant('repliesUnasked', 50, 'where there are no leases, a reply leaves only when everyone counted was asked', [
     REPLIES,
     'return !this.#asksFirst && this.#isLeased()',

@@ -1,5 +1,5 @@
 /** Rules that make and keep replicas equal: counting, levelling, catching up, logs and stamps, growing, scrubs, snapshots. */
-import { type Mutant, mutant, SHORT_LOGS } from './mutant.ts';
+import { type Mutant, mutant } from './mutant.ts';
 
 const REPLICATION = 'agent/primary/replication.ts';
 const PRIMARY = 'agent/primary/primary.ts';
@@ -39,13 +39,11 @@ export const EQUALITY: readonly Mutant[] = [
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.gate.has(extent)) return false',
   ]),
-  mutant(
-    'notRestamped',
-    10,
-    'what is in flight when a replica leaves is stamped again',
-    [SHARD, 'if (gone.length > 0) replication.restampInFlight();', ''],
-    ...SHORT_LOGS,
-  ),
+  mutant('notRestamped', 10, 'what is in flight when a replica leaves is stamped again', [
+    SHARD,
+    'if (gone.length > 0) replication.restampInFlight();',
+    '',
+  ]),
   mutant(
     'levellingUnstamped',
     300,
@@ -61,13 +59,11 @@ export const EQUALITY: readonly Mutant[] = [
     [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
     [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
   ),
-  mutant(
-    'ownLogIgnored',
-    100,
-    'a learner is compared over its own log, too',
-    [LOADING, 'for (const set of [own, source, this.#replication.gate])', 'for (const set of [source, this.#replication.gate])'],
-    ...SHORT_LOGS,
-  ),
+  mutant('ownLogIgnored', 100, 'a learner is compared over its own log, too', [
+    LOADING,
+    'for (const set of [own, source, this.#replication.gate])',
+    'for (const set of [source, this.#replication.gate])',
+  ]),
   mutant(
     'cleanedUnsettled',
     100,
@@ -81,17 +77,20 @@ export const EQUALITY: readonly Mutant[] = [
     'this.platter.makeDurable(serial);\n        this.platter.removeIntents',
     'this.platter.removeIntents',
   ]),
-  mutant(
-    'resumesTooLate',
-    10,
-    'what was done in a session of a version is compared again if stamped with it or later',
-    [LOADING, 'since: resumed.version }', 'since: resumed.version + 1 }'],
-    ...SHORT_LOGS,
-  ),
+  mutant('resumesTooLate', 10, 'what was done in a session of a version is compared again if stamped with it or later', [
+    LOADING,
+    'since: resumed.version }',
+    'since: resumed.version + 1 }',
+  ]),
   mutant('notesTooFar', 100, 'a learner is told only of extents that it does not need any more', [
     PROGRESS,
     'first < 0 ? need.extents : first',
     'need.extents',
+  ]),
+  mutant('copyOutlivesWriters', 50, 'what was in flight when a learner came stays in its log until it is settled', [
+    PROGRESS,
+    ' || !replication.knowsAllInDoubt(peer)) continue;',
+    ') continue;',
   ]),
   mutant('copiesFromNeedy', 20, 'nothing is copied from a replica that needs it itself', [
     'agent/primary/source.ts',

@@ -1,36 +1,64 @@
-/** All of them, those first that need few seeds, each with what is not left to the seed because few seeds draw it. */
+/** All of them, those first that need few seeds, each in a situation where few seeds draw one in which it matters; and the controls: the situations with no rule broken. */
 import { ANSWERING } from './answering.ts';
 import { EQUALITY } from './equality.ts';
-import type { Mutant } from './mutant.ts';
+import { asChanges, type Constants, type Mutant, mutant, SHORT_LOGS, type Trial } from './mutant.ts';
+import type { Situation } from './situations.ts';
 import * as situations from './situations.ts';
 import { TASKS } from './tasks.ts';
 
-const { isolated, LEARNERS, GROWING } = situations;
+const { isolated, GROWING, ORPHANS } = situations;
 
-const UNDER: Record<string, Mutant['options']> = {
-  noLeaseWait: isolated(3_000),
-  grantForgotten: isolated(3_000),
-  longestLeaseForgotten: isolated(3_000),
-  repliesWithoutLease: isolated(200),
-  repliesUnasked: isolated(0),
-  lossUnsaid: situations.LOSSES,
-  notRestamped: situations.LEAVING,
-  ownLogIgnored: situations.AWAY,
-  sourceForgets: situations.AWAY,
-  resumesTooLate: situations.INTERRUPTED,
-  copiesFromNeedy: situations.NEEDY,
-  leftRenewed: LEARNERS,
-  scrubGuesses: situations.ROTTEN,
-  scrubsNothing: situations.ROTTEN,
-  snapshotUnbarred: situations.SNAPSHOTS,
-  offeredTooEarly: GROWING,
-  takesPartTooSmall: GROWING,
-  grownVolatile: GROWING,
+type Under = readonly [Situation, Constants?];
+
+const UNDER: Record<string, Under> = {
+  noLeaseWait: [isolated(3_000)],
+  grantForgotten: [isolated(3_000)],
+  longestLeaseForgotten: [isolated(3_000)],
+  repliesWithoutLease: [isolated(200)],
+  repliesUnasked: [isolated(0)],
+  oneShardCounts: [situations.HALF_ISOLATED],
+  lossUnsaid: [situations.LOSSES],
+  flushOverLoss: [situations.POWER],
+  suspectTrusted: [situations.POWER],
+  cleanedVolatile: [situations.POWER, SHORT_LOGS],
+  leftRenewed: [situations.LEARNERS, SHORT_LOGS],
+  notRestamped: [situations.LEAVING, SHORT_LOGS],
+  ownLogIgnored: [situations.AWAY, SHORT_LOGS],
+  sourceForgets: [situations.AWAY],
+  resumesTooLate: [situations.INTERRUPTED, SHORT_LOGS],
+  copyOutlivesWriters: [ORPHANS, SHORT_LOGS],
+  copiesFromNeedy: [situations.NEEDY],
+  scrubGuesses: [situations.ROTTEN],
+  scrubsNothing: [situations.ROTTEN],
+  snapshotUnbarred: [situations.SNAPSHOTS],
+  offeredTooEarly: [GROWING],
+  takesPartTooSmall: [GROWING],
+  grownVolatile: [GROWING],
 };
 
+const ANYWHERE: Under = [situations.ANY];
+
+const placed = (trial: Trial, [situation, constants]: Under): Trial => ({
+  ...trial,
+  changes: [...trial.changes, ...asChanges(constants?.changes ?? [])],
+  options: { ...trial.options, ...situation.options },
+  situation: constants ? `${situation.name}, ${constants.name}` : situation.name,
+});
+
 export const MUTANTS: readonly Mutant[] = [
-  ...TASKS.map((each): Mutant => ({ ...each, worlds: 'tasks' })),
+  ...TASKS.map((each): Mutant => ({ ...each, worlds: 'tasks', situation: 'tasks' })),
   ...[...ANSWERING, ...EQUALITY]
-    .map((each): Mutant => ({ ...each, options: { ...each.options, ...UNDER[each.name] } }))
+    .map((each): Mutant => ({ ...each, ...placed(each, UNDER[each.name] ?? ANYWHERE) }))
     .sort((one, other) => one.seedsMax - other.seedsMax),
 ];
+
+/** Each situation once, with no rule broken: a checker that complains there complains of nothing. */
+export function controls(seeds: number): Trial[] {
+  const made = new Map<string, Trial>();
+  for (const under of [...Object.values(UNDER), ANYWHERE]) {
+    const control = placed(mutant('control', seeds, ''), under);
+    made.set(control.situation, { ...control, name: control.situation });
+  }
+  made.set('tasks', { ...mutant('tasks', seeds, ''), worlds: 'tasks', situation: 'tasks' });
+  return [...made.values()];
+}

@@ -2,9 +2,8 @@
 import { EXTENT_BYTES } from '../../../core/extent.ts';
 import type { Settings } from '../../../core/settings.ts';
 import type { SimOptions } from '../options.ts';
-import type { Mutant } from './mutant.ts';
 
-type Situation = Mutant['options'];
+export type Situation = { name: string; options: Partial<SimOptions> };
 
 const NO_FAULTS: SimOptions['faultEveryMs'] = {
   crash: 0,
@@ -34,7 +33,7 @@ const SETTINGS: Settings = {
 /** So that catching up takes seconds, and breaks on the way. */
 const SLOW_RESYNC: Settings = { ...SETTINGS, resyncBytesPerSecond: EXTENT_BYTES / 4 };
 
-const CALM: Situation = {
+const CALM: Situation['options'] = {
   nodes: 5,
   replicas: 3,
   minInSync: 1,
@@ -43,6 +42,7 @@ const CALM: Situation = {
   maxSizeBytes: 2 * EXTENT_BYTES,
   settings: SETTINGS,
   clients: 3,
+  readers: 0,
   depth: 1,
   thinkMs: 20,
   activeMs: 1_000,
@@ -54,6 +54,8 @@ const CALM: Situation = {
   promoteEveryMs: 0,
   coupEveryMs: 0,
   isolateEveryMs: 0,
+  halfIsolateEveryMs: 0,
+  orphanEveryMs: 0,
   memberEveryMs: 0,
   growEveryMs: 0,
   limitEveryMs: 0,
@@ -67,27 +69,38 @@ const CALM: Situation = {
   clockDrift: 0,
 };
 
+const calm = (name: string, options: Situation['options']): Situation => ({ name, options: { ...CALM, ...options } });
+
 /** A primary that is cut off goes on with the replica beside it, while another is promoted. */
-export const isolated = (leaseMs: number): Situation => ({
-  ...CALM,
-  isolateEveryMs: 4_000,
-  thinkMs: 30,
-  depth: 2,
-  settings: { ...SETTINGS, leaseMs },
+export const isolated = (leaseMs: number): Situation =>
+  calm(`isolated, leases ${leaseMs} ms`, { isolateEveryMs: 4_000, thinkMs: 30, depth: 2, settings: { ...SETTINGS, leaseMs } });
+
+/** Of two shards one is cut off from its primary for longer than its leases last, then another is promoted. */
+export const HALF_ISOLATED = calm('half isolated', {
+  shards: 2,
+  replicas: 2,
+  halfIsolateEveryMs: 3_000,
+  // Who writes waits for what is cut off, and whoever reads what is written waits, too.
+  clients: 3,
+  readers: 2,
+  depth: 8,
+  settings: { ...SETTINGS, leaseMs: 2_000, replicaTimeoutMs: 250 },
 });
 
 /** One replica, with its primary mostly elsewhere, that loses power. */
-export const LOSSES: Situation = {
-  ...CALM,
+export const LOSSES = calm('losses', { nodes: 3, replicas: 1, moveEveryMs: 1_500, faultEveryMs: { ...NO_FAULTS, powerLoss: 800 } });
+
+/** Machines lose power, one after the other and all at once, with much that is not flushed. */
+export const POWER = calm('power', {
   nodes: 3,
-  replicas: 1,
-  moveEveryMs: 1_500,
-  faultEveryMs: { ...NO_FAULTS, powerLoss: 800 },
-};
+  thinkMs: 10,
+  diskDelayMs: 10,
+  registerDelayMs: 20,
+  faultEveryMs: { ...NO_FAULTS, powerLoss: 700, blackout: 4_000 },
+});
 
 /** Agents die while writes are on their way, and come back soon or late. */
-const CRASHES: Situation = {
-  ...CALM,
+const CRASHES: Situation['options'] = {
   nodes: 3,
   replicas: 2,
   sizeBytes: 5 * EXTENT_BYTES,
@@ -97,19 +110,31 @@ const CRASHES: Situation = {
   faultEveryMs: { ...NO_FAULTS, crash: 800 },
 };
 
-export const LEAVING: Situation = CRASHES;
+export const LEAVING = calm('leaving', CRASHES);
 
 /** What was written before a pause is not written again while somebody is away. */
-export const AWAY: Situation = { ...CRASHES, thinkMs: 20, activeMs: 300, idleMs: 2_500, moveEveryMs: 1_000 };
+const AWAY_OPTIONS: Situation['options'] = { ...CRASHES, thinkMs: 20, activeMs: 300, idleMs: 2_500, moveEveryMs: 1_000 };
+export const AWAY = calm('away', AWAY_OPTIONS);
 
 /** Learners that die while they catch up. */
-export const INTERRUPTED: Situation = { ...CRASHES, settings: SLOW_RESYNC, faultEveryMs: { ...NO_FAULTS, crash: 500 } };
+const INTERRUPTED_OPTIONS: Situation['options'] = { ...CRASHES, settings: SLOW_RESYNC, faultEveryMs: { ...NO_FAULTS, crash: 500 } };
+export const INTERRUPTED = calm('interrupted', INTERRUPTED_OPTIONS);
 
 /** Two learners at once. */
-export const NEEDY: Situation = { ...INTERRUPTED, replicas: 3, moveEveryMs: 1_500 };
+export const NEEDY = calm('needy', { ...INTERRUPTED_OPTIONS, replicas: 3, moveEveryMs: 1_500 });
 
-export const ROTTEN: Situation = {
-  ...CALM,
+/** A learner that alone has what its primary and the replica beside it took with them. */
+export const ORPHANS = calm('orphans', {
+  nodes: 4,
+  sizeBytes: 5 * EXTENT_BYTES,
+  maxSizeBytes: 5 * EXTENT_BYTES,
+  orphanEveryMs: 1_500,
+  networkDelayMs: 5,
+  thinkMs: 80,
+  settings: { ...SETTINGS, resyncBytesPerSecond: EXTENT_BYTES },
+});
+
+export const ROTTEN = calm('rotten', {
   nodes: 3,
   maxSizeBytes: 3 * EXTENT_BYTES,
   activeMs: 300,
@@ -117,26 +142,24 @@ export const ROTTEN: Situation = {
   rotEveryMs: 500,
   settings: { ...SETTINGS, scrubIntervalSeconds: 1 },
   faultEveryMs: { ...NO_FAULTS, crash: 1_500 },
-};
+});
 
 /** Replicas that are away while it grows. */
-export const GROWING: Situation = {
-  ...CALM,
+export const GROWING = calm('growing', {
   sizeBytes: 2 * EXTENT_BYTES + 64 * 1024,
   maxSizeBytes: 4 * EXTENT_BYTES,
   growEveryMs: 300,
   faultEveryMs: { ...NO_FAULTS, crash: 600 },
-};
+});
 
-/** Replicas that come and go while little is written, so that stamps alone know what is missing. */
+/** Replicas that come and go while little is written, so that stamps alone know what is missing. All else as the seed has it. */
 export const LEARNERS: Situation = {
-  replicas: 3,
-  nodes: 5,
-  minInSync: 1,
-  activeMs: 300,
-  idleMs: 2_000,
-  promoteEveryMs: 1_500,
-  clients: 3,
+  name: 'learners',
+  options: { replicas: 3, nodes: 5, minInSync: 1, activeMs: 300, idleMs: 2_000, promoteEveryMs: 1_500, clients: 3 },
 };
 
-export const SNAPSHOTS: Situation = { snapshotEveryMs: 200 };
+/** All else as the seed has it. */
+export const SNAPSHOTS: Situation = { name: 'snapshots', options: { snapshotEveryMs: 200 } };
+
+/** All of it. */
+export const ANY: Situation = { name: 'any', options: {} };
