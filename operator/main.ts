@@ -78,6 +78,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     rebalance: parameters.rebalance,
     settings: agents,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
+    taintsDeadNodes: parameters.outOfServiceTaint === 'on',
     metrics: numbers,
     instance: parameters.name,
   });

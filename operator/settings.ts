@@ -41,6 +41,12 @@ const OPERATOR_PARAMETERS = {
     'on',
     'whether replicas are moved to where more room is: on; pressure: only away from pools whose file systems are nearly full; off',
   ),
+  outOfServiceTaint: row(
+    'OUT_OF_SERVICE_TAINT',
+    choice('on', 'off'),
+    'on',
+    'whether the Kubernetes Node of a node whose agent and kubelet are silent is tainted out-of-service, so that its pods start elsewhere',
+  ),
   reservePercent: row('RESERVE_PERCENT', wholeNumber('%', 0, 50), '5', 'of each pool, never promised: file systems work badly when full'),
 } as const;
 

@@ -31,6 +31,19 @@ export const NODE_EVENTS: readonly Rule[] = [
     note: (change) =>
       reasonOf(change.before, 'Ready') === 'NotHeardOf' && became(change, 'Ready') ? messageOf(change.after, 'Ready') : null,
   },
+  {
+    reason: 'NodeOutOfService',
+    type: 'Warning',
+    action: 'Taint',
+    note: (change) => (became(change, 'OutOfService') ? messageOf(change.after, 'OutOfService') : null),
+  },
+  {
+    reason: 'NodeInService',
+    type: 'Normal',
+    action: 'Taint',
+    note: ({ before, after }) =>
+      isTrue(before.conditions, 'OutOfService') && !isTrue(after.conditions, 'OutOfService') ? 'its Node is not tainted any more' : null,
+  },
   { reason: 'PoolQuarantined', type: 'Warning', action: 'Watch', note: newlyQuarantined },
   {
     reason: 'PoolNearlyFull',

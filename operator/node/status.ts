@@ -29,6 +29,8 @@ export type NodeFacts = {
   /** Null: nobody deleted it. */
   removal: Removal | null;
   limits: PlacementLimits;
+  /** Dead for Kubernetes too: its Node is tainted, or will be at once. */
+  isOutOfService: boolean;
 };
 
 /** For metrics: a node that is down on purpose is nobody's alarm. */
@@ -104,6 +106,12 @@ function nearlyFull({ machine, limits }: NodeFacts): Judgement[] {
   return reasons.length === 0 ? [] : [{ type: 'PoolNearlyFull', holds: true, reason: 'Pressure', message: reasons.join('; ') }];
 }
 
+/** Only said while it is so. */
+const outOfService = ({ isOutOfService }: NodeFacts): Judgement[] => {
+  const message = 'its Node is tainted out-of-service: pods and attachments leave it, until its agent registers again';
+  return isOutOfService ? [{ type: 'OutOfService', holds: true, reason: 'Dead', message }] : [];
+};
+
 export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: Now): StorageNodeStatus {
   const { machine, replicas, blocked } = facts;
   const { evicting: _, ...before } = object.status ?? {};
@@ -124,6 +132,7 @@ export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: N
     ...evicted(object, facts),
     ...removed(facts),
     ...nearlyFull(facts),
+    ...outOfService(facts),
   ];
   const conditions = conditionsOf(judgements, object.status?.conditions ?? [], now.wallMs, object.metadata.generation);
   return { ...told, replicas, ...evicting, conditions };

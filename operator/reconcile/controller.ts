@@ -28,6 +28,7 @@ import type { Action, Decision, World } from '../volume/decision.ts';
 import { REPLACEMENTS_MAX, replacementsUnderWay } from '../volume/replace.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
+import { OutOfService } from './outOfService.ts';
 import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
 import { Statuses } from './statuses.ts';
@@ -37,6 +38,8 @@ const TICK_MS = 1_000;
 /** Changes that come together are looked at together. */
 const COALESCE_MS = 20;
 const TRANSACTIONS_AT_ONCE_MAX = 16;
+
+const NOBODY = { update: (): ReadonlySet<NodeName> => new Set() };
 
 export type ControllerPorts = {
   sources: Omit<Sources, 'overlay'>;
@@ -49,6 +52,8 @@ export type ControllerPorts = {
   rebalance: Rebalance;
   replaceAfterMs: number;
   settings: Settings;
+  /** Whether dead nodes are tainted out-of-service in Kubernetes. */
+  taintsDeadNodes: boolean;
   metrics: OperatorMetrics;
   log: Log;
   /** Told as the reporter of Events. */
@@ -90,6 +95,7 @@ class Term {
   readonly #writes: KubeWrites;
   readonly #performer: Performer;
   readonly #statuses: Statuses;
+  readonly #outOfService: { update(observed: Observed, world: World): ReadonlySet<NodeName> };
   readonly #onProgress: () => void;
   readonly #balancer: Balancer;
   #areSettingsPublished = false;
@@ -109,6 +115,7 @@ class Term {
     const performPorts = { api, kube, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
     this.#performer = new Performer(performPorts, leadership, () => this.isOver, emptyMemory);
     this.#statuses = new Statuses({ api, kube, writes: this.#writes, events });
+    this.#outOfService = ports.taintsDeadNodes ? new OutOfService({ api, writes: this.#writes, clock, log }) : NOBODY;
   }
 
   /** The Lease was lost, or a higher generation was seen: nothing may be started any more. */
@@ -132,7 +139,8 @@ class Term {
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
-    const phases = this.#statuses.update(observed, { volumes: decisions, snapshots }, world);
+    const outOfService = this.#outOfService.update(observed, world);
+    const phases = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
     metrics.count(phases, tasks, nodes);

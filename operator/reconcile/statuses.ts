@@ -3,7 +3,7 @@
  * what differs, and amounts that change all the time only now and then.
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { VolumeUid } from '../../core/ids.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import {
   collectionPath,
   type KubeObject,
@@ -62,7 +62,7 @@ export class Statuses {
   }
 
   /** Returns the phases, for metrics. */
-  update(observed: Observed, decisions: Decisions, world: World): Phase[] {
+  update(observed: Observed, decisions: Decisions, world: World, outOfService: ReadonlySet<NodeName>): Phase[] {
     const phases: Phase[] = [];
     for (const volume of observed.volumes.values()) {
       const decision = decisions.volumes.get(volume.uid);
@@ -70,7 +70,7 @@ export class Statuses {
       const phase = this.#updateVolume({ ...volume, object: volume.object }, decision, world);
       if (phase !== null) phases.push(phase);
     }
-    this.#updateNodes(observed, world);
+    this.#updateNodes(observed, world, outOfService);
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     this.#forgetOthers(observed);
     return phases;
@@ -101,7 +101,7 @@ export class Statuses {
     });
   }
 
-  #updateNodes(observed: Observed, world: World): void {
+  #updateNodes(observed: Observed, world: World, outOfService: ReadonlySet<NodeName>): void {
     const view = this.#ports.kube.storagenodes;
     for (const node of observed.machines.keys()) {
       if (observed.storageNodes.has(node)) continue;
@@ -109,10 +109,10 @@ export class Statuses {
         view.accept(await this.#ports.api.create(collectionPath('storagenodes'), newStorageNode(node)));
       });
     }
-    for (const object of observed.storageNodes.values()) this.#updateNode(object, observed, world);
+    for (const object of observed.storageNodes.values()) this.#updateNode(object, observed, world, outOfService);
   }
 
-  #updateNode(object: StorageNodeObject, observed: Observed, world: World): void {
+  #updateNode(object: StorageNodeObject, observed: Observed, world: World, outOfService: ReadonlySet<NodeName>): void {
     const { name, deletionTimestamp } = object.metadata;
     const facts: NodeFacts = {
       machine: observed.machines.get(name) ?? null,
@@ -120,6 +120,7 @@ export class Statuses {
       blocked: world.blocked.get(name) ?? [],
       removal: deletionTimestamp === undefined ? null : removalOf(name, observed, world),
       limits: world.limits,
+      isOutOfService: outOfService.has(name),
     };
     if (this.#updateFinalizer(object, facts)) return;
     const status = nodeStatusOf(object, facts, world.now);
@@ -172,6 +173,7 @@ export class Statuses {
       [...observed.volumes.values()].flatMap(({ object }) => object?.metadata.name ?? []),
     );
     add('storagenodes', [...observed.storageNodes.keys(), ...observed.machines.keys()]);
+    for (const name of observed.storageNodes.keys()) keys.add(`nodes/${name}`);
     add('snapshots', observed.snapshots.keys());
     for (const key of this.#writtenMs.keys()) if (!keys.has(key)) this.#writtenMs.delete(key);
     this.#ports.writes.forgetOthers(keys);

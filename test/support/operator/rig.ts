@@ -92,6 +92,7 @@ export class Rig {
       store: this.store,
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
+      taintsDeadNodes: true,
       rebalance: this.rebalance,
       limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
       settings: DEFAULT_SETTINGS,

@@ -13,6 +13,7 @@ const facts = (change: Partial<NodeFacts> = {}): NodeFacts => ({
   blocked: [],
   removal: null,
   limits: LIMITS,
+  isOutOfService: false,
   ...change,
 });
 const conditions = (status: ReturnType<typeof nodeStatusOf>): string[] =>
