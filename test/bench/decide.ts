@@ -117,6 +117,7 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
   blocked: world.blocked.get(name) ?? [],
   removal: null,
   limits: world.limits,
+  isOutOfService: false,
 });
 
 /** As `Statuses` compares them; what differs is taken as written. */
