@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants bench spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -55,6 +55,9 @@ sim-soak: setup ## fresh seeds on every core until something is violated: make s
 
 sim-mutants: setup ## break one rule of the protocol after another, each must be caught: make sim-mutants JOBS=2 NAMES="noPromise" CONTROLS=50
 	@$(RUN) JOBS="$(JOBS)" CONTROLS="$(CONTROLS)" node test/sim/mutants.ts $(NAMES)
+
+sim-balance: setup ## machines come and go: what is copied for it, beside the least: make sim-balance NODES=50 VOLUMES=2000 SEED=7
+	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" SEED="$(SEED)" node test/balance/run.ts
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts

@@ -12,7 +12,7 @@ import type { ObservedVolume } from '../observe/observed.ts';
 import { isPressed, relievedShare } from '../placement/checks.ts';
 import type { World } from '../volume/decision.ts';
 import { type Candidate, candidatesByPool, canGo, situationOf } from './candidates.ts';
-import { isEligible, type Loads, loadsOf, type PoolLoad, poolKey, project, shareOf, shift, usedShareOf } from './loads.ts';
+import { fullnessOf, isEligible, type Loads, loadsOf, type PoolLoad, poolKey, project, shareOf, shift, usedShareOf } from './loads.ts';
 import type { Move, MoveReason } from './move.ts';
 
 /** off: never. pressure: only away from pools that are nearly full. */
@@ -53,10 +53,13 @@ function meansOf(loads: readonly PoolLoad[]): Map<string, number> {
   return new Map([...sums].map(([group, { promised, usable }]) => [group, promised / Math.max(1, usable)]));
 }
 
+/** How far from the mean: what is promised may be too much, what is promised or filled too little. */
+const distance = (load: PoolLoad, mean: number): number => Math.max(shareOf(load) - mean, mean - fullnessOf(load));
+
 /** How far the pool that is farthest from the mean of its like is. */
 export function widestSpread(loads: readonly PoolLoad[]): number {
   const means = meansOf(loads);
-  return loads.reduce((widest, load) => Math.max(widest, Math.abs(shareOf(load) - (means.get(load.group) ?? 0))), 0);
+  return loads.reduce((widest, load) => Math.max(widest, distance(load, means.get(load.group) ?? 0)), 0);
 }
 
 function record(planning: Planning, candidate: Candidate, from: PoolLoad, to: PoolLoad, why: MoveReason, trouble: string): void {
@@ -140,18 +143,21 @@ function relieveAll(planning: Planning, pressed: readonly PoolLoad[]): void {
 
 /** From `from` to the emptiest that helps: never so much that it is the fuller one then. */
 function level(planning: Planning, from: PoolLoad, targets: readonly PoolLoad[], mean: number): boolean {
-  const isFar = (load: PoolLoad): boolean => Math.abs(shareOf(load) - mean) > SPREAD_END;
+  const isFar = (load: PoolLoad): boolean => distance(load, mean) > SPREAD_END;
+  const most = relievedShare(planning.world.limits);
   for (const to of targets) {
     if (planning.triesLeft-- <= 0) return false;
-    if (shareOf(to) >= shareOf(from) || !(isFar(from) || isFar(to))) return false;
-    const neededBytes = Math.min(from.promisedBytes - mean * from.usableBytes, mean * to.usableBytes - to.promisedBytes);
+    if (fullnessOf(to) >= shareOf(from) || !(isFar(from) || isFar(to))) return false;
+    const neededBytes = Math.min(from.promisedBytes - mean * from.usableBytes, (mean - fullnessOf(to)) * to.usableBytes);
     // The largest that overshoots neither, then the smallest of the others: as few moves as can be, and no byte too many.
     const ordered = [...(planning.candidates.get(keyOf(from)) ?? [])].sort((a, b) => {
       const [isSmallA, isSmallB] = [a.sizeBytes <= neededBytes, b.sizeBytes <= neededBytes];
       if (isSmallA !== isSmallB) return isSmallA ? -1 : 1;
       return isSmallA ? b.sizeBytes - a.sizeBytes : a.sizeBytes - b.sizeBytes;
     });
-    const fits = ({ sizeBytes }: Candidate): boolean => shareOf(to, sizeBytes) <= shareOf(from, -sizeBytes);
+    const fits = ({ sizeBytes }: Candidate): boolean =>
+      fullnessOf(to, sizeBytes, sizeBytes * from.usedRatio) <= shareOf(from, -sizeBytes) &&
+      usedShareOf(to, sizeBytes * from.usedRatio) <= most;
     const found = firstMove(planning, ordered, [to], fits);
     if (!found) continue;
     const trouble = `${percent(shareOf(from))} of pool ${from.pool.name} of ${from.node.node} is promised, in the mean ${percent(mean)}`;
@@ -164,7 +170,7 @@ function level(planning: Planning, from: PoolLoad, targets: readonly PoolLoad[],
 /** One move of a group of pools that are alike. */
 function levelGroup(planning: Planning, group: readonly PoolLoad[], mean: number): boolean {
   const byShare = [...group].sort((a, b) => shareOf(b) - shareOf(a));
-  const targets = [...byShare].reverse();
+  const targets = [...group].sort((a, b) => fullnessOf(a) - fullnessOf(b));
   return byShare.some((from) => shareOf(from) > mean && level(planning, from, targets, mean));
 }
 

@@ -30,6 +30,10 @@ export const shareOf = ({ promisedBytes, usableBytes: usable }: PoolLoad, moreBy
 export const usedShareOf = ({ usedBytes, pool }: PoolLoad, moreBytes = 0): number =>
   (usedBytes + moreBytes) / Math.max(1, pool.capacityBytes);
 
+/** For what may come: what others than replicas fill is not free, whatever is promised. */
+export const fullnessOf = (load: PoolLoad, moreBytes = 0, moreUsedBytes = 0): number =>
+  Math.max(shareOf(load, moreBytes), (load.usedBytes + moreUsedBytes) / Math.max(1, load.usableBytes));
+
 export const poolKey = (node: NodeName, pool: string): string => `${node}/${pool}`;
 
 /** May take replicas, and count where it is asked how full pools are in the mean. */

@@ -131,9 +131,9 @@ export const poolOf = (machine: MachineState | null | undefined, name: string): 
 
 type Counts = Pick<Situation, 'limits' | 'ledger'>;
 
-/** What is promised of what may be filled, with what is still being deleted. */
-export const allocatedShare = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>
-  ledger.allocatedBytes(node, pool.name, pool.allocatedBytes) / Math.max(1, usableBytes(pool, limits));
+/** What is promised of what may be filled, with what is still being deleted; or what is filled, by anybody, where that is more. */
+export const fullness = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>
+  Math.max(ledger.allocatedBytes(node, pool.name, pool.allocatedBytes), pool.usedBytes) / Math.max(1, usableBytes(pool, limits));
 
 /** What is promised of what may be filled, 1 when all of it is; above 1 what is promised is more than the pool has. */
 export const promisedShare = (

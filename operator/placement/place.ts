@@ -8,8 +8,8 @@
  */
 import type { NodeName } from '../../core/ids.ts';
 import {
-  allocatedShare,
   freeBytes,
+  fullness,
   nodeReason,
   type Place,
   type PlacementLimits,
@@ -29,7 +29,7 @@ type Candidate = Place & {
   inZone: number;
   inVolume: number;
   isPreferred: boolean;
-  allocatedShare: number;
+  fullness: number;
   replicas: number;
   room: number;
   zone: string;
@@ -47,9 +47,9 @@ export function compareCandidates(a: Candidate, b: Candidate): number {
     a.inZone - b.inZone ||
     a.inVolume - b.inVolume ||
     Number(b.isPreferred) - Number(a.isPreferred) ||
-    step(a.allocatedShare) - step(b.allocatedShare) ||
+    step(a.fullness) - step(b.fullness) ||
     a.replicas - b.replicas ||
-    a.allocatedShare - b.allocatedShare ||
+    a.fullness - b.fullness ||
     byName(a.node, b.node) ||
     byName(a.pool, b.pool)
   );
@@ -65,7 +65,7 @@ function candidatesOf(node: PlacementNode, situation: Situation): Candidate[] {
     pool: pool.name,
     inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
     isPreferred: request.preferred === node.node,
-    allocatedShare: allocatedShare(node.node, pool, situation),
+    fullness: fullness(node.node, pool, situation),
     replicas: ledger.replicas(node.node),
     inVolume: request.crowd.get(node.node) ?? 0,
     room,
