@@ -39,7 +39,7 @@ test-integration: setup ## what needs real parts (etcd, kube-apiserver, NBD clie
 	@$(MOCHA) $(if $(TESTS),'$(TESTS)',$(INTEGRATION))
 
 test-e2e: setup ## whole local clusters as users know them, with everything that can die: make test-e2e TESTS=test/e2e/zombie.test.ts
-	@$(MOCHA) --parallel --jobs 4 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
+	@$(MOCHA) --parallel --jobs 2 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" node test/history/run.ts

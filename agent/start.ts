@@ -15,6 +15,7 @@ import { type Certificates, loadCertificates, type TlsFiles } from '../edge/tls.
 import { AddressBook } from './control/addressBook.ts';
 import { Agent, type AgentIdentity, machineState } from './control/agent.ts';
 import { CallSlots } from './control/calls.ts';
+import { Doorbell } from './control/doorbell.ts';
 import { TICK_MS } from './control/engines.ts';
 import { type AgentMetrics, createAgentMetrics } from './control/metrics.ts';
 import { PoolProxy } from './control/poolProxy.ts';
@@ -29,7 +30,7 @@ import { Volumes } from './control/volumes.ts';
 import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
 import { prepareRunDirectory, primaryWorkers, probeMachine, readBootId, readVersion } from './edge/machine.ts';
-import { startTicker } from './edge/ticker.ts';
+import { startPacedTicker, startTicker } from './edge/ticker.ts';
 import type { Workers } from './edge/workers.ts';
 import { type AgentSettings, parseAgentSettings, poolListen, poolPathsIn } from './settings.ts';
 import type { FromWorker, WorkerBasics } from './workers/messages.ts';
@@ -56,11 +57,12 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
   const registration: Registration = register(base, bootId, wired, http);
   const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
   const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
-  const stopTicker = startTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
+  const ticker = startPacedTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
+  base.doorbell.answer(ticker.hasten);
   return {
     async stop() {
       const areClosed = await agent.stop();
-      stopTicker();
+      ticker.stop();
       await base.lease.revoke();
       await http.close();
       // Last: by here everything that may answer has, and what hangs is left as a crash would leave it.
@@ -87,14 +89,20 @@ type Base = StoreConnection & {
   registry: Metrics;
   metrics: AgentMetrics;
   slots: CallSlots;
+  /** Rung by whatever comes from outside. */
+  doorbell: Doorbell;
 };
 
 function connect(program: Program, parameters: AgentSettings, certificates: Certificates): Base {
   const { log } = program;
   const registry = createMetrics({ processMetrics: true });
   const { etcdEndpoints: endpoints, etcdLeaseSeconds: leaseTtlSeconds, nodeName: node, cluster } = parameters;
+  const doorbell = new Doorbell();
+  const connection = connectStore({ endpoints, certificates, leaseTtlSeconds, metrics: registry }, log);
+  connection.lease.onGranted(doorbell.ring);
   return {
-    ...connectStore({ endpoints, certificates, leaseTtlSeconds, metrics: registry }, log),
+    ...connection,
+    store: doorbell.store(connection.store),
     program,
     parameters,
     certificates,
@@ -106,6 +114,7 @@ function connect(program: Program, parameters: AgentSettings, certificates: Cert
     registry,
     metrics: createAgentMetrics(registry),
     slots: new CallSlots(),
+    doorbell,
   };
 }
 
@@ -138,7 +147,9 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
     expected: () => volumes.replicasHere(),
   });
   const primaries = new Primaries({
-    workers: Array.from({ length: primaryWorkers() }, (_, index) => workers.startPrimary({ ...basics, kind: 'primary', index })),
+    workers: Array.from({ length: primaryWorkers() }, (_, index) =>
+      base.doorbell.channel(workers.startPrimary({ ...basics, kind: 'primary', index })),
+    ),
     settings: () => settings.settings,
     resolve: (...asked) => addresses.resolve(...asked),
     // Its clients would wait for ever: this agent lives, so nobody takes over from it.
@@ -156,7 +167,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
 
 /** From here on no other process works on these directories: each worker holds its pool's lock until the process ends, in whatever way. */
 function openPools(
-  { program, parameters, clock, log }: Base,
+  { program, parameters, clock, log, doorbell }: Base,
   workers: Workers,
   basics: WorkerBasics & { bootId: string },
   common: (message: FromWorker, worker: string) => void,
@@ -168,7 +179,7 @@ function openPools(
     return new PoolProxy({
       name: pool,
       tags,
-      channel: workers.startPool(data),
+      channel: doorbell.channel(workers.startPool(data)),
       addressOf: (port) => formatHostPort({ host, port }),
       clock,
       log,

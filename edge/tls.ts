@@ -75,11 +75,11 @@ class WatchedCertificates implements Certificates {
   async #look(): Promise<void> {
     if (this.#isLooking) return;
     this.#isLooking = true;
-    const read = await readMaterial(this.#files);
+    const read = await readMaterial(this.#files, this.#material);
     this.#isLooking = false;
     if ('problems' in read) return this.#tellOnce(read.problems);
     this.#told = '';
-    if (isSame(read.material, this.#material)) return;
+    if (read.material === this.#material) return;
     this.#material = read.material;
     this.#context = contextOf(read.material);
     this.#log.info('certificate renewed', { validTo: new X509Certificate(read.material.cert).validTo });
@@ -107,7 +107,11 @@ const isSame = (one: TlsMaterial, other: TlsMaterial): boolean =>
 
 const KEYS = { ca: 'TLS_CA', cert: 'TLS_CERT', key: 'TLS_KEY' } as const;
 
-async function readMaterial(files: TlsFiles): Promise<{ material: TlsMaterial } | { problems: Problem[] }> {
+/** `known`: answered where the files still hold it, for checking it costs more than reading it. */
+async function readMaterial(
+  files: TlsFiles,
+  known: TlsMaterial | null = null,
+): Promise<{ material: TlsMaterial } | { problems: Problem[] }> {
   const problems: Problem[] = [];
   const read = async (part: keyof TlsFiles): Promise<Buffer> => {
     try {
@@ -118,6 +122,7 @@ async function readMaterial(files: TlsFiles): Promise<{ material: TlsMaterial } 
     }
   };
   const material = { ca: await read('ca'), cert: await read('cert'), key: await read('key') };
+  if (problems.length === 0 && known !== null && isSame(material, known)) return { material: known };
   if (problems.length === 0) problems.push(...check(files, material));
   return problems.length > 0 ? { problems } : { material };
 }

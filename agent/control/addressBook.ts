@@ -67,6 +67,11 @@ export class AddressBook {
     }
   }
 
+  /** When a tick finds something to do, unless somebody asks before. */
+  get dueAtMs(): number {
+    return Math.min(Number.POSITIVE_INFINITY, ...[...this.#watched.values()].map(({ askedAtMs }) => askedAtMs + WATCH_MS));
+  }
+
   close(): void {
     for (const { view } of this.#watched.values()) view.close();
     this.#watched.clear();

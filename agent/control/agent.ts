@@ -1,5 +1,6 @@
 /**
- * The control loop: everything that lives on this node, ticked in one place, and the order in which it ends.
+ * The control loop: everything that lives on this node, ticked in one place, and the order in which it ends. Each part says when it is next due, and the loop
+ * sleeps until then or until something is heard (`doorbell.ts`).
  *
  *   running --stop--> letting go --no primary left, or the bound--> closing --replicas closed, or the bound--> stopped
  *
@@ -10,6 +11,7 @@ import type { Log } from '../../core/log.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { StoreLease } from '../../core/store.ts';
 import type { AddressBook } from './addressBook.ts';
+import type { Doorbell } from './doorbell.ts';
 import type { AgentLevels, AgentMetrics } from './metrics.ts';
 import type { Pools } from './pools.ts';
 import type { Primaries } from './primaries.ts';
@@ -31,6 +33,7 @@ export type AgentParts = {
   log: Log;
   metrics: AgentMetrics;
   lease: StoreLease;
+  doorbell: Doorbell;
   pools: Pools;
   primaries: Primaries;
   addresses: AddressBook;
@@ -57,8 +60,8 @@ export class Agent {
     this.#leaseSeenMs = parts.clock.monotonicMs();
   }
 
-  /** `lateMs`: how long after its time it is called. */
-  tick(lateMs: number): void {
+  /** `lateMs`: how long after its time it is called. Returns how long the next may be away, unless something is heard before. */
+  tick(lateMs: number): number {
     const { clock, volumes, pools, primaries, addresses, reports, registration, tasks, snapshots } = this.#parts;
     const nowMs = clock.monotonicMs();
     this.#latestMs = Math.max(this.#latestMs, lateMs);
@@ -72,6 +75,7 @@ export class Agent {
     snapshots.tick();
     this.#measure(nowMs);
     this.#wake(nowMs);
+    return this.#dueAtMs - nowMs;
   }
 
   /** False: some replicas could not be closed in time; their worker may hang. */
@@ -90,6 +94,13 @@ export class Agent {
     addresses.close();
     settings.close();
     return pools.areClosed;
+  }
+
+  get #dueAtMs(): number {
+    const { volumes, pools, primaries, addresses, reports, registration, tasks, snapshots } = this.#parts;
+    if (this.#waiting.length > 0 || !reports.isResting || !snapshots.isResting) return 0;
+    const parts = [volumes, pools, primaries, addresses, registration, tasks];
+    return Math.min(this.#measuredAtMs + MEASURE_MS, ...parts.map(({ dueAtMs }) => dueAtMs));
   }
 
   #measure(nowMs: number): void {
@@ -118,7 +129,10 @@ export class Agent {
   /** True when it holds within the bound; looked at with every tick. */
   #until(holds: () => boolean, boundMs: number): Promise<boolean> {
     const untilMs = this.#parts.clock.monotonicMs() + boundMs;
-    return new Promise((resolve) => this.#waiting.push({ holds, untilMs, resolve }));
+    return new Promise((resolve) => {
+      this.#waiting.push({ holds, untilMs, resolve });
+      this.#parts.doorbell.ring();
+    });
   }
 
   #wake(nowMs: number): void {

@@ -25,6 +25,8 @@ export interface ReplicaEngine {
   /** Promises a higher epoch durably, ends an older session. */
   observe(config: VolumeConfig): void;
   tick(): void;
+  /** Ticks find nothing to do; they may come a second later than ever when there is. */
+  readonly isResting: boolean;
   /** Ends the session, flushes, marks cleanly closed. */
   close(done: () => void): void;
 }

@@ -116,6 +116,11 @@ export class HostedPrimary {
     this.#record.tick();
   }
 
+  /** Ticks find nothing to do until something is heard. */
+  get isResting(): boolean {
+    return this.#end === null && this.#proposer.isResting && this.#record.isResting;
+  }
+
   #report(report: ServingReport): void {
     if (this.#end !== null) return;
     this.#resyncLeftBytes = report.replicas.reduce((sum, { totalBytes, doneBytes }) => sum + totalBytes - doneBytes, 0);

@@ -66,6 +66,13 @@ export class LeasedKey {
     return this.#wanted === null ? this.#found === null : this.#stands && this.#found?.value === this.#wanted;
   }
 
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    if (this.#isBusy) return Number.POSITIVE_INFINITY;
+    if (!this.isSettled) return 0;
+    return this.#options.verifyMs === null ? Number.POSITIVE_INFINITY : this.#verifiedAtMs + this.#options.verifyMs;
+  }
+
   get #stands(): boolean {
     return this.#writtenRevision !== null && this.#found?.revision === this.#writtenRevision;
   }

@@ -16,12 +16,11 @@ import type { PoolReport } from '../../core/machine.ts';
 import type { PoolSpec } from '../../core/task.ts';
 import type { Channel } from '../workers/channel.ts';
 import type { FromPool, FromWorker, HeldReplica, ToPool } from '../workers/messages.ts';
+import { Pulse } from './pulse.ts';
 
 /** A disk that answers nothing for so long is given up: its replicas are replaced, and nothing new comes to it. One that is only busy has been seen to take 10 s. */
 export const POOL_SILENT_MS = 20_000;
 const PING_MS = 1_000;
-/** Of the time between two ticks no more counts as silence: control itself may have stood still, and the answer waits to be heard. */
-const TICK_COUNTED_MS_MAX = 500;
 /** One alone may come from before the whole process stood still. */
 const SLOW_PONGS = 2;
 
@@ -55,10 +54,7 @@ export class PoolProxy {
   /** Those that the worker has not been given yet: the latest of each volume. */
   #configs = new Map<VolumeUid, VolumeConfig>();
   #observeOut: number | null = null;
-  #pingOut: number | null = null;
-  #pingedAtMs = Number.NEGATIVE_INFINITY;
-  #tickedAtMs: number;
-  #silentMs = 0;
+  readonly #pulse: Pulse;
   #oldestCallMs = 0;
   #slowPongs = 0;
   readonly #performing = new Map<number, (problem: string | null) => void>();
@@ -69,7 +65,7 @@ export class PoolProxy {
     this.name = options.name;
     this.#options = options;
     this.#log = options.log.child({ pool: options.name });
-    this.#tickedAtMs = options.clock.monotonicMs();
+    this.#pulse = new Pulse({ askEveryMs: PING_MS, ask: (id) => options.channel.post({ type: 'ping', id }) });
     const space = { capacityBytes: 0, usedBytes: 0, allocatedBytes: 0 };
     const reason = 'it is still being opened';
     this.#report = { name: options.name, ...space, tags: options.tags, reflink: false, state: 'quarantined', reason };
@@ -104,7 +100,7 @@ export class PoolProxy {
 
   /** For how long it has not answered. */
   get silentMs(): number {
-    return Math.max(this.#silentMs, this.#oldestCallMs);
+    return Math.max(this.#pulse.silentMs, this.#oldestCallMs);
   }
 
   get held(): ReadonlyMap<ReplicaId, HeldReplica> {
@@ -140,25 +136,19 @@ export class PoolProxy {
   }
 
   tick(): void {
-    const nowMs = this.#options.clock.monotonicMs();
-    const passedMs = Math.min(nowMs - this.#tickedAtMs, TICK_COUNTED_MS_MAX);
-    this.#tickedAtMs = nowMs;
-    if (this.isClosed) return;
-    if (this.#pingOut !== null) {
-      this.#silentMs += passedMs;
-      if (this.#silentMs >= POOL_SILENT_MS) this.#becomeHung();
-    } else if (nowMs - this.#pingedAtMs >= PING_MS) {
-      this.#pingedAtMs = nowMs;
-      this.#pingOut = this.#nextId++;
-      this.#options.channel.post({ type: 'ping', id: this.#pingOut });
-    }
+    if (!this.isClosed && this.#pulse.tick(this.#options.clock.monotonicMs()) >= POOL_SILENT_MS) this.#becomeHung();
+  }
+
+  /** All else that it does is an answer to what it hears. */
+  get dueAtMs(): number {
+    return this.isClosed ? Number.POSITIVE_INFINITY : this.#pulse.dueAtMs;
   }
 
   /** A deletion may be tried on one that hung and answers again: the leader wants the space back. */
   #refusalOf(spec: PoolSpec): string | null {
     if (this.#isClosing) return 'the agent is stopping';
     if (this.#state !== 'open') return this.#hung ?? this.#report.reason ?? 'it is not open';
-    const isAnswering = this.#pingOut === null && this.#slowPongs === 0;
+    const isAnswering = this.#pulse.hasAnswered && this.#slowPongs === 0;
     return this.#hung !== null && (spec.kind !== 'delete-replica' || !isAnswering) ? this.#hung : null;
   }
 
@@ -181,7 +171,7 @@ export class PoolProxy {
       case 'performed':
         return this.#performed(message.id, message.problem);
       case 'pong':
-        return this.#answered(message.oldestCallMs);
+        return this.#answered(message);
       case 'closed':
         this.#state = 'closed';
         return;
@@ -225,9 +215,8 @@ export class PoolProxy {
     this.#log.error('pool cannot be used and is quarantined, the others go on', { reason: problem });
   }
 
-  #answered(oldestCallMs: number): void {
-    this.#pingOut = null;
-    this.#silentMs = 0;
+  #answered({ id, oldestCallMs }: Extract<FromPool, { type: 'pong' }>): void {
+    this.#pulse.answered(id);
     this.#oldestCallMs = oldestCallMs;
     this.#slowPongs = oldestCallMs >= POOL_SILENT_MS ? this.#slowPongs + 1 : 0;
     if (this.#slowPongs >= SLOW_PONGS) this.#becomeHung();

@@ -45,6 +45,11 @@ export class Pools {
     for (const pool of this.#pools.values()) pool.tick();
   }
 
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    return Math.min(...[...this.#pools.values()].map(({ dueAtMs }) => dueAtMs));
+  }
+
   reports(): PoolReport[] {
     return [...this.#pools.values()].map(({ report }) => report);
   }

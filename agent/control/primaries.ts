@@ -53,6 +53,7 @@ export type PrimariesOptions = {
 const HASH_FACTOR = 31;
 /** Far longer than any collection or burst. */
 export const WORKER_SILENT_MS = 20_000;
+const PING_MS = 2_000;
 const nameOf = (index: number): string => `primaries-${index}`;
 
 /** Always the same worker for a volume, so that its epochs follow each other in one thread. */
@@ -74,7 +75,7 @@ export class Primaries implements PrimariesPort {
   constructor(options: PrimariesOptions) {
     assert(options.workers.length > 0, 'no worker for primaries');
     this.#options = options;
-    this.#pulses = options.workers.map((worker) => new Pulse((id) => worker.post({ type: 'ping', id })));
+    this.#pulses = options.workers.map((worker) => new Pulse({ askEveryMs: PING_MS, ask: (id) => worker.post({ type: 'ping', id }) }));
     for (const [index, worker] of options.workers.entries()) worker.listen((message) => this.#heard(message, index));
   }
 
@@ -86,6 +87,11 @@ export class Primaries implements PrimariesPort {
       const silentMs = pulse.tick(nowMs);
       if (silentMs > WORKER_SILENT_MS) this.#options.stuck(`${nameOf(index)} has not answered for ${Math.round(silentMs / 1_000)} s`);
     }
+  }
+
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    return this.#listeners.size === 0 ? Number.POSITIVE_INFINITY : Math.min(...this.#pulses.map(({ dueAtMs }) => dueAtMs));
   }
 
   /** To every worker, when they changed. */

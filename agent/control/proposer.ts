@@ -77,6 +77,11 @@ export class Proposer implements ConfigPort {
     this.#step();
   }
 
+  /** Nothing is proposed, or its answer is awaited. */
+  get isResting(): boolean {
+    return this.#proposal === null || this.#isBusy;
+  }
+
   #isOver({ known }: Proposal): boolean {
     return this.#options.latest().config.version > known.version;
   }

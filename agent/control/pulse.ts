@@ -1,38 +1,56 @@
-/** Whether a thread still answers. Must never count time in which this one stood still itself. */
+/** Whether a thread still answers: asked in its turn, and how long it has owed the answer. Must never count time in which this one stood still itself. */
 
-/** How often it is asked. */
-const ASK_MS = 2_000;
-/** Between two ticks further apart than this nobody's silence counts. */
-const STANDSTILL_MS = 1_000;
+/** Of the time between two ticks no more counts: the loop may rest for a second, and if it stood still for longer the answer waits to be heard. */
+const TICK_COUNTED_MS_MAX = 1_500;
+
+export type PulseOptions = {
+  askEveryMs: number;
+  ask: (id: number) => void;
+};
 
 export class Pulse {
-  readonly #ask: (id: number) => void;
+  readonly #options: PulseOptions;
   #id = 0;
   #isOut = false;
   #askedAtMs = Number.NEGATIVE_INFINITY;
-  #tickAtMs = Number.NEGATIVE_INFINITY;
+  #tickedAtMs = Number.NEGATIVE_INFINITY;
+  #silentMs = 0;
 
-  constructor(ask: (id: number) => void) {
-    this.#ask = ask;
+  constructor(options: PulseOptions) {
+    this.#options = options;
   }
 
   /** For how long it has owed an answer. */
+  get silentMs(): number {
+    return this.#silentMs;
+  }
+
+  get hasAnswered(): boolean {
+    return !this.#isOut;
+  }
+
+  /** When it is asked next, or its silence is looked at. */
+  get dueAtMs(): number {
+    return (this.#isOut ? this.#tickedAtMs : this.#askedAtMs) + this.#options.askEveryMs;
+  }
+
   tick(nowMs: number): number {
-    const stoodStill = nowMs - this.#tickAtMs > STANDSTILL_MS;
-    this.#tickAtMs = nowMs;
-    if (this.#isOut && stoodStill) this.#askedAtMs = nowMs;
-    if (this.#isOut) return nowMs - this.#askedAtMs;
-    if (nowMs - this.#askedAtMs >= ASK_MS) this.#begin(nowMs);
-    return 0;
+    const passedMs = nowMs - this.#tickedAtMs;
+    this.#tickedAtMs = nowMs;
+    if (this.#isOut) this.#silentMs += Math.min(passedMs, TICK_COUNTED_MS_MAX);
+    else if (nowMs - this.#askedAtMs >= this.#options.askEveryMs) this.#begin(nowMs);
+    return this.#silentMs;
   }
 
   answered(id: number): void {
-    if (id === this.#id) this.#isOut = false;
+    if (id !== this.#id) return;
+    this.#isOut = false;
+    this.#silentMs = 0;
   }
 
   #begin(nowMs: number): void {
     this.#isOut = true;
     this.#askedAtMs = nowMs;
-    this.#ask(++this.#id);
+    this.#options.ask(++this.#id);
   }
 }

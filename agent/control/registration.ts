@@ -98,6 +98,12 @@ export class Registration {
     this.#options.log.info('machine registered', { node: this.#identity.node, instance: this.#identity.instance });
   }
 
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    const isToBeTold = !this.#wasRegistered && this.#key.isSettled;
+    return isToBeTold ? 0 : Math.min(this.#lookedAtMs + LOOK_MS, this.#key.dueAtMs);
+  }
+
   /**
    * Of the same boot: this machine's earlier process. It has ended, or we would not hold the pools' locks; its key only waits for its lease.
    * Of another boot: the machine before it was restarted, whose key goes with its lease; or another machine under our name, whose key stays.

@@ -57,6 +57,11 @@ export class ScrubRecord {
     this.tick();
   }
 
+  /** Nothing is to be written, or the answer is awaited. */
+  get isResting(): boolean {
+    return this.#wanted === null || this.#isBusy;
+  }
+
   tick(): void {
     const { store, keys, slots, clock, latest } = this.#options;
     const state = this.#wanted;

@@ -47,6 +47,12 @@ export class ServingReports {
     return [...this.#served.values()].every(({ key }) => key.isSettled);
   }
 
+  /** Ticks find nothing to do until something is heard. */
+  get isResting(): boolean {
+    for (const { key, isServed } of this.#served.values()) if (!isServed || !key.isSettled) return false;
+    return true;
+  }
+
   tick(): void {
     for (const [uid, { key, isServed }] of this.#served) {
       key.tick();

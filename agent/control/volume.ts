@@ -94,6 +94,13 @@ export class Volume {
     return !this.#isGone && this.#latest !== null && nodesOf(this.#latest.config).includes(node);
   }
 
+  /** Ticks find nothing to do until something is heard. */
+  get isResting(): boolean {
+    if (this.#mustTellAgain || (this.#mustRead && !this.#isReading) || this.isForgettable) return false;
+    const mustStart = this.#primary === null && !this.#isStarting && this.#mayStart && this.#named !== null;
+    return !mustStart && this.#ended.every((primary) => !primary.isOver) && this.#primary?.isResting !== false;
+  }
+
   /** Null: there is no pointer (any more). */
   pointedAt(version: number | null): void {
     const isNews = version === null ? this.#pointer !== null : version > (this.#latest?.config.version ?? -1);

@@ -12,8 +12,10 @@ import { whenAnswered } from './calls.ts';
 import type { ExpectedReplica } from './pools.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
 
-/** A net below the watch: what it missed is found by a listing. */
+/** Below the watch, while nobody proves that it is current: what it missed is found by a listing. */
 const LIST_MS = 5_000;
+/** While somebody does, a net below that proof. */
+const LIST_CURRENT_MS = 60_000;
 /** Far more than a node can serve; each costs a little memory. */
 export const VOLUMES_MAX = 16_384;
 
@@ -104,7 +106,17 @@ export class Volumes {
       volume.tick();
       if (volume.isForgettable) this.#volumes.delete(uid);
     }
-    if (!this.#isListing && nowMs - this.#listedAtMs >= LIST_MS) this.#list(nowMs);
+    if (!this.#isListing && nowMs >= this.#listDueAtMs) this.#list(nowMs);
+  }
+
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    for (const volume of this.#volumes.values()) if (!volume.isResting) return 0;
+    return this.#isListing ? Number.POSITIVE_INFINITY : this.#listDueAtMs;
+  }
+
+  get #listDueAtMs(): number {
+    return this.#listedAtMs + (this.#view.isCurrent ? LIST_CURRENT_MS : LIST_MS);
   }
 
   #list(nowMs: number): void {

@@ -1,15 +1,9 @@
 /** The timers of control and of the workers. Must never call late ticks twice to catch up. */
 import { systemClock } from '../../core/clock.ts';
 
-/** Calls `tick` with how late it is. Returns what stops it. */
-export function startTicker(intervalMs: number, tick: (lateMs: number) => void): () => void {
-  let dueMs = systemClock.monotonicMs() + intervalMs;
-  const timer = setInterval(() => {
-    const nowMs = systemClock.monotonicMs();
-    const lateMs = Math.max(0, nowMs - dueMs);
-    dueMs = nowMs + intervalMs;
-    tick(lateMs);
-  }, intervalMs);
+/** Calls `tick` again and again. Returns what stops it. */
+export function startTicker(intervalMs: number, tick: () => void): () => void {
+  const timer = setInterval(tick, intervalMs);
   return () => clearInterval(timer);
 }
 
@@ -19,21 +13,27 @@ export type PacedTicker = {
   stop(): void;
 };
 
-/** Each tick says how long it may be until the next. */
-export function startPacedTicker(shortestMs: number, tick: () => number): PacedTicker {
+/** Each tick is told how late it comes, and says how long it may be until the next. */
+export function startPacedTicker(shortestMs: number, tick: (lateMs: number) => number): PacedTicker {
   let isPaced = false;
-  let timer = setTimeout(act, shortestMs);
-  function act(): void {
-    const pauseMs = Math.max(shortestMs, tick());
+  let dueMs = 0;
+  let timer = plan(shortestMs);
+  function plan(pauseMs: number): NodeJS.Timeout {
     isPaced = pauseMs > shortestMs;
-    timer = setTimeout(act, pauseMs);
+    dueMs = systemClock.monotonicMs() + pauseMs;
+    return setTimeout(act, pauseMs);
+  }
+  function act(): void {
+    const lateMs = Math.max(0, systemClock.monotonicMs() - dueMs);
+    // Hastened from within the tick: what it returns knows of that already.
+    isPaced = false;
+    timer = plan(Math.max(shortestMs, tick(lateMs)));
   }
   return {
     hasten: () => {
       if (!isPaced) return;
-      isPaced = false;
       clearTimeout(timer);
-      timer = setTimeout(act, shortestMs);
+      timer = plan(shortestMs);
     },
     stop: () => clearTimeout(timer),
   };

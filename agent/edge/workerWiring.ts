@@ -29,7 +29,7 @@ import { wakefulClock } from './clock.ts';
 import { RealDisk } from './disk.ts';
 import { NbdServer } from './nbdServer.ts';
 import { connectAnywhere, listenForReplication, replicationEvents } from './network.ts';
-import { type PacedTicker, startPacedTicker, startTicker } from './ticker.ts';
+import { type PacedTicker, startPacedTicker } from './ticker.ts';
 
 const METRICS_MS = 1_000;
 
@@ -48,6 +48,7 @@ export async function runPoolWorker(
   const listening = { node, runDirectory, pool, listen, certificates, events: replicationEvents(log, counters) };
   const host = new PoolHost({
     channel,
+    hasten: base.hasten,
     open: (done) => openPoolPort({ name: pool, path, tags, disk, bootId, random: systemRandom }, done),
     listen: (accept) => listenForReplication(listening, accept),
     makeReplica,
@@ -102,26 +103,27 @@ async function openBase({ tls, logLevel }: WorkerBasics, channel: Posts, worker:
   if (process.env.SPOIL_FREED_MEMORY === SPOIL_FREED_MEMORY.SPOIL_FREED_MEMORY) spoilFreedMemory(true);
   const log = postedLog(channel, logLevel, { worker });
   const metrics = createMetrics({ processMetrics: false });
-  let isCounted = true;
+  // All of them are told, which costs a millisecond: not where nothing happens.
+  let telling: NodeJS.Timeout | null = null;
+  const counted = (): void => {
+    telling ??= setTimeout(() => {
+      telling = null;
+      void tell(metrics, channel);
+    }, METRICS_MS);
+  };
   const counters = createWorkerMetrics(metrics, {
     acceptFailed: (error) => log.error('NBD socket takes no connection for the moment', { error }),
-    counted: () => {
-      isCounted = true;
-    },
+    counted,
   });
   const certificates = tls && (await loadCertificates(tls, log));
   let ticker: PacedTicker | null = null;
   const run = (tick: () => number): RunningWorker => {
     ticker = startPacedTicker(TICK_MS, tick);
-    const stopTelling = startTicker(METRICS_MS, () => {
-      // All of them are told, which costs a millisecond: not where nothing happens.
-      if (isCounted) void tell(metrics, channel);
-      isCounted = false;
-    });
+    counted();
     return {
       stop: () => {
         ticker?.stop();
-        stopTelling();
+        if (telling !== null) clearTimeout(telling);
         certificates?.close();
       },
     };

@@ -6,6 +6,7 @@ import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import type { ProgressPace } from './catchUp.ts';
+import type { Witness } from './witness.ts';
 
 /** released: `primary: null` is written. fenced: a later config names another. lost: the agent stopped it. */
 export type PrimaryEnd = 'released' | 'fenced' | 'lost';
@@ -29,6 +30,8 @@ export type PrimaryOptions = {
   events: PrimaryEvents;
   /** How far the primary before had compared the replicas. */
   scrub?: ScrubState | null;
+  /** Shared by all primaries of a thread: at rest, one asks for all. */
+  witness?: Witness;
   /** How often learners are told how far they are: the simulator has small volumes and little time. */
   progressPace?: ProgressPace;
 };

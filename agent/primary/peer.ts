@@ -126,9 +126,17 @@ export class Peer {
     return true;
   }
 
-  ping(nowMs: number, heartbeatMs: number, settled: number, leaseMs: number, mayClean: boolean): void {
-    if (nowMs - this.#pingedAtMs < heartbeatMs) return;
-    if (this.#sendPing({ sentAtMs: nowMs, leaseMs, answered: null }, settled, mayClean)) this.#pingedAtMs = nowMs;
+  /** False: it was asked a moment ago, or too much is asked already. */
+  ping(nowMs: number, heartbeatMs: number, settled: number, leaseMs: number, mayClean: boolean): boolean {
+    if (nowMs - this.#pingedAtMs < heartbeatMs) return false;
+    if (!this.#sendPing({ sentAtMs: nowMs, leaseMs, answered: null }, settled, mayClean)) return false;
+    this.#pingedAtMs = nowMs;
+    return true;
+  }
+
+  /** Every ping of this session. */
+  get hasAnswered(): boolean {
+    return this.#pings.length === 0;
   }
 
   /** Asks whether it has promised anybody newer: one that has does not answer. No lease is asked for. False: too much is asked already. */

@@ -28,6 +28,7 @@ import type { SessionsOptions } from './sessions.ts';
 import { PrimaryShard, settle } from './shard.ts';
 import { type SnapshotDone, Snapshots } from './snapshot.ts';
 import { clearSuspicion, isAllSuspect, tellLoss } from './suspicion.ts';
+import { Witness } from './witness.ts';
 
 /** Rounds of one `#maintain`: each begins something new, so it ends long before; the rest is the next event's. */
 const ROUNDS_MAX = 100;
@@ -37,6 +38,7 @@ const BACKGROUND_MS = 2_000;
 export class Primary {
   readonly #options: PrimaryOptions;
   readonly #clock: Clock;
+  readonly #witness: Witness;
   readonly #epoch: number;
   readonly #knowledge: Knowledge;
   readonly #shards: readonly PrimaryShard[];
@@ -61,6 +63,7 @@ export class Primary {
   constructor(options: PrimaryOptions) {
     this.#options = options;
     this.#clock = options.clock;
+    this.#witness = options.witness ?? new Witness();
     this.#epoch = options.config.epoch;
     this.#knowledge = new Knowledge(options.config);
     this.#shards = options.config.shards.map((_, index) => this.#makeShard(index));
@@ -73,7 +76,7 @@ export class Primary {
       changed: () => this.#maintain(),
     });
     const mayClean = this.#mayClean.bind(this);
-    this.#heartbeats = new Heartbeats({ ...options, shards: this.#shards, mayClean, mayRest: () => this.#mayRest });
+    this.#heartbeats = new Heartbeats({ ...options, witness: this.#witness, shards: this.#shards, mayClean, mayRest: () => this.#mayRest });
     this.#frontend = new Frontend({
       name: options.config.name,
       replications: this.#replications,
@@ -219,6 +222,7 @@ export class Primary {
       changed: () => this.#maintain(),
       burstEnd: (replication) => this.#burstEnd(replication),
       reportChanged: () => events.reportChanged(),
+      witness: this.#witness,
     };
     const progressPace = this.#options.progressPace ?? PROGRESS_PACE;
     const resyncBytesPerSecond = () => settings().resyncBytesPerSecond / this.#resyncing;

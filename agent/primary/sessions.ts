@@ -9,6 +9,7 @@ import type { FromReplica } from '../../core/wire/messages.ts';
 import type { Connect } from '../replication/link.ts';
 import type { Peer, Trouble } from './peer.ts';
 import type { Replication } from './replication.ts';
+import type { Witness } from './witness.ts';
 
 type Sealed = Extract<FromReplica, { type: 'sealed' }>;
 
@@ -25,6 +26,7 @@ export type SessionsOptions = {
   /** The common burst, acknowledgements and data: nothing else happened. */
   burstEnd: (replication: Replication) => void;
   reportChanged: () => void;
+  witness: Witness;
 };
 
 export class Sessions {
@@ -81,7 +83,9 @@ export class Sessions {
   ping(nowMs: number, heartbeatMs: number, leaseMs: number, mayClean: (peer: Peer) => boolean): void {
     if (this.#options.isReleased()) return;
     const { settled } = this.#replication.inFlight;
-    for (const peer of this.#replication.peers.values()) if (peer.isUp) peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer));
+    for (const peer of this.#replication.peers.values()) {
+      if (peer.isUp && peer.ping(nowMs, heartbeatMs, settled, leaseMs, mayClean(peer))) this.#options.witness.asked(peer.member, nowMs);
+    }
   }
 
   drop(peer: Peer, reason: string, code: Trouble['code'] = 'broken'): void {
@@ -142,6 +146,7 @@ export class Sessions {
         return peer.hasApplied(message.sequence, this.#replication.inFlight.last, nowMs);
       case 'pong':
         peer.pong(message.id);
+        this.#options.witness.answered(peer.member, nowMs);
         return this.#replication.refreshLease();
       default:
         if (!peer.reply(message)) this.drop(peer, `an answer to nothing that was asked: ${message.type} ${message.id}`);

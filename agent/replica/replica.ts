@@ -132,6 +132,13 @@ export class Replica {
     }
   }
 
+  /** Nothing is to leave the log, and nothing is worked off by and by. */
+  get isResting(): boolean {
+    const session = this.#session;
+    if (!session?.isOpen || this.#failed !== null) return true;
+    return session.isResting && this.#store.intents.size === 0 && !this.#store.meta.suspect;
+  }
+
   tick(): void {
     const session = this.#session;
     session?.tick();

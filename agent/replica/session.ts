@@ -106,6 +106,11 @@ export class Session implements ReplicaSession {
     return this.#mayClean;
   }
 
+  /** Nothing waits for a tick. */
+  get isResting(): boolean {
+    return this.#summaries.count === 0;
+  }
+
   open(sealed: FromReplica): void {
     this.#state = 'open';
     this.#link.send(sealed);

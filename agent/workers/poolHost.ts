@@ -19,7 +19,7 @@ import { Replicas } from './replicas.ts';
 
 /** How full the pool is is asked of the file system, which may take its time. */
 const REPORT_MS = 1_000;
-/** Nothing in a pool waits for a tick but the cleaning of logs, and control for what it is told: work comes by messages. */
+/** Nothing in a pool waits for a tick but the cleaning of logs: work comes by messages. */
 const POOL_TICK_MS = 200;
 
 /** Where primaries reach the replicas here. */
@@ -27,6 +27,8 @@ export type Listening = { port: number; close(): Promise<void> };
 
 export type PoolHostOptions = {
   channel: Channel<FromPool, ToPool>;
+  /** A tick is due soon: control is to be told something. */
+  hasten: () => void;
   open: (done: (opened: OpenedPool | PoolProblem) => void) => void;
   listen: (accept: Accept) => Promise<Listening>;
   makeReplica: MakeReplica;
@@ -62,7 +64,7 @@ export class PoolHost {
     if (this.#open === null || this.#isClosing) return POOL_TICK_MS;
     this.#open.replicas.tick();
     this.#tell(this.#open);
-    return POOL_TICK_MS;
+    return this.#open.replicas.areResting ? REPORT_MS : POOL_TICK_MS;
   }
 
   #notOpened({ problem, isDisk }: PoolProblem): void {
@@ -71,7 +73,10 @@ export class PoolHost {
 
   #opened(pool: OpenedPool): void {
     const { channel, listen, makeReplica, clock, log, protocolError } = this.#options;
-    const changed = (replica: ReplicaId) => this.#changed.add(replica);
+    const changed = (replica: ReplicaId) => {
+      this.#changed.add(replica);
+      this.#options.hasten();
+    };
     const replicas = new Replicas({ pool: pool.port, makeReplica, clock, log, protocolError, changed });
     replicas.found(pool.found);
     listen(replicas.accept).then(

@@ -9,6 +9,7 @@ import type { ScrubState } from '../../core/scrub.ts';
 import { DEFAULT_SETTINGS, type Settings } from '../../core/settings.ts';
 import { TICK_MS } from '../control/engines.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
+import { Witness } from '../primary/witness.ts';
 import type { Channel } from './channel.ts';
 import { type FromPrimary, keyText, type PrimaryKey, type ToPrimary } from './messages.ts';
 import { PeerAddresses } from './peerAddresses.ts';
@@ -18,7 +19,7 @@ import { type PrimaryEnvironment, RunningPrimary } from './runningPrimary.ts';
 const RESTING_TICK_MS = 200;
 const EMPTY_TICK_MS = 60_000;
 
-export type PrimaryHostOptions = Omit<PrimaryEnvironment, 'settings' | 'connect'> & {
+export type PrimaryHostOptions = Omit<PrimaryEnvironment, 'settings' | 'connect' | 'witness'> & {
   channel: Channel<FromPrimary, ToPrimary>;
   /** Ticks are due again: something was heard. */
   hasten: () => void;
@@ -39,7 +40,7 @@ export class PrimaryHost {
     this.#channel = channel;
     this.#hasten = hasten;
     this.#addresses = new PeerAddresses({ clock: rest.clock, ask: (node, pool) => channel.post({ type: 'resolve', node, pool }) });
-    this.#environment = { ...rest, settings: () => this.#settings, connect: connectBy(this.#addresses) };
+    this.#environment = { ...rest, settings: () => this.#settings, connect: connectBy(this.#addresses), witness: new Witness() };
     channel.listen((message) => this.#heard(message));
   }
 

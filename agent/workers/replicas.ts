@@ -92,6 +92,12 @@ export class Replicas {
     for (const { engine } of this.#held.values()) engine?.tick();
   }
 
+  /** Ticks may come seldom. */
+  get areResting(): boolean {
+    for (const { engine } of this.#held.values()) if (engine?.isResting === false) return false;
+    return true;
+  }
+
   held(): HeldReplica[] {
     return [...this.#held.keys()].flatMap((replica) => this.heldAs(replica) ?? []);
   }

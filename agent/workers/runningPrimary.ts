@@ -17,6 +17,7 @@ import type { Settings } from '../../core/settings.ts';
 import type { ListenOnSocket, MakePrimary, PrimaryEnd, PrimaryEngine, PrimaryReport } from '../control/engines.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
+import type { Witness } from '../primary/witness.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import { VolumeSocket } from './volumeSocket.ts';
 
@@ -29,6 +30,7 @@ export type PrimaryEnvironment = {
   makePrimary: MakePrimary;
   connect: Connect;
   listen: ListenOnSocket;
+  witness: Witness;
   clock: Clock;
   log: Log;
 };
@@ -67,7 +69,7 @@ export class RunningPrimary {
 
   /** `scrub`: how far the primary before came. */
   constructor(config: VolumeConfig, scrub: ScrubState | null, environment: PrimaryEnvironment, voice: PrimaryVoice) {
-    const { clock, node, instance, settings, connect } = environment;
+    const { clock, node, instance, settings, connect, witness } = environment;
     this.#environment = environment;
     this.#voice = voice;
     this.#uid = config.uid;
@@ -91,7 +93,7 @@ export class RunningPrimary {
       },
     };
     const { configPort } = voice;
-    this.#engine = environment.makePrimary({ config, node, instance, settings, connect, configPort, clock, events, scrub });
+    this.#engine = environment.makePrimary({ config, node, instance, settings, connect, configPort, clock, events, scrub, witness });
     // An engine may have spoken while it was being made.
     if (this.#wantsSocket) this.#socket.open(this.#engine.device);
   }

@@ -11,7 +11,8 @@ import type { Log } from '../../core/log.ts';
 import type { StoreLease } from '../../core/store.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Calls } from './calls.ts';
-import type { Connection, Endpoints } from './endpoints.ts';
+import type { Endpoints } from './endpoints.ts';
+import { KeepAliveStream } from './keepAlive.ts';
 
 /** Four in a lease's life: one may fail, by its time-out, and there is still time for another member to answer. */
 const KEEP_ALIVES_PER_TTL = 4;
@@ -34,6 +35,7 @@ export class EtcdLease implements StoreLease, LeaseHolder {
   readonly #ttlMs: number;
   readonly #listeners: (() => void)[] = [];
   readonly #countGrant: () => void;
+  readonly #keepAlives = new KeepAliveStream();
   #held: Held | null = null;
   #isStopped = false;
   #timer: NodeJS.Timeout | null = null;
@@ -88,6 +90,7 @@ export class EtcdLease implements StoreLease, LeaseHolder {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
     await this.#running;
+    this.#keepAlives.close();
   }
 
   #wake(): void {
@@ -136,7 +139,7 @@ export class EtcdLease implements StoreLease, LeaseHolder {
     const askedMs = systemClock.monotonicMs();
     const wasAlive = this.isAlive;
     try {
-      const ttlSeconds = await keepAliveOnce(connection, held.id, timeoutMs);
+      const ttlSeconds = await this.#keepAlives.ask(connection, held.id, timeoutMs);
       this.#endpoints.answered(connection);
       if (ttlSeconds > 0) held.aliveUntilMs = askedMs + ttlSeconds * 1000;
       else {
@@ -150,16 +153,4 @@ export class EtcdLease implements StoreLease, LeaseHolder {
     if (wasAlive && !this.isAlive && this.#held !== null)
       this.#log.warn('lease may have run out, etcd gives no answer', { lease: held.id });
   }
-}
-
-/** Seconds that the lease has now, 0 when it is gone. Each on a stream of its own: a stream that hangs takes no later one with it. */
-async function keepAliveOnce({ client }: Connection, id: string, timeoutMs: number): Promise<number> {
-  const stream = await client.leaseClient.leaseKeepAlive({ deadline: systemClock.wallMs() + timeoutMs });
-  return new Promise<number>((resolve, reject) => {
-    stream.on('data', (answer) => resolve(Number(answer.TTL)));
-    stream.on('error', reject);
-    stream.on('end', () => reject(new Error('the stream ended without an answer')));
-    stream.write({ ID: id });
-    stream.end();
-  });
 }

@@ -88,6 +88,7 @@ export class FakeReplica implements ReplicaEngine {
   readonly observed: VolumeConfig[] = [];
   readonly seals: Seal[] = [];
   failed: string | null = null;
+  readonly isResting = true;
   isClosed = false;
 
   constructor(options: ReplicaOptions) {

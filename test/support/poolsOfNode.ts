@@ -1,4 +1,5 @@
 /** A node's pools with their workers, over channels within one thread: disks that open, hold still and fail when a test says so. */
+import { Doorbell } from '../../agent/control/doorbell.ts';
 import { POOL_SILENT_MS, PoolProxy } from '../../agent/control/poolProxy.ts';
 import { type ExpectedReplica, Pools } from '../../agent/control/pools.ts';
 import type { ReplicaMeta, ReplicaStore } from '../../agent/ports.ts';
@@ -51,6 +52,7 @@ class Worker {
   #opened: ((opened: OpenedPool | PoolProblem) => void) | null = null;
   readonly #held: ToPool[] = [];
   readonly #host: PoolHost;
+  #dueAtMs = 0;
   readonly #listeners: ((message: ToPool) => void)[] = [];
   readonly proxySide: Channel<ToPool, FromPool>;
 
@@ -60,6 +62,9 @@ class Worker {
     this.proxySide = here;
     there.listen((message) => (this.isHeld ? this.#held.push(message) : this.#hear(message)));
     this.#host = new PoolHost({
+      hasten: () => {
+        this.#dueAtMs = 0;
+      },
       channel: { post: (message) => there.post(message), listen: (listener) => this.#listeners.push(listener) },
       open: (done) => {
         this.#opened = done;
@@ -98,8 +103,9 @@ class Worker {
     return this.#held.length;
   }
 
-  tick(): void {
-    if (!this.isHeld) this.#host.tick();
+  /** As its timer does: no oftener than its last tick said, unless hastened. */
+  tick(nowMs: number): void {
+    if (!this.isHeld && nowMs >= this.#dueAtMs) this.#dueAtMs = nowMs + this.#host.tick();
   }
 
   goOn(): void {
@@ -144,14 +150,19 @@ export class PoolsOfNode {
   config: VolumeConfig | null = null;
   expected: ExpectedReplica[] = [];
   readonly pools: Pools;
+  readonly #doorbell = new Doorbell();
+  #isRung = true;
 
   constructor() {
+    this.#doorbell.answer(() => {
+      this.#isRung = true;
+    });
     const proxies = [...this.workers.values()].map(
       ({ name, proxySide }) =>
         new PoolProxy({
           name,
           tags: ['nvme'],
-          channel: proxySide,
+          channel: this.#doorbell.channel(proxySide),
           addressOf: (port) => `10.0.0.1:${port}`,
           clock: this.clock,
           log: silentLog,
@@ -187,12 +198,18 @@ export class PoolsOfNode {
   async run(forMs: number): Promise<void> {
     for (let spentMs = 0; spentMs < forMs; spentMs += TICK_MS) {
       this.clock.advance(TICK_MS);
-      for (const worker of this.workers.values()) worker.tick();
-      this.pools.tick();
+      for (const worker of this.workers.values()) worker.tick(this.clock.nowMs);
+      if (this.#isRung || this.clock.nowMs >= this.pools.dueAtMs) this.#tick();
       // Microtasks carry the messages: a few turns are enough.
       await Promise.resolve().then(() => undefined);
     }
     await atRest();
+  }
+
+  /** As the control loop does: no oftener than it is due, unless something was heard. */
+  #tick(): void {
+    this.#isRung = false;
+    this.pools.tick();
   }
 
   report(name = 'default'): PoolReport | undefined {

@@ -4,6 +4,7 @@
  */
 import type { BlockClient } from '../../agent/ports.ts';
 import { Primary } from '../../agent/primary/primary.ts';
+import { Witness } from '../../agent/primary/witness.ts';
 import type { PrimaryLinkListener } from '../../agent/replication/link.ts';
 import type { Member, PrimaryMode, Shard, VolumeConfig } from '../../core/config.ts';
 import { BLOCK_BYTES, EXTENT_BYTES, ExtentSet, extentCount, shardBytes } from '../../core/extent.ts';
@@ -206,6 +207,8 @@ export class PrimaryBench {
     mode?: PrimaryMode;
     settings?: Partial<Settings>;
     scrub?: ScrubState;
+    /** Shared with others of its thread. */
+    witness?: Witness;
     before?: (bench: PrimaryBench) => void;
   }) {
     const learners = (options.learners ?? '').split('/');
@@ -256,6 +259,7 @@ export class PrimaryBench {
         };
       },
       scrub: options.scrub ?? null,
+      witness: options.witness ?? new Witness(),
       configPort: { propose: (_known, next) => this.proposals.push(next), recheck: () => this.events.push('recheck') },
       clock: { monotonicMs: () => this.nowMs, wallMs: () => this.nowMs },
       events: {

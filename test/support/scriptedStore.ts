@@ -21,6 +21,8 @@ export class ScriptedStore implements Store {
   readonly reads: string[] = [];
   /** Views stay as they are. */
   viewsAreHeld = false;
+  /** Whether their word is proven. */
+  viewsAreCurrent = true;
   /** Commits that changed something, in order. */
   readonly landed: { changes: readonly Change[]; revision: string }[] = [];
   readonly asked: (readonly Change[])[] = [];
@@ -60,7 +62,12 @@ export class ScriptedStore implements Store {
   }
 
   view(prefix: string, onChange: () => void): View {
-    const view = new ScriptedView(prefix, onChange, () => this.#views.delete(view));
+    const view = new ScriptedView(
+      prefix,
+      onChange,
+      () => this.viewsAreCurrent,
+      () => this.#views.delete(view),
+    );
     this.#views.add(view);
     view.show(this.entriesOf(prefix));
     return view;
@@ -159,15 +166,20 @@ export class ScriptedStore implements Store {
 class ScriptedView implements View {
   readonly prefix: string;
   readonly close: () => void;
-  readonly isCurrent = true;
+  readonly #isCurrent: () => boolean;
   entries: ReadonlyMap<string, Entry> = new Map();
   readonly #onChange: () => void;
   #isDue = false;
 
-  constructor(prefix: string, onChange: () => void, close: () => void) {
+  constructor(prefix: string, onChange: () => void, isCurrent: () => boolean, close: () => void) {
     this.prefix = prefix;
+    this.#isCurrent = isCurrent;
     this.#onChange = onChange;
     this.close = close;
+  }
+
+  get isCurrent(): boolean {
+    return this.#isCurrent();
   }
 
   show(entries: ReadonlyMap<string, Entry>): void {

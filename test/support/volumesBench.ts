@@ -1,5 +1,6 @@
 /** The volumes of a node with everything around them scripted: the store, the engines, the sockets, the clock. */
 import { CallSlots } from '../../agent/control/calls.ts';
+import { Doorbell } from '../../agent/control/doorbell.ts';
 import type { PrimaryEnd } from '../../agent/control/engines.ts';
 import { Primaries } from '../../agent/control/primaries.ts';
 import { ServingReports } from '../../agent/control/servingReports.ts';
@@ -32,9 +33,16 @@ export class VolumesBench {
   readonly volumes: Volumes;
   readonly workers: Primaries;
   readonly host: PrimaryHost;
+  readonly #doorbell = new Doorbell();
+  #isRung = true;
 
   constructor() {
-    const { store, clock, lease } = this;
+    const { clock, lease } = this;
+    const store = this.#doorbell.store(this.store);
+    this.#doorbell.answer(() => {
+      this.#isRung = true;
+    });
+    lease.onGranted(this.#doorbell.ring);
     const slots = new CallSlots();
     const [here, there] = channelWithinThread<ToPrimary, FromPrimary>();
     this.host = new PrimaryHost({
@@ -57,7 +65,7 @@ export class VolumesBench {
     });
     const resolve = () => undefined;
     this.workers = new Primaries({
-      workers: [here],
+      workers: [this.#doorbell.channel(here)],
       settings: () => DEFAULT_SETTINGS,
       resolve,
       stuck: () => undefined,
@@ -94,12 +102,21 @@ export class VolumesBench {
     for (let spentMs = 0; spentMs < forMs; spentMs += 50) {
       await atRest();
       this.clock.advance(50);
-      this.workers.tick(this.clock.nowMs);
-      this.volumes.tick(this.clock.nowMs);
       this.host.tick();
-      this.reports.tick();
+      this.#tick();
     }
     await atRest();
+  }
+
+  /** As the control loop does: no oftener than it is due, unless something was heard. */
+  #tick(): void {
+    const nowMs = this.clock.nowMs;
+    const dueAtMs = this.reports.isResting ? Math.min(this.workers.dueAtMs, this.volumes.dueAtMs) : 0;
+    if (!this.#isRung && nowMs < dueAtMs) return;
+    this.#isRung = false;
+    this.workers.tick(nowMs);
+    this.volumes.tick(nowMs);
+    this.reports.tick();
   }
 
   get report(): ServingReport | null {

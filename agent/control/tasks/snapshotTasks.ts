@@ -59,6 +59,10 @@ export class SnapshotTasks {
     });
   }
 
+  get isResting(): boolean {
+    return this.#running.size === 0;
+  }
+
   tick(): void {
     for (const task of this.#running) task.tick();
   }

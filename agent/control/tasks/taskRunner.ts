@@ -62,6 +62,11 @@ export class TaskRunner {
     this.#look(nowMs);
   }
 
+  /** When a tick finds something to do, unless something is heard before. */
+  get dueAtMs(): number {
+    return this.#mustLook || this.#runs.size > 0 ? 0 : this.#lookedAtMs + LOOK_AGAIN_MS;
+  }
+
   #look(nowMs: number): void {
     const parsed = new Map<string, { revision: string; task: Task | null }>();
     for (const entry of this.#view.entries.values()) {

@@ -212,10 +212,22 @@ describe('the volumes of a node', () => {
     expect(node.report).to.equal(null);
   });
 
-  it('what the watch misses, the listing finds', async () => {
+  it('what a watch misses that is proven to be current, the listing finds after a while', async () => {
     const node = new VolumesBench();
     await node.run();
     node.store.viewsAreHeld = true;
+    node.write(HERE);
+    await node.run(59_000);
+    expect(node.primaries.length).to.equal(0);
+    await node.run(2_000);
+    expect(node.primaries.length).to.equal(1);
+  });
+
+  it('what a watch misses that nobody proves, the listing finds', async () => {
+    const node = new VolumesBench();
+    await node.run();
+    node.store.viewsAreHeld = true;
+    node.store.viewsAreCurrent = false;
     node.write(HERE);
     await node.run(4_000);
     expect(node.primaries.length).to.equal(0);

@@ -1,8 +1,10 @@
 /** How often a primary asks for leases: all the time while there is something to do, seldom at rest, and at once when a client comes back. */
 import { expect } from 'chai';
-import { REST_AFTER_MS, REST_MS_MAX } from '../../../../agent/primary/heartbeats.ts';
+import { ASK_ALONE_MS, REST_AFTER_MS, REST_MS_MAX } from '../../../../agent/primary/heartbeats.ts';
+import { Witness } from '../../../../agent/primary/witness.ts';
 import { PrimaryBench, SETTINGS } from '../../../support/primaryBench.ts';
 
+const TICK_MS = 50;
 const BLOCK = Buffer.alloc(4096, 7);
 /** Half of `replicaTimeoutMs` is less here. */
 const REST_MS = Math.min(REST_MS_MAX, SETTINGS.replicaTimeoutMs / 2);
@@ -20,6 +22,18 @@ function resting(options: Partial<ConstructorParameters<typeof PrimaryBench>[0]>
   bench.pass(REST_AFTER_MS + 500);
   expect(bench.primary.isResting).to.equal(true);
   return bench;
+}
+
+/** Volumes of one thread, with replicas in the same pools; time passes for all of them. */
+function restingTogether(count: number): { benches: PrimaryBench[]; pass: (durationMs: number) => void } {
+  const witness = new Witness();
+  const benches = Array.from({ length: count }, () => new PrimaryBench({ inSync: 'abc', witness }));
+  const pass = (durationMs: number) => {
+    for (let passedMs = 0; passedMs < durationMs; passedMs += TICK_MS) for (const bench of benches) bench.pass(TICK_MS);
+  };
+  pass(REST_AFTER_MS + 500);
+  expect(benches.map(({ primary }) => primary.isResting)).to.not.include(false);
+  return { benches, pass };
 }
 
 describe('Heartbeats of a primary', () => {
@@ -91,6 +105,32 @@ describe('Heartbeats of a primary', () => {
     bench.replica('c').mute.add('ping');
     bench.pass(REST_MS + SETTINGS.replicaTimeoutMs + 200);
     expect(bench.proposed()).to.deep.equal(['ab']);
+  });
+
+  it('at rest: of many volumes one asks each pool, and each session is asked by itself now and then', () => {
+    const { benches, pass } = restingTogether(10);
+    const asked = () => benches.flatMap((bench) => pings(bench, 'b')).length;
+    const before = asked();
+    pass(20 * REST_MS);
+    expect(asked() - before).to.be.within(15, 21);
+    const alone = benches.map((bench) => pings(bench, 'b').length);
+    pass(ASK_ALONE_MS + 2 * REST_MS);
+    for (const [index, bench] of benches.entries()) expect(pings(bench, 'b').length).to.be.greaterThan(alone[index] ?? 0);
+  });
+
+  it('at rest: a pool that falls silent is noticed by all volumes, not much later than ever', () => {
+    const { benches, pass } = restingTogether(3);
+    for (const bench of benches) bench.replica('c').mute.add('ping');
+    pass(REST_MS + SETTINGS.replicaTimeoutMs + 3 * SETTINGS.heartbeatMs);
+    expect(benches.map((bench) => bench.proposed())).to.deep.equal([['ab'], ['ab'], ['ab']]);
+  });
+
+  it('at rest: a session that alone falls silent is noticed within a minute, and when it is asked for anything', () => {
+    const { benches, pass } = restingTogether(2);
+    for (const bench of benches) bench.replica('c').mute.add('ping');
+    benches[0]?.replica('c').mute.clear();
+    pass(ASK_ALONE_MS + REST_MS + SETTINGS.replicaTimeoutMs);
+    expect(benches.map((bench) => bench.proposed())).to.deep.equal([[], ['ab']]);
   });
 
   it('at rest: a session that breaks is noticed at once', () => {
