@@ -13,6 +13,7 @@ export class Ledger {
   readonly #promised = new Map<string, number>();
   readonly #reserved = new Map<string, number>();
   readonly #replicas = new Map<NodeName, number>();
+  readonly #touched = new Set<NodeName>();
 
   constructor(configs: Iterable<VolumeConfig>) {
     for (const { shards, sizeBytes } of configs) {
@@ -44,16 +45,26 @@ export class Ledger {
   reserve(node: NodeName, pool: string, sizeBytes: number): void {
     add(this.#reserved, poolKey(node, pool), sizeBytes);
     add(this.#replicas, node, 1);
+    this.#touched.add(node);
   }
 
   /** Takes a reservation back: what was tried together did not fit together. */
   release(node: NodeName, pool: string, sizeBytes: number): void {
     add(this.#reserved, poolKey(node, pool), -sizeBytes);
     add(this.#replicas, node, -1);
+    this.#touched.add(node);
   }
 
   /** More for a replica that is there. */
   grow(node: NodeName, pool: string, moreBytes: number): void {
     add(this.#reserved, poolKey(node, pool), moreBytes);
+    this.#touched.add(node);
+  }
+
+  /** Of which nodes something changed since this was asked. For one asker only: the ranking. */
+  takeTouched(): NodeName[] {
+    const touched = [...this.#touched];
+    this.#touched.clear();
+    return touched;
   }
 }

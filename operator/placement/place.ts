@@ -9,7 +9,7 @@
 import type { NodeName } from '../../core/ids.ts';
 import {
   freeBytes,
-  fullness,
+  nodeNamed,
   nodeReason,
   type Place,
   type PlacementLimits,
@@ -20,57 +20,59 @@ import {
   type Situation,
 } from './checks.ts';
 import type { Ledger } from './ledger.ts';
+import { compareRanked, type Ranked, type Ranking, rankingOf } from './ranking.ts';
 
 export type NodeReason = { node: NodeName; reason: string };
 export type Placement = { places: Place[]; reasons: null } | { places: null; reasons: NodeReason[] };
 
-/** `inVolume`: replicas of the volume's other shards on the node. `room`: how many such replicas the node could still take. */
-type Candidate = Place & {
-  inZone: number;
-  inVolume: number;
-  isPreferred: boolean;
-  fullness: number;
-  replicas: number;
-  room: number;
-  zone: string;
-};
-type Compare = (a: Candidate, b: Candidate) => number;
-
-/** Pools whose shares are nearer than this count as equally full, so that volumes spread by count and not by a few bytes. */
-const SHARE_STEP = 0.05;
-const step = (share: number): number => Math.floor(share / SHARE_STEP);
+/** `inVolume`: replicas of the volume's other shards on the node. */
+type Candidate = Ranked & { inZone: number; inVolume: number; isPreferred: boolean };
 const byName = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-/** Negative: `a` is the better place. Each line decides only where all before it are equal. */
-export function compareCandidates(a: Candidate, b: Candidate): number {
-  return (
-    a.inZone - b.inZone ||
-    a.inVolume - b.inVolume ||
-    Number(b.isPreferred) - Number(a.isPreferred) ||
-    step(a.fullness) - step(b.fullness) ||
-    a.replicas - b.replicas ||
-    a.fullness - b.fullness ||
-    byName(a.node, b.node) ||
-    byName(a.pool, b.pool)
-  );
+/** Negative: `a` is the better place for who asks. */
+const compareForRequest = (a: Candidate, b: Candidate): number =>
+  a.inZone - b.inZone || a.inVolume - b.inVolume || Number(b.isPreferred) - Number(a.isPreferred);
+/** Each line decides only where all before it are equal. */
+export const compareCandidates = (a: Candidate, b: Candidate): number => compareForRequest(a, b) || compareRanked(a, b);
+
+const fits = ({ node, pool }: Ranked, situation: Situation): boolean =>
+  nodeReason(node, situation) === null && poolReason(node.node, pool, situation) === null;
+
+export function asCandidate(ranked: Ranked, { request, zones }: Situation): Candidate {
+  const { node } = ranked;
+  return {
+    ...ranked,
+    inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
+    inVolume: request.crowd.get(node.node) ?? 0,
+    isPreferred: request.preferred === node.node,
+  };
 }
 
-function candidatesOf(node: PlacementNode, situation: Situation): Candidate[] {
-  if (nodeReason(node, situation) !== null) return [];
-  const { request, ledger, zones } = situation;
-  const pools = (node.machine?.pools ?? []).filter((pool) => poolReason(node.node, pool, situation) === null);
-  const room = pools.reduce((sum, pool) => sum + Math.floor(freeBytes(node.node, pool, situation) / Math.max(1, request.sizeBytes)), 0);
-  return pools.map((pool) => ({
-    node: node.node,
-    pool: pool.name,
-    inZone: request.rules.zones === 'Prefer' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0,
-    isPreferred: request.preferred === node.node,
-    fullness: fullness(node.node, pool, situation),
-    replicas: ledger.replicas(node.node),
-    inVolume: request.crowd.get(node.node) ?? 0,
-    room,
-    zone: node.machine?.zone ?? '',
-  }));
+/** Nobody can be better than this in zone and volume: who is as good ends the search. */
+function leastPossible(ranking: Ranking, { request, zones }: Situation): { inZone: number; inVolume: number } {
+  const counts = [...ranking.zones].map((zone) => zones.get(zone) ?? 0);
+  const inZone = request.rules.zones === 'Prefer' ? Math.min(...counts) : 0;
+  const isEverywhere = request.crowd.size >= ranking.nodes.length && ranking.nodes.every(({ node }) => request.crowd.has(node));
+  return { inZone, inVolume: isEverywhere ? Math.min(...request.crowd.values()) : 0 };
+}
+
+/** The preferred node first, then in order of the ranking, and only as far as somebody better may still come. */
+function bestOf(ranking: Ranking, situation: Situation): Candidate | null {
+  const { preferred } = situation.request;
+  const least = leastPossible(ranking, situation);
+  let best: Candidate | null = null;
+  const look = (ranked: Ranked): void => {
+    const candidate = asCandidate(ranked, situation);
+    if ((best === null || compareForRequest(candidate, best) < 0) && fits(ranked, situation)) best = candidate;
+  };
+  const isBestPossible = (one: Candidate | null): boolean => one !== null && one.inZone <= least.inZone && one.inVolume <= least.inVolume;
+  const own = preferred === null ? [] : [...ranking.of(preferred)].sort(compareRanked);
+  for (const ranked of own) look(ranked);
+  for (const ranked of ranking.inOrder()) {
+    if (isBestPossible(best)) break;
+    look(ranked);
+  }
+  return best;
 }
 
 function situationOf(
@@ -82,8 +84,9 @@ function situationOf(
 ): Situation {
   const taken = new Set([...request.taken, ...places.map((place) => place.node)]);
   const zones = new Map<string, number>();
-  for (const { node, machine } of nodes) {
-    if (machine && taken.has(node) && node !== request.departing) zones.set(machine.zone, (zones.get(machine.zone) ?? 0) + 1);
+  for (const node of taken) {
+    const zone = nodeNamed(nodes, node)?.machine?.zone;
+    if (zone !== undefined && node !== request.departing) zones.set(zone, (zones.get(zone) ?? 0) + 1);
   }
   return { request, limits, ledger, taken, zones };
 }
@@ -98,13 +101,24 @@ function reasonsOf(nodes: readonly PlacementNode[], places: readonly Place[], si
   });
 }
 
-/** By room: of the zone where each replica needs one of its own, then of the node. */
-function byRoom(candidates: readonly Candidate[], request: PlacementRequest): Compare {
+/** The place in the zone with the most room, where each replica needs a zone of its own, and there on the node with the most. */
+function roomiestOf(ranking: Ranking, situation: Situation): Candidate | null {
+  const { request } = situation;
+  const candidates = ranking
+    .inOrder()
+    .filter((ranked) => fits(ranked, situation))
+    .map((ranked) => asCandidate(ranked, situation));
+  const rooms = new Map<NodeName, number>();
   const zones = new Map<string, number>();
-  const nodes = new Map(candidates.map(({ node, zone, room }) => [node, { zone, room }]));
-  for (const { zone, room } of nodes.values()) zones.set(zone, (zones.get(zone) ?? 0) + room);
-  const roomOfZone = ({ zone }: Candidate): number => (request.rules.zones === 'Require' ? (zones.get(zone) ?? 0) : 0);
-  return (a, b) => roomOfZone(b) - roomOfZone(a) || b.room - a.room || compareCandidates(a, b);
+  for (const { node, pool } of candidates) {
+    const room = Math.floor(freeBytes(node.node, pool, situation) / Math.max(1, request.sizeBytes));
+    rooms.set(node.node, (rooms.get(node.node) ?? 0) + room);
+    zones.set(node.machine?.zone ?? '', (zones.get(node.machine?.zone ?? '') ?? 0) + room);
+  }
+  const roomOfZone = ({ node }: Candidate): number => (request.rules.zones === 'Require' ? (zones.get(node.machine?.zone ?? '') ?? 0) : 0);
+  const roomOfNode = ({ node }: Candidate): number => rooms.get(node.node) ?? 0;
+  candidates.sort((a, b) => roomOfZone(b) - roomOfZone(a) || roomOfNode(b) - roomOfNode(a) || compareCandidates(a, b));
+  return candidates[0] ?? null;
 }
 
 type Order = 'best' | 'room';
@@ -116,14 +130,16 @@ function find(
   limits: PlacementLimits,
   order: Order,
 ): Placement {
-  const sorted = [...nodes].sort((a, b) => byName(a.node, b.node));
+  const ranking = rankingOf(nodes, ledger, limits);
   const places: Place[] = [];
   while (places.length < request.replicas) {
-    const situation = situationOf(request, places, sorted, ledger, limits);
-    const candidates = sorted.flatMap((node) => candidatesOf(node, situation));
-    const best = candidates.sort(order === 'best' ? compareCandidates : byRoom(candidates, request))[0];
-    if (!best) return { places: null, reasons: reasonsOf(sorted, places, situation) };
-    places.push({ node: best.node, pool: best.pool });
+    const situation = situationOf(request, places, nodes, ledger, limits);
+    const found = order === 'best' ? bestOf(ranking, situation) : roomiestOf(ranking, situation);
+    if (!found) {
+      const sorted = [...nodes].sort((a, b) => byName(a.node, b.node));
+      return { places: null, reasons: reasonsOf(sorted, places, situation) };
+    }
+    places.push({ node: found.node.node, pool: found.pool.name });
   }
   for (const { node, pool } of places) ledger.reserve(node, pool, request.sizeBytes);
   return { places, reasons: null };

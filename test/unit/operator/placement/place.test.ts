@@ -1,9 +1,16 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { MachineState } from '../../../../core/machine.ts';
-import { freeBytes, nodeReason, type PlacementNode, type PlacementRequest, poolReason } from '../../../../operator/placement/checks.ts';
+import {
+  freeBytes,
+  fullness,
+  nodeReason,
+  type PlacementNode,
+  type PlacementRequest,
+  poolReason,
+} from '../../../../operator/placement/checks.ts';
 import { Ledger } from '../../../../operator/placement/ledger.ts';
-import { place } from '../../../../operator/placement/place.ts';
+import { asCandidate, compareCandidates, place } from '../../../../operator/placement/place.ts';
 import { config, GiB, member, nodeOf, placementNode, pool } from '../../../support/operator/builders.ts';
 
 const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
@@ -277,5 +284,71 @@ describe('operator: placement against its naive twin', () => {
   it('counts members that are leaving as space that is still taken', () => {
     const ledger = new Ledger([config({ shards: [{ members: [member('a', { leaving: true })], inSync: [] }] }, '')]);
     expect([ledger.replicas('node-a'), ledger.allocatedBytes('node-a', 'default', 0)]).to.deep.equal([1, GiB]);
+  });
+});
+
+/** By looking at every pool. */
+function bestOfAll(asked: PlacementRequest, nodes: readonly PlacementNode[], ledger: Ledger) {
+  const zones = new Map<string, number>();
+  for (const { node, machine } of nodes)
+    if (machine && asked.taken.includes(node)) zones.set(machine.zone, (zones.get(machine.zone) ?? 0) + 1);
+  const situation = { request: asked, limits: LIMITS, ledger, taken: new Set(asked.taken), zones };
+  const [best] = nodes
+    .flatMap((node) => (node.machine?.pools ?? []).map((each) => ({ node, pool: each, replicas: ledger.replicas(node.node) })))
+    .filter(({ node, pool: each }) => nodeReason(node, situation) === null && poolReason(node.node, each, situation) === null)
+    .map((one) => asCandidate({ ...one, fullness: fullness(one.node.node, one.pool, situation) }, situation))
+    .sort(compareCandidates);
+  return best ? [{ node: best.node.node, pool: best.pool.name }] : null;
+}
+
+describe('operator: the ranking', () => {
+  it('finds what looking at every pool finds, however many places were given away before', () => {
+    const nodeSets = fc.array(
+      fc.record({
+        tens: fc.integer({ min: 1, max: 5 }),
+        zone: fc.constantFrom('', 'x', 'y', 'z'),
+        pools: fc.integer({ min: 0, max: 2 }),
+        isAway: fc.boolean(),
+        used: fc.integer({ min: 0, max: 100 }),
+      }),
+      { minLength: 1, maxLength: 8 },
+    );
+    const requests = fc.array(
+      fc.record({
+        sizeGiB: fc.integer({ min: 1, max: 20 }),
+        zones: fc.constantFrom('Require', 'Prefer', 'Ignore') as fc.Arbitrary<'Require' | 'Prefer' | 'Ignore'>,
+        taken: fc.array(fc.integer({ min: 0, max: 7 }), { maxLength: 3 }),
+        preferred: fc.option(fc.integer({ min: 0, max: 7 })),
+        crowd: fc.array(fc.tuple(fc.integer({ min: 0, max: 7 }), fc.integer({ min: 1, max: 3 })), { maxLength: 8 }),
+      }),
+      { minLength: 1, maxLength: 12 },
+    );
+    const letter = (index: number): string => 'abcdefgh'[index] ?? 'a';
+    fc.assert(
+      fc.property(nodeSets, requests, (looks, asked) => {
+        const nodes = looks.map(({ tens, zone, pools, isAway, used }, index) => {
+          const capacityBytes = tens * 10 * GiB;
+          const all = Array.from({ length: pools }, (_, at) =>
+            pool({ name: `p${at}`, capacityBytes, usedBytes: (used / 100) * capacityBytes }),
+          );
+          return placementNode(letter(index), isAway && index > 0 ? null : { zone, pools: all });
+        });
+        const ledger = new Ledger([]);
+        for (const { sizeGiB, zones, taken, preferred, crowd } of asked) {
+          const one = request(
+            {
+              sizeBytes: sizeGiB * GiB,
+              taken: taken.map((index) => nodeOf(letter(index))),
+              preferred: preferred === null ? null : nodeOf(letter(preferred)),
+              crowd: new Map(crowd.map(([index, count]) => [nodeOf(letter(index)), count])),
+            },
+            { zones },
+          );
+          const wanted = bestOfAll(one, nodes, ledger);
+          expect(place(one, nodes, ledger, LIMITS).places).to.deep.equal(wanted);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 });
