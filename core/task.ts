@@ -48,7 +48,6 @@ export type Task = {
   filedBy: number;
   traceId: string;
   state: TaskState;
-  progress?: { doneBytes: number; totalBytes: number };
   error?: string;
 };
 
@@ -75,6 +74,6 @@ export function endTask(task: Task, error: string | null): Task {
 export function refileIfLost(task: Task, claim: Claim | null, filedBy: number): Task | null {
   if (task.state !== 'running') return null;
   if (claim && claim.attempt === task.attempt) return null;
-  const { progress: _, error: __, ...rest } = task;
+  const { error: _, ...rest } = task;
   return { ...rest, state: 'filed', attempt: task.attempt + 1, filedBy };
 }

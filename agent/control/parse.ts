@@ -9,7 +9,7 @@ import { NAME_CHARACTERS_MAX, readReplicaId, readSnapshotUid, readUid } from '..
 import type { Claim, CloneSource, Task, TaskSpec, TaskState } from '../../core/task.ts';
 
 const TASK_STATES: readonly TaskState[] = ['filed', 'running', 'done', 'failed'];
-const TASK_FIELDS = ['id', 'node', 'spec', 'attempt', 'filedBy', 'traceId', 'state', 'progress', 'error'];
+const TASK_FIELDS = ['id', 'node', 'spec', 'attempt', 'filedBy', 'traceId', 'state', 'error'];
 /** By kind: a field of another kind is refused. */
 const SPEC_FIELDS = {
   'create-replica': ['kind', 'volume', 'replica', 'pool', 'sizeBytes', 'volumeName', 'source'],
@@ -33,7 +33,6 @@ function readTask(input: unknown): Task {
     filedBy: fields.whole('filedBy', 0),
     traceId: fields.text('traceId', ID_CHARACTERS_MAX),
     state: fields.oneOf('state', TASK_STATES),
-    ...(fields.has('progress') ? { progress: readProgress(fields.get('progress'), fields.place('progress')) } : {}),
     ...(fields.has('error') ? { error: fields.text('error', TEXT_CHARACTERS_MAX) } : {}),
   };
 }
@@ -65,11 +64,6 @@ function readSource(input: unknown, where: string): CloneSource {
     attempt: fields.whole('attempt', 1),
     replica: readReplicaId(fields, 'replica'),
   };
-}
-
-function readProgress(input: unknown, where: string): { doneBytes: number; totalBytes: number } {
-  const fields = new Fields(input, where, ['doneBytes', 'totalBytes']);
-  return { doneBytes: fields.whole('doneBytes', 0), totalBytes: fields.whole('totalBytes', 0) };
 }
 
 type Json = Record<string, unknown>;

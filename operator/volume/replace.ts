@@ -4,7 +4,7 @@
  */
 import type { Member, Shard, VolumeConfig } from '../../core/config.ts';
 import { waitMs } from '../observe/memory.ts';
-import { filedCreate, findPlaces, newMember } from './create.ts';
+import { filedCreate, findPlaces, newMember, wantedMinInSync } from './create.ts';
 import { type Decision, note, type PlacedVolume, type Step, type World } from './decision.ts';
 import { isGoneForGood, nodeNamed } from './departures.ts';
 import { replacedEvent } from './events.ts';
@@ -39,7 +39,9 @@ const leavingIn = (shard: Shard, gone: Member): Member[] =>
 function withoutAnother(volume: PlacedVolume, index: number, member: Member, trouble: string, world: World, traceId: string): Decision {
   const config = volume.config.value;
   const old = replicaOn(config, index, member.node);
-  const after = withMembers(config, index, leavingIn(config.shards[index] ?? { members: [], inSync: [] }, member));
+  const members = leavingIn(config.shards[index] ?? { members: [], inSync: [] }, member);
+  // Lowered together with it, where fewer are asked for: else the primary might not be allowed to let it go.
+  const after = { ...withMembers(config, index, members), minInSync: Math.min(config.minInSync, wantedMinInSync(volume.object)) };
   return changed(volume, after, `${old} leaves (${trouble}), others are made already`, `mark ${old} as leaving`, world, traceId);
 }
 

@@ -207,7 +207,10 @@ class Chance {
     const healthy = rig.volumes.every(({ status, metadata }) => status?.phase === 'Healthy' && !metadata.deletionTimestamp);
     const members = rig.configs.flatMap((config) => config.shards.flatMap((shard) => shard.members.map(({ replica }) => replica)));
     const isAsAsked = rig.volumes.every(({ metadata, spec }) =>
-      rig.config(metadata.name)?.shards.every((shard) => shard.members.length === spec.replicas),
+      [rig.config(metadata.name)].every(
+        (config) =>
+          config?.minInSync === Math.floor(spec.replicas / 2) + 1 && config.shards.every(({ members }) => members.length === spec.replicas),
+      ),
     );
     const nobodyAsks = rig.volumes.every(({ metadata }) => metadata.annotations?.[MOVE_ANNOTATION] === undefined);
     const disks = rig.disks.all;
@@ -216,7 +219,8 @@ class Chance {
     const snapshots = rig.snapshots.every(({ status, spec }) => status?.ready || rig.volume(spec.volume) === null);
     const parts = records.reduce((sum, { replicas }) => sum + replicas.length, 0) <= rig.disks.allSnapshots.length;
     const wanted = rig.snapshots.filter(({ status }) => status?.ready).length === records.length;
-    const isStill = rig.store.entriesOf(KEYS.tasks).size === 0;
+    const isServed = rig.store.entriesOf(KEYS.serving).size === rig.volumes.filter(({ spec }) => spec.attachTo).length;
+    const isStill = isServed && rig.store.entriesOf(KEYS.tasks).size === 0;
     return (
       healthy && isAsAsked && nobodyAsks && clean && snapshots && parts && wanted && rig.configs.length === rig.volumes.length && isStill
     );

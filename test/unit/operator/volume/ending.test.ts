@@ -68,6 +68,27 @@ describe('operator: deciding about tasks', () => {
     expect(decide(volume).actions).to.deep.equal([]);
   });
 
+  it('files one again of which nothing comes, and takes its claim away: the attempt that hangs ends nothing any more', () => {
+    const hanging = observedTask('delete', 'd', 'running', { claimed: true });
+    const volume = observedVolume({ tasks: [hanging] });
+    const since = (ms: number) =>
+      world({ memory: { ...emptyMemory, taskSinceMs: new Map([[sightingOf(hanging.task.value), 1_000_000 - ms]]) } });
+    expect(decide(volume, since(599_999)).actions).to.deep.equal([]);
+    const decision = decide(volume, since(600_000));
+    expect(filedTasks(decision)).to.deep.equal([{ ...hanging.task.value, state: 'filed', attempt: 2, filedBy: 7 }]);
+    const key = KEYS.claim(hanging.task.value.id);
+    expect(deleted(decision)).to.deep.equal([key]);
+    expect(transactionOf(decision).conditions).to.deep.include({ key, is: 'revision', revision: hanging.claim?.revision });
+  });
+
+  it('does so under the trace of the task, and says which', () => {
+    const transaction = transactionOf(decide(observedVolume({ tasks: [observedTask('delete', 'd', 'running')] })));
+    expect([transaction.operation, transaction.traceId]).to.deep.equal([
+      `file lost tasks again: ${deleteTaskId(replica('d'))} of node-d (attempt 1)`,
+      'f'.repeat(32),
+    ]);
+  });
+
   it('puts ended ones away for an hour', () => {
     const done = observedTask('delete', 'd', 'done');
     const decision = decide(observedVolume({ tasks: [done] }));
