@@ -36,9 +36,9 @@ export function stopCounting(): void {
 
 export class Coverage {
   readonly #sources: RegExp;
-  /** Of each file, its number. */
-  readonly #files = new Map<string, number>();
-  readonly #seen = new Set<number>();
+  /** Of each file, its number, and which of its places have ever run. */
+  readonly #files = new Map<string, { number: number; seen: Uint8Array }>();
+  #places = 0;
 
   /** `sources`: matched against a file's URL. */
   constructor(sources: RegExp) {
@@ -52,40 +52,45 @@ export class Coverage {
 
   /** That have ever run. */
   get places(): number {
-    return this.#seen.size;
+    return this.#places;
   }
 
   /** The places that have run since the last call of this or `take`, and never before. */
   takeNew(): Set<number> {
     const fresh = new Set<number>();
-    this.#each((place) => {
-      if (this.#seen.has(place)) return;
-      this.#seen.add(place);
-      fresh.add(place);
+    this.#each((number, seen, ran) => {
+      for (let offset = 0; offset < ran.length; offset++) {
+        if (ran[offset] === 0 || seen[offset] === 1) continue;
+        seen[offset] = 1;
+        fresh.add(number * FILE_CHARACTERS_MAX + offset);
+      }
     });
+    this.#places += fresh.size;
     return fresh;
   }
 
   /** Of these places, those that have run since the last call. */
   take(places: ReadonlySet<number>): number[] {
-    const ran: number[] = [];
-    this.#each((place) => {
-      if (places.has(place)) ran.push(place);
+    const reached: number[] = [];
+    this.#each((number, _seen, ran) => {
+      for (const place of places) {
+        if (Math.floor(place / FILE_CHARACTERS_MAX) === number && ran[place % FILE_CHARACTERS_MAX] === 1) reached.push(place);
+      }
     });
-    return ran;
+    return reached;
   }
 
-  #each(visit: (place: number) => void): void {
+  #each(visit: (number: number, seen: Uint8Array, ran: Uint8Array) => void): void {
     const { result } = ask('Profiler.takePreciseCoverage') as { result: Script[] };
     for (const { url, functions } of result) {
       if (!this.#sources.test(url)) continue;
-      const first = this.#numberOf(url) * FILE_CHARACTERS_MAX;
-      for (const [offset, hasRun] of ranIn(functions).entries()) if (hasRun === 1) visit(first + offset);
+      const { number, seen } = this.#fileOf(url);
+      visit(number, seen, ranIn(functions));
     }
   }
 
-  #numberOf(url: string): number {
-    const known = this.#files.get(url) ?? this.#files.size;
+  #fileOf(url: string): { number: number; seen: Uint8Array } {
+    const known = this.#files.get(url) ?? { number: this.#files.size, seen: new Uint8Array(FILE_CHARACTERS_MAX) };
     this.#files.set(url, known);
     return known;
   }

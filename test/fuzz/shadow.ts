@@ -28,16 +28,16 @@ export class Shadow {
 
   /** Zeroes may be anywhere: before the first write, or by a zero or a level of some later message. */
   judge(store: FileReplicaStore): void {
-    const content = store.read(0, Math.min(store.meta.sizeBytes, LOOKED_AT_BYTES_MAX));
-    const unexplained = Buffer.from(content);
+    // Ours alone: what is explained becomes zero in it.
+    const unexplained = store.read(0, Math.min(store.meta.sizeBytes, LOOKED_AT_BYTES_MAX));
     for (const { from, data } of this.#written) {
-      for (let index = 0; index < data.length && from + index < content.length; index++) {
-        if (content[from + index] === data[index]) unexplained[from + index] = 0;
+      for (let index = 0; index < data.length && from + index < unexplained.length; index++) {
+        if (unexplained[from + index] === data[index]) unexplained[from + index] = 0;
       }
     }
-    if (unexplained.equals(ZEROES.subarray(0, content.length))) return;
+    if (unexplained.equals(ZEROES.subarray(0, unexplained.length))) return;
     const at = unexplained.findIndex((byte) => byte !== 0);
-    must(false, `byte ${at} holds ${content[at]}, which nobody wrote there`);
+    must(false, `byte ${at} holds ${unexplained[at]}, which nobody wrote there`);
   }
 
   #note(from: number, data: Buffer): void {

@@ -40,18 +40,20 @@ export class SimulatedInode {
 
   read(target: Uint8Array, offsetBytes: number): number {
     const length = Math.max(0, Math.min(target.length, this.sizeBytes - offsetBytes));
-    this.#each(offsetBytes, length, (index, start, end, at) => {
-      const cached = this.#sectors.get(index)?.cached ?? ZEROES;
-      target.set(cached.subarray(start, end), at);
-    });
+    target.fill(0, 0, length);
+    // Most of a large range was never written.
+    if (this.#sectors.size * SECTOR_BYTES < length) this.#readWritten(target, offsetBytes, length);
+    else
+      this.#each(offsetBytes, length, (index, start, end, at) => {
+        const cached = this.#sectors.get(index)?.cached;
+        if (cached) target.set(end - start === SECTOR_BYTES ? cached : cached.subarray(start, end), at);
+      });
     return length;
   }
 
   write(source: Uint8Array, offsetBytes: number): void {
     this.#each(offsetBytes, source.length, (index, start, end, at) => {
-      const bytes = Uint8Array.from(this.#sectors.get(index)?.cached ?? ZEROES);
-      bytes.set(source.subarray(at, at + end - start), start);
-      this.#put(index, bytes);
+      this.#put(index, this.#written(index, source.subarray(at, at + end - start), start));
     });
     this.sizeBytes = Math.max(this.sizeBytes, offsetBytes + source.length);
   }
@@ -62,7 +64,7 @@ export class SimulatedInode {
     for (const [index, sector] of this.#sectors) {
       const from = Math.max(0, offsetBytes - index * SECTOR_BYTES);
       const to = Math.min(SECTOR_BYTES, end - index * SECTOR_BYTES);
-      if (from < to) this.#put(index, Uint8Array.from(sector.cached).fill(0, from, to));
+      if (from < to) this.#put(index, new Uint8Array(sector.cached).fill(0, from, to));
     }
   }
 
@@ -130,6 +132,23 @@ export class SimulatedInode {
       found.#sectors.set(index, { durable: bytes, cached: bytes, pending: [] });
     }
     return found;
+  }
+
+  #readWritten(target: Uint8Array, offsetBytes: number, length: number): void {
+    for (const [index, { cached }] of this.#sectors) {
+      const at = index * SECTOR_BYTES - offsetBytes;
+      const start = Math.max(0, -at);
+      const end = Math.min(SECTOR_BYTES, length - at);
+      if (start < end) target.set(cached.subarray(start, end), at + start);
+    }
+  }
+
+  /** What a sector becomes: a copy, for what it was may still be what a power loss leaves. */
+  #written(index: number, part: Uint8Array, start: number): Uint8Array {
+    if (part.length === SECTOR_BYTES) return new Uint8Array(part);
+    const bytes = new Uint8Array(this.#sectors.get(index)?.cached ?? ZEROES);
+    bytes.set(part, start);
+    return bytes;
   }
 
   /** A failed sync marks what it covered clean: it is still in the cache, and no later sync writes it. */
