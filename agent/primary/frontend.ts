@@ -305,7 +305,11 @@ export class Frontend implements BlockDevice, Requests {
     if (this.#state === 'silent' || !pending.finish) return;
     if (this.#state === 'closed') return this.#finish(pending, new IoError('shutdown', 'the volume is not served here'));
     if (this.#mayGo(pending)) pending.run();
-    else if (this.#waiting.length < WAITING_MAX) this.#waiting.push(pending);
+    else this.#wait(pending);
+  }
+
+  #wait(pending: Pending): void {
+    if (this.#waiting.length < WAITING_MAX) this.#waiting.push(pending);
     else this.#finish(pending, new IoError('io', `more than ${WAITING_MAX} requests wait`));
   }
 
@@ -336,17 +340,14 @@ export class Frontend implements BlockDevice, Requests {
 
   #ask(replication: Replication, pending: Pending, type: 'read' | 'allocation'): void {
     const source = replication.readSource();
-    if (!source) {
-      this.#waiting.push(pending);
-      return;
-    }
+    if (!source) return this.#wait(pending);
     const { offsetBytes, lengthBytes } = pending;
     source.ask(
       { type, offsetBytes, lengthBytes },
       this.#clock.monotonicMs(),
       (reply) => this.#reply(pending, null, reply.type === 'data' ? reply.chunks : reply.type === 'allocationMap' ? reply.runs : undefined),
       () => {
-        if (pending.finish && this.#state === 'open') this.#waiting.push(pending);
+        if (pending.finish && this.#state === 'open') this.#wait(pending);
       },
     );
   }

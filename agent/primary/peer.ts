@@ -26,7 +26,7 @@ type Outstanding = { kind: Request['type']; sentAtMs: number; onReply: (reply: R
 
 const RETRY_FIRST_MS = 100;
 const RETRY_MAX_MS = 2_000;
-const PINGS_MAX = 64;
+export const PINGS_MAX = 64;
 /** A primary believes in a lease this much shorter than it asked for: room for clocks that run apart. */
 const LEASE_BELIEF = 0.95;
 /** What must be durable before it is answered may take as long as a disk is busy; other answers may not. */
@@ -86,6 +86,11 @@ export class Peer {
   /** How much it has been asked that it has not answered. */
   get outstanding(): number {
     return this.#outstanding.size;
+  }
+
+  /** Pings that it has not answered. */
+  get pingsOut(): number {
+    return this.#pings.length;
   }
 
   /** Operations go to it. */

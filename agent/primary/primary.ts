@@ -19,6 +19,7 @@ import { offerableBytes } from './growth.ts';
 import { Heartbeats } from './heartbeats.ts';
 import { InSyncSet } from './inSyncSet.ts';
 import { Knowledge } from './knowledge.ts';
+import { type Load, loadOf } from './load.ts';
 import type { PrimaryEnd, PrimaryOptions } from './options.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -162,6 +163,11 @@ export class Primary {
       sizeBytes: this.#frontend.sizeBytes,
       nowMs: this.#clock.monotonicMs(),
     });
+  }
+
+  /** What it keeps at this moment, beside the maxima. */
+  load(): Load[] {
+    return loadOf(this.#replications, this.#frontend, this.#snapshots);
   }
 
   /** How far the replicas are compared; apart from the report, for it changes all the time. Null: never begun. */

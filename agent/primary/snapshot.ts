@@ -74,6 +74,10 @@ export class Snapshots {
     return this.#barrier === null && this.#waiting.length === 0;
   }
 
+  get waitingCount(): number {
+    return this.#waiting.length;
+  }
+
   request(request: SnapshotRequest, done: SnapshotDone): void {
     if (this.#ended !== null) return done({ problem: this.#ended });
     if (this.#waiting.length >= SNAPSHOTS_WAITING_MAX) return done({ problem: `more than ${SNAPSHOTS_WAITING_MAX} snapshots wait` });

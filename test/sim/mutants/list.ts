@@ -1,7 +1,8 @@
 /** All of them, those first that need few seeds, each in a situation where few seeds draw one in which it matters; and the controls: the situations with no rule broken. */
 import { ANSWERING } from './answering.ts';
+import { BOUNDS } from './bounds.ts';
 import { EQUALITY } from './equality.ts';
-import { asChanges, type Constants, type Mutant, mutant, SHORT_LOGS, type Trial } from './mutant.ts';
+import { asChanges, type Constants, type Mutant, mutant, SHORT_LOGS, SMALL_MAXIMA, type Trial } from './mutant.ts';
 import type { Situation } from './situations.ts';
 import * as situations from './situations.ts';
 import { TASKS } from './tasks.ts';
@@ -34,6 +35,7 @@ const UNDER: Record<string, Under> = {
   offeredTooEarly: [GROWING],
   takesPartTooSmall: [GROWING],
   grownVolatile: [GROWING],
+  ...Object.fromEntries(BOUNDS.map(({ name }): [string, Under] => [name, [situations.BUSY, SMALL_MAXIMA]])),
 };
 
 const ANYWHERE: Under = [situations.ANY];
@@ -47,7 +49,7 @@ const placed = (trial: Trial, [situation, constants]: Under): Trial => ({
 
 export const MUTANTS: readonly Mutant[] = [
   ...TASKS.map((each): Mutant => ({ ...each, worlds: 'tasks', situation: 'tasks' })),
-  ...[...ANSWERING, ...EQUALITY]
+  ...[...ANSWERING, ...EQUALITY, ...BOUNDS]
     .map((each): Mutant => ({ ...each, ...placed(each, UNDER[each.name] ?? ANYWHERE) }))
     .sort((one, other) => one.seedsMax - other.seedsMax),
 ];

@@ -29,6 +29,20 @@ export const SHORT_LOGS: Constants = {
   ],
 };
 
+export const SMALL_MAXIMA: Constants = {
+  name: 'small maxima',
+  changes: [
+    ['agent/primary/replication.ts', 'OPERATIONS_IN_FLIGHT_MAX = 4_096', 'OPERATIONS_IN_FLIGHT_MAX = 3'],
+    ['agent/primary/frontend.ts', 'WAITING_MAX = 16_384', 'WAITING_MAX = 4'],
+    ['agent/primary/throttle.ts', 'THROTTLED_MAX = 16_384', 'THROTTLED_MAX = 3'],
+    ['agent/primary/snapshot.ts', 'SNAPSHOTS_WAITING_MAX = 16', 'SNAPSHOTS_WAITING_MAX = 2'],
+    ['agent/primary/leveller.ts', 'LEVELS_MAX = 4', 'LEVELS_MAX = 2'],
+    ['agent/primary/peer.ts', 'PINGS_MAX = 64', 'PINGS_MAX = 6'],
+    ['agent/replica/session.ts', 'QUEUED_MESSAGES_MAX = 65_536', 'QUEUED_MESSAGES_MAX = 64'],
+    ['agent/replica/session.ts', 'SUMMARIES_MAX = 64', 'SUMMARIES_MAX = 1'],
+  ],
+};
+
 const QUICK: Partial<SimOptions> = { usesDisks: false, usesWire: false };
 
 export const asChanges = (changes: readonly Change[]): Trial['changes'] =>

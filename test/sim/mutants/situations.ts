@@ -90,6 +90,19 @@ export const HALF_ISOLATED = calm('half isolated', {
 /** One replica, with its primary mostly elsewhere, that loses power. */
 export const LOSSES = calm('losses', { nodes: 3, replicas: 1, moveEveryMs: 1_500, faultEveryMs: { ...NO_FAULTS, powerLoss: 800 } });
 
+/** More than anybody has room for. */
+export const BUSY = calm('busy', {
+  nodes: 3,
+  sizeBytes: 5 * EXTENT_BYTES,
+  maxSizeBytes: 5 * EXTENT_BYTES,
+  depth: 8,
+  thinkMs: 5,
+  networkDelayMs: 5,
+  limitEveryMs: 1_000,
+  snapshotEveryMs: 20,
+  faultEveryMs: { ...NO_FAULTS, crash: 3_000, pause: 2_000, cut: 2_000 },
+});
+
 /** Machines lose power, one after the other and all at once, with much that is not flushed. */
 export const POWER = calm('power', {
   nodes: 3,
