@@ -6,7 +6,7 @@
  */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { BlockPool } from '../../core/wire/blockPool.ts';
-import { spoil } from '../../core/wire/spoil.ts';
+import { spoil, spoilsFreedMemory } from '../../core/wire/spoil.ts';
 
 export interface ByteSink {
   /** Where the next bytes belong, if that is known. */
@@ -65,7 +65,7 @@ export class Receiver {
       const kept = this.sink?.received(this.#slab.subarray(this.#usedBytes, end)) ?? 'nothing';
       if (kept === 'chunk') this.#usedBytes = end;
       else if (kept === 'nothing') this.#usedBytes = 0;
-      spoil(this.#slab.subarray(this.#usedBytes, end));
+      if (spoilsFreedMemory()) spoil(this.#slab.subarray(this.#usedBytes, end));
       this.#isCramped = this.#slab.length === FIRST_SLAB_BYTES && bytes === FIRST_SLAB_BYTES;
     }
     return true;

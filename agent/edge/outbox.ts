@@ -3,7 +3,7 @@
  * in a system call; long ones go as they are. Must never touch bytes that the socket has not sent yet.
  */
 import type { Socket } from 'node:net';
-import { spoil } from '../../core/wire/spoil.ts';
+import { spoil, spoilsFreedMemory } from '../../core/wire/spoil.ts';
 
 /** What is copied rather than sent from where it lies. */
 const COPIED_BYTES_MAX = 16 * 1024;
@@ -49,22 +49,27 @@ export class Outbox {
     this.#cut();
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
-    const last = chunks.length - 1;
-    const sent = this.#longBytes > 0 ? this.#sent : null;
-    if (last > 0) socket.cork();
-    for (const [index, chunk] of chunks.entries()) {
-      if (index === last && sent) socket.write(chunk, (error) => !error && sent(chunks));
-      else socket.write(chunk);
-    }
-    if (last > 0) socket.uncork();
+    this.#write(socket, chunks);
     this.#longBytes = 0;
     this.#chunks = [];
     this.#cutBytes = 0;
     // The kernel has all of it: the slab is free.
     if (socket.writableLength > 0) return;
-    spoil(this.#slab.subarray(0, this.#end));
+    if (spoilsFreedMemory()) spoil(this.#slab.subarray(0, this.#end));
     this.#start = 0;
     this.#end = 0;
+  }
+
+  #write(socket: Socket, chunks: readonly Buffer[]): void {
+    const last = chunks.at(-1);
+    const sent = this.#longBytes > 0 ? this.#sent : null;
+    const areMany = chunks.length > 1;
+    if (areMany) socket.cork();
+    for (const chunk of chunks) {
+      if (chunk === last && sent) socket.write(chunk, (error) => !error && sent(chunks));
+      else socket.write(chunk);
+    }
+    if (areMany) socket.uncork();
   }
 
   #renew(): void {

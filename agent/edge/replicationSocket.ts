@@ -30,6 +30,7 @@ export class FrameSocket implements ByteSink {
   readonly #owner: FrameSocketOwner;
   readonly #limits: Limits;
   #state: 'open' | 'closing' | 'gone' = 'open';
+  /** It will be sent, by the next tick or by the end of the burst. */
   #isSendDue = false;
   #isInBurst = false;
 
@@ -73,7 +74,7 @@ export class FrameSocket implements ByteSink {
   /** Read directly, each read is a burst: what it brought is acted on before the next one is asked for. */
   filled(bytes: number): void {
     if (this.#state !== 'open') return;
-    this.#isInBurst = true;
+    this.#beginBurst();
     this.#owner.filled(bytes);
     this.#endBurst();
   }
@@ -81,7 +82,7 @@ export class FrameSocket implements ByteSink {
   received(chunk: Buffer): Kept {
     // Read into nothing; but what came before may be in use: the answer to a read that waits for its client.
     if (this.#state !== 'open') return 'earlier';
-    this.#isInBurst = true;
+    this.#beginBurst();
     this.#owner.received(chunk);
     this.#endBurst();
     return this.#owner.kept();
@@ -117,6 +118,12 @@ export class FrameSocket implements ByteSink {
     if (this.#isInBurst) return;
     this.#isInBurst = true;
     process.nextTick(this.#endBurst);
+  }
+
+  /** Its end is in this very call, and sends what was written in it. */
+  #beginBurst(): void {
+    this.#isInBurst = true;
+    this.#isSendDue = true;
   }
 
   readonly #endBurst = (): void => {

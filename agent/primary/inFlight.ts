@@ -58,8 +58,10 @@ export class InFlight {
   }
 
   add(entry: InFlightOperation): void {
-    assert(entry.operation.sequence === this.#last + 1, `operation ${entry.operation.sequence} after ${this.#last}`);
-    this.#last = entry.operation.sequence;
+    const { sequence } = entry.operation;
+    // The sentence is put together only when it is needed: this is each write's way.
+    if (sequence !== this.#last + 1) assert(false, `operation ${sequence} after ${this.#last}`);
+    this.#last = sequence;
     this.#bytes += bytesOf(entry.operation);
     this.#queue.push(entry);
   }

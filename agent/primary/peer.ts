@@ -62,12 +62,16 @@ export class Peer {
   readsAsked = 0;
   /** All operations up to this one are applied there. */
   applied = 0;
-  /** The last operation when its session was opened: only those behind it were sent in this session alone. */
+  /** The last operation when its session was opened. */
   sealedBehind = 0;
+  /** The last operation that was sent in a session that has ended since, which may be sending it still. */
+  sentBefore = 0;
   leaseUntilMs = 0;
   #retryMs = RETRY_FIRST_MS;
   #connectingSinceMs = 0;
   #nextId = 1;
+  /** The last operation that was sent. */
+  #sent = 0;
   readonly #outstanding = new Map<number, Outstanding>();
   #pings: Ping[] = [];
   #pingedAtMs = Number.NEGATIVE_INFINITY;
@@ -176,6 +180,7 @@ export class Peer {
 
   /** Says that operations up to `sequence` were sent. */
   owes(sequence: number, nowMs: number): void {
+    this.#sent = Math.max(this.#sent, sequence);
     if (sequence > this.applied && this.#behindSinceMs === Number.POSITIVE_INFINITY) this.#behindSinceMs = nowMs;
   }
 
@@ -225,6 +230,7 @@ export class Peer {
     if (this.state === 'down') return;
     if (this.state !== 'sealing') this.downSinceMs = nowMs;
     this.state = 'down';
+    this.sentBefore = this.#sent;
     this.link?.close();
     this.link = null;
     this.retryAtMs = nowMs + this.#retryMs;

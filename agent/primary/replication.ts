@@ -301,12 +301,12 @@ export class Replication {
 
   /**
    * Nobody reads or sends its data any more: it was sent in the sessions that are open now and in no other, and all of them have applied it. A session that
-   * ended since may still be sending it; one of a replica that is a member no more, too, but then the config is another.
+   * ended since may still be sending it; one of a replica that is a member no more, too, but then the config is another. Who was away all the while has nothing.
    */
   isFree(operation: Operation): boolean {
     const { sequence, version } = operation;
     if (operation.type !== 'write' || version !== this.known.version) return false;
-    for (const peer of this.peers.values()) if (!peer.isUp || peer.sealedBehind >= sequence || peer.applied < sequence) return false;
+    for (const peer of this.peers.values()) if (peer.sentBefore >= sequence || (peer.isUp && peer.applied < sequence)) return false;
     return true;
   }
 

@@ -11,6 +11,7 @@ import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../
 import { applyLevel, applyOperation, isMutation, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
+import { Heat } from './heat.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
 
@@ -21,8 +22,6 @@ export const QUEUED_BYTES_MAX = 256 * 1024 * 1024;
 export const SUMMARIES_MAX = 64;
 /** How many queued messages are looked at to gather extents for one commit of the intent log. */
 const COMMIT_LOOKAHEAD_MAX = 1_024;
-/** An extent stays in the log this long after its last write, so that a hot one is not logged anew each time. */
-export const COOL_MS = 1_000;
 const CLEAN_EXTENTS_MAX = 65_536;
 
 /** What a session needs of its replica. */
@@ -39,7 +38,6 @@ interface Owner {
 }
 
 type Queued = Operation | Request;
-type Touch = { sequence: number; atMs: number };
 
 export class Session implements ReplicaSession {
   readonly epoch: number;
@@ -66,8 +64,8 @@ export class Session implements ReplicaSession {
   /** Of a learner: its primary said, with nothing in doubt, that everything below is done; what was levelled again since is not. */
   #doneBelow = 0;
   readonly #levelledSinceDone = new Set<number>();
-  /** Extents written in this session: by which operation last, and when. */
-  readonly #touched = new Map<number, Touch>();
+  /** Extents written in this session. */
+  readonly #heat = new Heat();
   /** While a clean runs: what was touched since it began, which its flush may not have made durable. */
   #touchedWhileCleaning: Set<number> | null = null;
 
@@ -170,13 +168,13 @@ export class Session implements ReplicaSession {
   /** Extents that may leave the log and have not been written for a while; at most CLEAN_EXTENTS_MAX. A clean of them begins now. */
   beginClean(nowMs: number): number[] {
     if (!this.#mayClean && this.#doneBelow === 0) return [];
-    this.#touchedWhileCleaning = new Set();
+    const { intents } = this.#store;
     const cooled: number[] = [];
-    for (const extent of this.#store.intents) {
+    for (const extent of intents) {
       if (cooled.length >= CLEAN_EXTENTS_MAX) break;
-      const touch = this.#touched.get(extent);
-      if (this.mayLeave(extent) && (!touch || nowMs - touch.atMs >= COOL_MS)) cooled.push(extent);
+      if (this.mayLeave(extent) && this.#heat.isCool(extent, intents.size, nowMs)) cooled.push(extent);
     }
+    if (cooled.length > 0) this.#touchedWhileCleaning = new Set();
     return cooled;
   }
 
@@ -187,13 +185,13 @@ export class Session implements ReplicaSession {
   mayLeave(extent: number): boolean {
     const isDone = this.#mayClean || (extent < this.#doneBelow && !this.#levelledSinceDone.has(extent));
     if (this.#state !== 'open' || !isDone || this.#touchedWhileCleaning?.has(extent)) return false;
-    const sequence = this.#touched.get(extent)?.sequence ?? 0;
+    const sequence = this.#heat.sequenceOf(extent);
     return sequence <= this.#applied && sequence <= this.#settled;
   }
 
   endClean(extents: readonly number[]): void {
     this.#touchedWhileCleaning = null;
-    for (const extent of extents) if (!this.#store.intents.has(extent)) this.#touched.delete(extent);
+    for (const extent of extents) if (!this.#store.intents.has(extent)) this.#heat.forget(extent);
   }
 
   #ping(message: Extract<ToReplica, { type: 'ping' }>): void {
@@ -222,8 +220,7 @@ export class Session implements ReplicaSession {
     if ('sequence' in message) {
       this.#received = message.sequence;
       this.#settled = Math.max(this.#settled, message.settled);
-      const touch = { sequence: message.sequence, atMs: this.#nowMs() };
-      for (const extent of touchedExtents(message)) this.#touched.set(extent, touch);
+      this.#heat.touch(touchedExtents(message), message.sequence, this.#nowMs());
     }
     if (this.#touchedWhileCleaning) for (const extent of touchedExtents(message)) this.#touchedWhileCleaning.add(extent);
     // A levelled extent is in doubt until the primary says again that nothing is.
@@ -265,23 +262,22 @@ export class Session implements ReplicaSession {
         return this.#replica.ioFailed(this, error);
       }
     }
-    if (this.#head === this.#queue.length || this.#head > COMMIT_LOOKAHEAD_MAX) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
-    }
+    if (this.#head < this.#queue.length && this.#head <= COMMIT_LOOKAHEAD_MAX) return;
+    this.#queue.splice(0, this.#head);
+    this.#head = 0;
   }
 
   /** Whether an extent of it is not in the durable log yet; then a commit for it, and for those queued behind it, is under way. */
   #waitsForIntents(message: Queued): boolean {
     const { intents } = this.#store;
-    const missing = (candidate: Queued) => touchedExtents(candidate).filter((extent) => !intents.has(extent));
-    if (missing(message).length === 0) return false;
+    if (touchedExtents(message).every((extent) => intents.has(extent))) return false;
     if (this.#committing) return true;
     const extents = new Set<number>();
     const until = Math.min(this.#queue.length, this.#head + COMMIT_LOOKAHEAD_MAX);
     for (let index = this.#head; index < until; index++) {
       const queued = this.#queue[index];
-      if (queued && isMutation(queued.type)) for (const extent of missing(queued)) extents.add(extent);
+      if (!queued || !isMutation(queued.type)) continue;
+      for (const extent of touchedExtents(queued)) if (!intents.has(extent)) extents.add(extent);
     }
     this.#committing = true;
     let synchronous = true;

@@ -54,7 +54,7 @@ export class StampFile {
   }
 
   setVersion(extent: number, version: number): void {
-    assert(Number.isSafeInteger(version) && version >= 0 && version <= VERSION_MAX, `version ${version} is out of range`);
+    if (!Number.isSafeInteger(version) || version < 0 || version > VERSION_MAX) assert(false, `version ${version} is out of range`);
     const at = extent * STAMP_BYTES;
     this.#view.setUint32(at, version % TWO_TO_32, true);
     this.#view.setUint16(at + HIGH_BYTES_AT, Math.floor(version / TWO_TO_32), true);

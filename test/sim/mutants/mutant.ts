@@ -25,7 +25,8 @@ export const SHORT_LOGS: Constants = {
   name: 'short logs',
   changes: [
     ['agent/replica/replica.ts', 'CLEAN_INTERVAL_MS = 2_000', 'CLEAN_INTERVAL_MS = 50'],
-    ['agent/replica/session.ts', 'COOL_MS = 1_000', 'COOL_MS = 20'],
+    ['agent/replica/heat.ts', 'COOL_MS = 1_000', 'COOL_MS = 20'],
+    ['agent/replica/heat.ts', 'LINGERING_EXTENTS_MAX = 1_024', 'LINGERING_EXTENTS_MAX = 0'],
   ],
 };
 

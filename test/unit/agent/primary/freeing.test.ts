@@ -65,6 +65,7 @@ class Scene {
       const peer = this.peer(letter);
       seal(peer, SEQUENCE - 1);
       peer.opened();
+      peer.owes(SEQUENCE, 0);
       peer.hasApplied(letter === behind ? SEQUENCE - 1 : SEQUENCE, SEQUENCE, 0);
     }
   }
@@ -88,6 +89,7 @@ const KEPT: Record<string, (scene: Scene, peer: Peer) => void> = {
     peer.connecting({ send: () => undefined, bufferedBytes: 0, close: () => undefined }, 0);
   },
   'grows before it takes part': (_scene, peer) => {
+    peer.down(0);
     seal(peer, SEQUENCE - 1);
     peer.growing();
   },
@@ -106,6 +108,19 @@ describe('The memory of a write', () => {
     seal(scene.peer('c'), SEQUENCE - 1);
     scene.peer('c').hasApplied(SEQUENCE, SEQUENCE, 0);
     expect([scene.peer('c').state, scene.isFree()]).to.deep.equal(['loading', true]);
+  });
+
+  it('is free when one was away all the while, or came back behind it', () => {
+    const scene = new Scene();
+    scene.peer('b').down(0);
+    for (const letter of ['a', 'c']) {
+      scene.peer(letter).owes(SEQUENCE + 1, 0);
+      scene.peer(letter).hasApplied(SEQUENCE + 1, SEQUENCE + 1, 0);
+    }
+    const next = { ...WRITE, sequence: SEQUENCE + 1 };
+    expect([scene.isFree(), scene.isFree(next)]).to.deep.equal([false, true]);
+    seal(scene.peer('b'), SEQUENCE + 1);
+    expect([scene.isFree(), scene.isFree(next)]).to.deep.equal([false, true]);
   });
 
   it('is free again for what is sent behind the return of one', () => {
@@ -251,6 +266,17 @@ describe('A client’s block', () => {
     bench.replica('b').mute.clear();
     bench.pass(100);
     expect(writer.told).to.deep.equal(['io']);
+  });
+
+  it('is given back while one is away', () => {
+    const writer = new Writer(new PrimaryBench({ inSync: 'ab' }));
+    writer.bench.replica('b').breaks();
+    writer.bench.pass(500);
+    writer.bench.lands();
+    writer.bench.settle();
+    writer.write();
+    writer.bench.settle();
+    expect(writer.told).to.deep.equal(['free']);
   });
 
   it('is kept when it went to several shards', () => {

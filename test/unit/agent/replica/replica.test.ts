@@ -1,8 +1,8 @@
 /** What a replica promises, in which order it does things, and whom it refuses. */
 import { expect } from 'chai';
 import { IoError } from '../../../../agent/ports.ts';
+import { COOL_MS } from '../../../../agent/replica/heat.ts';
 import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replica.ts';
-import { COOL_MS } from '../../../../agent/replica/session.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
 import { LOG_ONLY, type Operation, type ToReplica } from '../../../../core/wire/messages.ts';
 import { encodeBlock } from '../../../sim/layout.ts';
