@@ -6,16 +6,21 @@ import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
 import { systemRandom } from '../core/random.ts';
 import type { Store } from '../core/store.ts';
-import { connectStore } from '../edge/etcd/connect.ts';
+import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
 import { startHttpServer } from '../edge/http/server.ts';
-import { createMetrics } from '../edge/metrics.ts';
+import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import { runProgram } from '../edge/program.ts';
-import { loadCertificates } from '../edge/tls.ts';
+import { type Certificates, loadCertificates } from '../edge/tls.ts';
+import { Access } from './api/access.ts';
+import { operations } from './api/operations.ts';
+import { Server } from './api/serve.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from './api.ts';
 import { HttpKubeApi } from './edge/kubeApi.ts';
+import { HttpKubeCalls } from './edge/kubeCalls.ts';
 import { KubeConnection } from './edge/kubeConnection.ts';
 import { ListWatchView } from './edge/kubeView.ts';
 import { leasePort } from './edge/leaseApi.ts';
+import { startRestServer } from './edge/restServer.ts';
 import { systemTimers } from './edge/timers.ts';
 import { Elector } from './election/elector.ts';
 import { Office } from './election/office.ts';
@@ -23,8 +28,8 @@ import { ELECTION_TIMES } from './election/step.ts';
 import { operatorMetrics } from './metrics.ts';
 import { staleReason } from './observe/observe.ts';
 import type { KubeApi } from './ports.ts';
-import { Controller } from './reconcile/controller.ts';
-import { operatorSettings } from './settings.ts';
+import { Controller, type ControllerPorts } from './reconcile/controller.ts';
+import { type OperatorParameters, operatorSettings } from './settings.ts';
 
 /** The operator keeps nothing under its etcd lease; the adapter wants a time for it. */
 const ETCD_LEASE_SECONDS = 10;
@@ -46,6 +51,34 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
       volumes: new ListWatchView<VolumeObject>('volumes', ports, wake),
       storagenodes: new ListWatchView<StorageNodeObject>('storagenodes', ports, wake),
       snapshots: new ListWatchView<SnapshotObject>('snapshots', ports, wake),
+    },
+  };
+}
+
+const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+
+type RestParts = Pick<ControllerPorts, 'clock' | 'timers' | 'log'> & {
+  keys: Keys;
+  connection: StoreConnection;
+  kube: KubeConnection;
+  metrics: Metrics;
+  certificates: Certificates;
+  parameters: OperatorParameters;
+};
+
+/** Every operator answers, whoever leads: nothing that is asked here goes through the leader. */
+async function openRest({ connection, kube, metrics, certificates, parameters, ...ports }: RestParts): Promise<{ close(): Promise<void> }> {
+  if (parameters.apiPort === 0) return { close: async () => undefined };
+  const callers = new KubeConnection(parameters.kubeconfig, 'none');
+  const apiPorts = { ...ports, kube: new HttpKubeCalls(kube, callers), store: connection.store };
+  const access = new Access(apiPorts.kube, ports.clock);
+  const served = { access, operations: operations(apiPorts, access, VERSION), etcdMembers: () => connection.members() };
+  const listen = { host: parameters.httpListen.host, port: parameters.apiPort };
+  const http = await startRestServer({ listen, certificates, metrics }, new Server(served), ports.log);
+  return {
+    async close() {
+      await http.close();
+      await callers.close();
     },
   };
 }
@@ -114,6 +147,8 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     log,
   );
 
+  const rest = await openRest({ ...ports, connection, kube: kubeConnection, metrics, certificates, parameters });
+
   const stopping = new AbortController();
   const election = elector.run(stopping.signal).catch(fail);
   return {
@@ -121,7 +156,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
       stopping.abort();
       await election;
       await office.idle();
-      await http.close();
+      await Promise.all([http.close(), rest.close()]);
       for (const view of [...Object.values(views.store), ...Object.values(views.kube)]) view.close();
       await kubeConnection.close();
       await connection.close();

@@ -8,6 +8,7 @@ import type { Certificates } from '../tls.ts';
 import { Calls } from './calls.ts';
 import { Endpoints } from './endpoints.ts';
 import { EtcdLease } from './lease.ts';
+import { type MembersAnswering, memberProbe } from './members.ts';
 import { Pulse } from './pulse.ts';
 import { commitChanges, endOf, getEntry, listEntries } from './store.ts';
 import { EtcdView, type ViewPorts } from './view.ts';
@@ -27,6 +28,8 @@ export type StoreConnection = {
   lease: StoreLease;
   /** For readiness: null while etcd answers, else a sentence. */
   check(): string | null;
+  /** How many of the endpoints answer now; for people. */
+  members(): Promise<MembersAnswering>;
   /** Stops all of it; the lease is left to run out. `lease.revoke()` first where it shall end now. */
   close(): Promise<void>;
 };
@@ -50,6 +53,7 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
     store: storeOf(calls, lease, pulse, ports),
     lease,
     check: () => silenceOf(endpoints),
+    members: memberProbe(endpoints),
     async close() {
       stopRenewing?.();
       pulse.close();

@@ -71,6 +71,10 @@ export class Endpoints {
     return this.#connections.length;
   }
 
+  get connections(): readonly Connection[] {
+    return this.#connections;
+  }
+
   current(): Connection {
     const connection = this.#connections[this.#index];
     if (connection === undefined) throw new Error('no endpoint of etcd is named');

@@ -2,8 +2,6 @@
  * The HTTPS server of a program: health, readiness, metrics, and room for more routes. Must never hold a request for ever, take a body without
  * a bound, or show what went wrong inside to one who asks from outside.
  */
-import { createServer, type Server } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler, type Router } from 'express';
 import type { Log } from '../../core/log.ts';
@@ -11,13 +9,14 @@ import type { HostPort } from '../../core/parameter-kinds.ts';
 import { systemRandom } from '../../core/random.ts';
 import { type Trace, traceFrom } from '../../core/trace.ts';
 import type { Metrics } from '../metrics.ts';
-import { refusalOf } from '../refusal.ts';
 import type { Certificates } from '../tls.ts';
 import { type Check, checkRoute } from './checks.ts';
-import { answerOf, HttpError } from './errors.ts';
+import { answerOf, bodyOf, HttpError } from './errors.ts';
+import { type HttpServer, listenHttps } from './listen.ts';
 
 export type { Check } from './checks.ts';
 export { HttpError } from './errors.ts';
+export type { HttpServer } from './listen.ts';
 
 export type HttpOptions = {
   listen: HostPort;
@@ -31,67 +30,17 @@ export type HttpOptions = {
   addRoutes?: (router: Router) => void;
 };
 
-export type HttpServer = { readonly address: HostPort; close(): Promise<void> };
-
-const BODY_BYTES_MAX = 256 * 1024;
-const HEADER_BYTES_MAX = 16 * 1024;
-const HANDSHAKE_MS_MAX = 5_000;
-const HEADERS_MS_MAX = 10_000;
-const REQUEST_MS_MAX = 30_000;
-const KEEP_ALIVE_MS = 60_000;
-const CONNECTIONS_MAX = 256;
-/** Requests under way get so long to end when the server closes. */
-const CLOSE_MS_MAX = 2_000;
+export const BODY_BYTES_MAX = 256 * 1024;
 
 /** Resolves when it listens; rejects when it cannot. */
-export async function startHttpServer(options: HttpOptions, log: Log): Promise<HttpServer> {
-  const { certificates, listen } = options;
-  // A client may come without a certificate (the kubelet does); where one is needed, the route asks for it.
-  const tls = { minVersion: 'TLSv1.2', requestCert: true, rejectUnauthorized: false, handshakeTimeout: HANDSHAKE_MS_MAX } as const;
-  const limits = {
-    maxHeaderSize: HEADER_BYTES_MAX,
-    headersTimeout: HEADERS_MS_MAX,
-    requestTimeout: REQUEST_MS_MAX,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-  };
-  const server = createServer({ ...tls, ...limits, ...certificates.material }, createApp(options, log));
-  server.maxConnections = CONNECTIONS_MAX;
-  const refused = options.metrics.counter('http_handshakes_refused_total', 'TLS handshakes with the HTTP server that failed, by reason', [
-    'reason',
-  ]);
-  server.on('tlsClientError', (error, socket) => {
-    refused.inc({ reason: refusalOf(error, socket) });
-    log.debug('handshake failed', { remoteAddress: socket.remoteAddress, error });
-  });
-  const stopRenewing = certificates.onRenewed(() => server.setSecureContext({ minVersion: 'TLSv1.2', ...certificates.material }));
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(listen.port, listen.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
-  return {
-    address: { host: listen.host, port },
-    close() {
-      stopRenewing();
-      return closeServer(server);
-    },
-  };
-}
-
-async function closeServer(server: Server): Promise<void> {
-  const bound = setTimeout(() => server.closeAllConnections(), CLOSE_MS_MAX);
-  await new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    server.closeIdleConnections();
-  });
-  clearTimeout(bound);
+export function startHttpServer(options: HttpOptions, log: Log): Promise<HttpServer> {
+  const { listen, certificates, metrics } = options;
+  // The kubelet comes without a certificate.
+  return listenHttps({ listen, certificates, metrics, name: 'http', asksForCertificates: true }, createApp(options, log), log);
 }
 
 function createApp(options: HttpOptions, log: Log): Express {
-  const app = express();
-  app.disable('x-powered-by');
-  app.set('etag', false);
-  app.use(traceRequests);
+  const app = bareApp();
   app.get('/healthz', checkRoute(options.healthChecks));
   app.get('/readyz', checkRoute(options.readyChecks));
   app.get('/metrics', metricsRoute(options.metrics));
@@ -99,10 +48,17 @@ function createApp(options: HttpOptions, log: Log): Express {
   router.use(express.json({ limit: BODY_BYTES_MAX }));
   options.addRoutes?.(router);
   app.use(router);
-  app.use((request) => {
-    throw new HttpError(404, 'NotFound', `there is no ${request.method} ${request.path.slice(0, 200)}`);
-  });
+  app.use(notFoundRoute);
   app.use(errorRoute(log));
+  return app;
+}
+
+/** An app that tells nothing of itself, and gives every request its trace. */
+export function bareApp(): Express {
+  const app = express();
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.use(traceRequests);
   return app;
 }
 
@@ -112,6 +68,10 @@ export const traceOf = (response: { locals: object }): Trace => (response.locals
 const traceRequests: RequestHandler = (request, response, next) => {
   response.locals.trace = traceFrom(request.get('traceparent'), systemRandom);
   next();
+};
+
+export const notFoundRoute: RequestHandler = (request) => {
+  throw new HttpError(404, 'NotFound', `there is no ${request.method} ${request.path.slice(0, 200)}`);
 };
 
 function metricsRoute({ registry, render, counter }: Metrics): RequestHandler {
@@ -125,13 +85,13 @@ function metricsRoute({ registry, render, counter }: Metrics): RequestHandler {
   };
 }
 
-function errorRoute(log: Log): ErrorRequestHandler {
+export function errorRoute(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
-    const { status, retryAfterSeconds, code, message } = answerOf(error);
+    const answer = answerOf(error);
     const { traceId } = traceOf(response);
-    if (status === 500) log.error('request failed', { operation: `${request.method} ${request.path}`, traceId, error });
+    if (answer.status === 500) log.error('request failed', { operation: `${request.method} ${request.path}`, traceId, error });
     if (response.headersSent) return request.socket.destroy();
-    if (retryAfterSeconds !== null) response.set('Retry-After', `${retryAfterSeconds}`);
-    return response.status(status).json({ error: code, message, traceId });
+    if (answer.retryAfterSeconds !== null) response.set('Retry-After', `${answer.retryAfterSeconds}`);
+    return response.status(answer.status).json(bodyOf(answer, traceId));
   };
 }

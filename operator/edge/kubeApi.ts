@@ -129,7 +129,8 @@ function deliver(attempted: string, line: string, onEvent: (event: WatchEvent) =
   onEvent(event as WatchEvent);
 }
 
-async function readLines(response: ResponseContext, attempted: string, onLine: (line: string) => void): Promise<void> {
+/** Calls back for each line of a watch's answer, until the server ends it. */
+export async function readLines(response: ResponseContext, attempted: string, onLine: (line: string) => void): Promise<void> {
   const reader: Reader | undefined = response.body.stream()?.getReader();
   if (!reader) return;
   const decoder = new TextDecoder();

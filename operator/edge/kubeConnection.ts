@@ -11,7 +11,13 @@ type Access = { headers: Record<string, string>; dispatcher: Dispatcher; sinceMs
 /** Tokens and certificates are renewed on disk; a pool of connections knows only those it was made with. */
 const ACCESS_AGE_MAX_MS = 300_000;
 
-export type KubeMethod = 'GET' | 'POST' | 'PUT';
+export type KubeMethod = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
+
+export type KubeIdentity =
+  /** This program's own: the kubeconfig's, or the pod's service account. */
+  | 'own'
+  /** None: who asks stands in each request's headers. Never a certificate, which the API server would believe before any token. */
+  | 'none';
 
 export class KubeConnection {
   readonly #config: KubeConfig;
@@ -20,16 +26,24 @@ export class KubeConnection {
   #access: Promise<Access> | null = null;
 
   /** `kubeconfig` empty: the service account of the pod this program runs in. Throws when there is neither. */
-  constructor(kubeconfig: string) {
+  constructor(kubeconfig: string, identity: KubeIdentity = 'own') {
     this.#config = new KubeConfig();
     if (kubeconfig === '') this.#config.loadFromCluster();
     else this.#config.loadFromFile(kubeconfig);
     const cluster = this.#config.getCurrentCluster();
     if (!cluster) throw new Error(`the kubeconfig ${kubeconfig} has no current cluster`);
     this.#server = cluster.server.replace(/\/+$/, '');
+    if (identity === 'none') this.#config.users = this.#config.users.map(({ name }) => ({ name }));
   }
 
-  async send(method: KubeMethod, path: string, body: unknown, signal: AbortSignal): Promise<ResponseContext> {
+  /** `headers` are set last. */
+  async send(
+    method: KubeMethod,
+    path: string,
+    body: unknown,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<ResponseContext> {
     const access = await this.#currentAccess();
     const request = new RequestContext(`${this.#server}${path}`, HttpMethod[method]);
     for (const [name, value] of Object.entries(access.headers)) request.setHeaderParam(name, value);
@@ -38,6 +52,7 @@ export class KubeConnection {
       request.setHeaderParam('Content-Type', 'application/json');
       request.setBody(JSON.stringify(body));
     }
+    for (const [name, value] of Object.entries(headers)) request.setHeaderParam(name, value);
     if (access.dispatcher) request.setDispatcher(access.dispatcher);
     request.setSignal(signal);
     const response = await this.#library.send(request).toPromise();

@@ -174,8 +174,10 @@ class Term {
     const { store, sources, settings, log } = this.#ports;
     try {
       const result = await publishSettings(store, sources.keys, this.#leadership, settings);
-      this.#areSettingsPublished = result === 'committed' || result === 'unchanged';
-      if (result === 'committed') log.info('settings published', { settings });
+      this.#areSettingsPublished = result.kind !== 'conflict' && result.kind !== 'fenced';
+      if (result.kind === 'committed') log.info('settings published', { settings });
+      if (result.kind === 'contradiction')
+        log.error('the configured settings do not go together with those set by the API, which stay', { problems: result.problems });
     } catch (error) {
       if (!isOperatingError(error)) throw error;
       log.warn('the settings could not be published yet', { error: messageOf(error) });

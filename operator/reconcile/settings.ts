@@ -1,34 +1,25 @@
-/** Publishes the settings of every agent: one value with one version, which rises only when the values change. */
-import { isDeepStrictEqual } from 'node:util';
+/** Seeds the settings of every agent with the leader's configuration: what they are afterwards, and why, is `settingsRecord.ts`. */
 import type { Keys } from '../../core/keys.ts';
-import type { Settings, VersionedSettings } from '../../core/settings.ts';
+import type { Settings, SettingsProblem } from '../../core/settings.ts';
 import type { Condition, Store } from '../../core/store.ts';
 import type { CommitResult, Leadership } from '../election/generation.ts';
+import { seeded } from '../settingsRecord.ts';
 
-function parse(value: string): Partial<VersionedSettings> {
-  try {
-    const parsed: unknown = JSON.parse(value);
-    return typeof parsed === 'object' && parsed !== null ? parsed : {};
-  } catch {
-    // Damaged: written anew, above any version that an agent may have seen as far as that can be known.
-    return {};
-  }
-}
+export type Published =
+  | { kind: CommitResult['kind'] }
+  /** They stand there already. */
+  | { kind: 'unchanged' }
+  /** The configuration does not go together with what the API set: that stays. */
+  | { kind: 'contradiction'; problems: readonly SettingsProblem[] };
 
-/** `unchanged`: they stand there already. */
-export async function publishSettings(
-  store: Store,
-  keys: Keys,
-  leadership: Leadership,
-  values: Settings,
-): Promise<CommitResult['kind'] | 'unchanged'> {
+export async function publishSettings(store: Store, keys: Keys, leadership: Leadership, values: Settings): Promise<Published> {
   const entry = await store.get(keys.settings);
-  const before = entry ? parse(entry.value) : {};
-  if (isDeepStrictEqual(before.values, values)) return 'unchanged';
-  const next: VersionedSettings = { version: (before.version ?? 0) + 1, values };
+  const { next, problems } = seeded(entry?.value ?? null, values);
+  if (problems.length > 0) return { kind: 'contradiction', problems };
+  if (next === null) return { kind: 'unchanged' };
   const condition: Condition = entry
     ? { key: keys.settings, is: 'revision', revision: entry.revision }
     : { key: keys.settings, is: 'absent' };
-  const result = await leadership.commit([condition], [{ put: keys.settings, value: JSON.stringify(next) }]);
-  return result.kind;
+  const { kind } = await leadership.commit([condition], [{ put: keys.settings, value: JSON.stringify(next) }]);
+  return { kind };
 }

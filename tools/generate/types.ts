@@ -1,5 +1,6 @@
 /**
- * Makes the TypeScript types of the API from crds/*.yaml, which are their only source. `--check` writes nothing and fails when a type file is stale.
+ * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, and their JSON schemas for the REST API's document. `--check` writes
+ * nothing and fails when a file is stale.
  * Must never be edited around: a type that does not fit is a schema to correct.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -12,6 +13,8 @@ const SOURCE = join(ROOT, 'crds');
 const TARGET = join(ROOT, 'operator', 'generated');
 
 type Schema = JSONSchema & { properties?: Record<string, Schema>; items?: Schema };
+/** What is written: a file's name in operator/generated, and its text. */
+type Generated = { name: string; text: string };
 type Definition = {
   spec: { names: { kind: string; singular: string }; versions: { name: string; schema: { openAPIV3Schema: Schema } }[] };
 };
@@ -30,12 +33,17 @@ function named(schema: Schema, name: string): Schema {
   return { ...rest, title: name, properties, required, additionalProperties: false };
 }
 
-async function typesOf(file: string): Promise<{ name: string; text: string }> {
+async function definitionOf(file: string): Promise<{ names: Definition['spec']['names']; schema: Schema }> {
   const definition = parse(await readFile(join(SOURCE, file), 'utf8')) as Definition;
-  const { kind, singular: name } = definition.spec.names;
   const version = definition.spec.versions[0];
   if (!version) throw new Error(`${file}: has no version`);
-  const { spec, status } = version.schema.openAPIV3Schema.properties ?? {};
+  return { names: definition.spec.names, schema: version.schema.openAPIV3Schema };
+}
+
+async function typesOf(file: string): Promise<Generated> {
+  const { names, schema } = await definitionOf(file);
+  const { kind, singular: name } = names;
+  const { spec, status } = schema.properties ?? {};
   if (!spec || !status) throw new Error(`${file}: has no spec or no status`);
   const root = named({ type: 'object', required: ['spec'], properties: { spec, status } }, kind);
   const body = await compile(root, kind, {
@@ -45,13 +53,33 @@ async function typesOf(file: string): Promise<{ name: string; text: string }> {
   return { name: `${name}.ts`, text: body };
 }
 
+/** JSON Schema as OpenAPI 3.1 has it: without Kubernetes' own keywords, and closed where the API server drops what is unknown. */
+function plain(schema: unknown, isTop = false): unknown {
+  if (Array.isArray(schema)) return schema.map((one) => plain(one));
+  if (typeof schema !== 'object' || schema === null) return schema;
+  const kept = Object.entries(schema).filter(([keyword]) => !keyword.startsWith('x-kubernetes-'));
+  const result = Object.fromEntries(kept.map(([keyword, value]) => [keyword, keyword === 'properties' ? plainEach(value) : plain(value)]));
+  return result.properties === undefined || isTop ? result : { ...result, additionalProperties: false };
+}
+
+/** Names of fields are no keywords. */
+const plainEach = (properties: object): object =>
+  Object.fromEntries(Object.entries(properties).map(([name, schema]) => [name, plain(schema)]));
+
+async function schemasOf(files: readonly string[]): Promise<Generated> {
+  const definitions = await Promise.all(files.map(definitionOf));
+  const schemas = Object.fromEntries(definitions.map(({ names, schema }) => [names.kind, plain(schema, true)]));
+  const text = `/** The API's kinds as JSON Schema, made from crds/ by tools/generate/types.ts: change them there. */\nexport const SCHEMAS = ${JSON.stringify(schemas, null, 2)} as const;\n`;
+  return { name: 'schemas.ts', text };
+}
+
 async function main(): Promise<void> {
   const check = process.argv.includes('--check');
   const files = (await readdir(SOURCE)).filter((file) => file.endsWith('.yaml')).sort();
   await mkdir(TARGET, { recursive: true });
   const stale: string[] = [];
-  for (const file of files) {
-    const { name, text } = await typesOf(file);
+  const all = [...(await Promise.all(files.map(typesOf))), await schemasOf(files)];
+  for (const { name, text } of all) {
     const before = await readFile(join(TARGET, name), 'utf8').catch(() => null);
     if (before === text) continue;
     stale.push(`operator/generated/${name}`);
@@ -60,7 +88,7 @@ async function main(): Promise<void> {
   if (check && stale.length > 0) {
     console.error(`Stale, run make generate: ${stale.join(', ')}`);
     process.exitCode = 1;
-  } else console.log(stale.length > 0 ? `Written: ${stale.join(', ')}` : `${files.length} types are up to date`);
+  } else console.log(stale.length > 0 ? `Written: ${stale.join(', ')}` : `${all.length} files are up to date`);
 }
 
 await main();

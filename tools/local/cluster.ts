@@ -125,9 +125,23 @@ export class Cluster {
     return process;
   }
 
-  /** Where a process serves HTTPS, such as `https://127.0.0.1:20001`: an operator's REST API, anybody's /metrics and /readyz. */
+  /** Where a process serves /metrics and /readyz, such as `https://127.0.0.1:20001`. */
   url(name: layout.ProcessName): string {
-    const port = this.#record.ports[`${name}/http`];
+    return this.#urlOf(name, 'http');
+  }
+
+  /** Where an operator serves the REST API. */
+  apiUrl(operator: string): string {
+    return this.#urlOf(layout.operatorProcess(operator), 'api');
+  }
+
+  /** A token of the local cluster's service account that may do everything with the API group; good for an hour. */
+  token(): Promise<string> {
+    return this.kubectl(['create', 'token', layout.SERVICE_ACCOUNT, '--namespace', layout.NAMESPACE]).then((text) => text.trim());
+  }
+
+  #urlOf(name: layout.ProcessName, use: 'http' | 'api'): string {
+    const port = this.#record.ports[`${name}/${use}`];
     if (port === undefined) {
       throw new LocalClusterError(`${name} was not started in this cluster.`);
     }
@@ -220,7 +234,8 @@ export class Cluster {
     const kubeconfig = path.join(this.directory, name, 'kubeconfig');
     writeKubeconfig(kubeconfig, this.#apiServerUrl(), 'holdfast-operator', await this.#identities.operatorToApi(name));
     const environment = this.#options.operatorEnvironment;
-    this.#start(name, operatorLaunch({ ...(await this.#programParts(name)), environment, kubeconfig }));
+    const apiPort = await this.#port(name, 'api');
+    this.#start(name, operatorLaunch({ ...(await this.#programParts(name)), environment, kubeconfig, apiPort }));
   }
 
   async #startAgent(name: layout.ProcessName): Promise<void> {

@@ -93,8 +93,13 @@ export type ProgramParts = {
   sources?: string | undefined;
 };
 
-export function operatorLaunch(parts: ProgramParts & { kubeconfig: string }): Launch {
-  return ourProgram('operator/main.ts', parts, { NAME: lastPart(parts.process), KUBECONFIG: parts.kubeconfig, POD_NAMESPACE: NAMESPACE });
+export function operatorLaunch(parts: ProgramParts & { kubeconfig: string; apiPort: number }): Launch {
+  return ourProgram('operator/main.ts', parts, {
+    NAME: lastPart(parts.process),
+    KUBECONFIG: parts.kubeconfig,
+    POD_NAMESPACE: NAMESPACE,
+    API_PORT: String(parts.apiPort),
+  });
 }
 
 export function agentLaunch(

@@ -14,6 +14,8 @@ export const LOCAL_DIRECTORY = path.join(CHECKOUT, '.local');
 export const NODES_MAX = 26;
 export const OPERATORS_MAX = 5;
 export const NAMESPACE = 'holdfast-system';
+/** Who may use the REST API of a local cluster (bindings.yaml). */
+export const SERVICE_ACCOUNT = 'administrator';
 export const CLUSTER_NAME = 'local';
 export const DEFAULT_POOL = 'default';
 

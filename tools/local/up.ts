@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { type Cluster, type ClusterOptions, startCluster } from './cluster.ts';
 import { LocalClusterError } from './errors.ts';
-import { LOCAL_DIRECTORY, NODES_MAX, OPERATORS_MAX } from './layout.ts';
+import { LOCAL_DIRECTORY, NAMESPACE, NODES_MAX, OPERATORS_MAX, SERVICE_ACCOUNT } from './layout.ts';
 import type { LocalProcess } from './processes.ts';
 import { formatDuration, printer, printFailure } from './progress.ts';
 import { stopCluster, stopLocked } from './stop.ts';
@@ -88,9 +88,21 @@ function tellReady(cluster: Cluster, started: LocalProcess[], asked: { nodes: nu
     'Next:',
     `  export KUBECONFIG=${path.relative(process.cwd(), cluster.kubeconfig)}`,
     '  kubectl get hn,hv',
+    ...restLines(cluster),
     'make down stops all of it and leaves nothing.',
   );
   process.stdout.write(`${lines.join('\n')}\n`);
+}
+
+/** How to ask the REST API, ready to be pasted. */
+function restLines(cluster: Cluster): string[] {
+  const [operator] = cluster.operators;
+  if (operator === undefined) return [];
+  const authority = path.relative(process.cwd(), cluster.administrator.ca);
+  return [
+    `  TOKEN=$(kubectl create token ${SERVICE_ACCOUNT} -n ${NAMESPACE})`,
+    `  curl --cacert ${authority} -H "Authorization: Bearer $TOKEN" ${cluster.apiUrl(operator)}/v1/volumes`,
+  ];
 }
 
 async function cleanUp(isNew: boolean, started: LocalProcess[]): Promise<void> {

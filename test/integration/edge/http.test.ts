@@ -115,7 +115,7 @@ describe('the HTTPS server', function () {
   it('shows metrics only to a client with a certificate of our authority, and counts the others', async () => {
     const anonymous = await ask('/metrics');
     expect(anonymous.status).to.equal(401);
-    expect(JSON.parse(anonymous.body)).to.include({ error: 'Unauthorized' });
+    expect(JSON.parse(anonymous.body).error).to.include({ code: 'Unauthorized' });
     expect((await ask('/metrics', { client: await theirs.issue('operator:operator-0') })).status).to.equal(401);
     const known = await ask('/metrics', { client: await ours.issue('prometheus') });
     expect(known.status).to.equal(200);
@@ -128,15 +128,13 @@ describe('the HTTPS server', function () {
     const unknown = await ask('/nothing?x=1', { headers: { traceparent } });
     expect(unknown.status).to.equal(404);
     expect(JSON.parse(unknown.body)).to.deep.equal({
-      error: 'NotFound',
-      message: 'there is no GET /nothing',
-      traceId: '4bf92f3577b34da6a3ce929d0e0e4736',
+      error: { code: 'NotFound', message: 'there is no GET /nothing', traceId: '4bf92f3577b34da6a3ce929d0e0e4736' },
     });
     expect((await ask('/forbidden')).status).to.equal(403);
     const unavailable = await ask('/unavailable');
     expect(unavailable.status).to.equal(503);
     expect(unavailable.headers['retry-after']).to.equal('5');
-    expect(JSON.parse(unavailable.body)).to.include({ error: 'Unavailable', message: 'list volumes: etcd gives no answer' });
+    expect(JSON.parse(unavailable.body).error).to.include({ code: 'Unavailable', message: 'list volumes: etcd gives no answer' });
     const broken = await ask('/broken');
     expect(broken.status).to.equal(500);
     expect(broken.body).to.not.contain('secret');

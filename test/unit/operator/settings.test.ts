@@ -83,13 +83,13 @@ describe('operator: its configuration', () => {
 describe('operator: publishing the settings', () => {
   const keys = keysOf('test');
   const publish = async (store: ScriptedStore, values = DEFAULT_SETTINGS) =>
-    publishSettings(store, keys, await claimGeneration(store, keys, `p${Math.floor(store.landed.length)}`, 1), values);
+    (await publishSettings(store, keys, await claimGeneration(store, keys, `p${Math.floor(store.landed.length)}`, 1), values)).kind;
   const stored = (store: ScriptedStore) => store.json<VersionedSettings>(keys.settings);
 
   it('begins with version 1', async () => {
     const store = new ScriptedStore();
     expect(await publish(store)).to.equal('committed');
-    expect(stored(store)).to.deep.equal({ version: 1, values: DEFAULT_SETTINGS });
+    expect(stored(store)).to.deep.equal({ version: 1, values: DEFAULT_SETTINGS, configured: DEFAULT_SETTINGS });
   });
 
   it('raises the version only when a value changed', async () => {
@@ -104,7 +104,7 @@ describe('operator: publishing the settings', () => {
     const store = new ScriptedStore();
     const old = await claimGeneration(store, keys, 'old', 1);
     await claimGeneration(store, keys, 'new', 2);
-    expect(await publishSettings(store, keys, old, DEFAULT_SETTINGS)).to.equal('fenced');
+    expect(await publishSettings(store, keys, old, DEFAULT_SETTINGS)).to.deep.equal({ kind: 'fenced' });
     expect(stored(store)).to.equal(null);
   });
 

@@ -19,13 +19,14 @@ const sharedEnvironment = {
 
 describe('local cluster: what its processes are told', () => {
   it('tells an operator its name, its kubeconfig and its namespace', () => {
-    const launch = operatorLaunch({ ...shared, process: 'operator/operator-1', kubeconfig: '/d/kubeconfig' });
+    const launch = operatorLaunch({ ...shared, process: 'operator/operator-1', kubeconfig: '/d/kubeconfig', apiPort: 20009 });
     expect(launch.arguments).to.deep.equal(['--disable-warning=DEP0123', 'operator/main.ts']);
     expect(launch.environment).to.deep.equal({
       ...sharedEnvironment,
       NAME: 'operator-1',
       KUBECONFIG: '/d/kubeconfig',
       POD_NAMESPACE: 'holdfast-system',
+      API_PORT: '20009',
     });
   });
 

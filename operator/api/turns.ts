@@ -1,0 +1,23 @@
+/** Work on one thing goes one after the other, in the order it came. How much there may be is bounded where requests come in. */
+export class Turns {
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  /** Rejects with the reason of `signal` when that is aborted before the turn comes: then nothing was begun. */
+  async take<Result>(key: string, signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#last.get(key) ?? Promise.resolve();
+    const turn = before.then(() => {
+      signal.throwIfAborted();
+      return work();
+    });
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#last.set(key, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#last.get(key) === settled) this.#last.delete(key);
+    }
+  }
+}
