@@ -84,7 +84,7 @@ export const SCHEMAS = {
   },
   "StorageNode": {
     "type": "object",
-    "description": "A node that keeps replicas in its pools. Made when the node's agent registers, never deleted by itself.",
+    "description": "A node that keeps replicas in its pools. Made when the node's agent registers, never deleted by itself. Deleted by people, the node is removed for good: what it held is made anew elsewhere.",
     "required": [
       "spec"
     ],
@@ -115,7 +115,7 @@ export const SCHEMAS = {
             "default": false
           },
           "evict": {
-            "description": "Replicas shall leave this node. Nothing new is placed here; moving away what is here is not supported yet.",
+            "description": "Replicas shall leave this node: each is made elsewhere first. Nothing new is placed here.",
             "type": "boolean",
             "default": false
           }
@@ -145,6 +145,43 @@ export const SCHEMAS = {
           "capacity": {
             "type": "string",
             "description": "Bytes of the file systems of its pools."
+          },
+          "evicting": {
+            "type": "object",
+            "description": "What is left of emptying the node, while that is asked for (spec.evict) or the node is removed.",
+            "required": [
+              "replicasLeft",
+              "blocked"
+            ],
+            "properties": {
+              "replicasLeft": {
+                "type": "integer",
+                "format": "int32",
+                "description": "Replicas that are still here, whether in sync or leaving."
+              },
+              "blocked": {
+                "type": "array",
+                "description": "Volumes whose replica cannot leave now, and why; the first few. They are tried again.",
+                "items": {
+                  "type": "object",
+                  "required": [
+                    "volume",
+                    "reason"
+                  ],
+                  "properties": {
+                    "volume": {
+                      "type": "string"
+                    },
+                    "reason": {
+                      "type": "string",
+                      "description": "A sentence for people."
+                    }
+                  },
+                  "additionalProperties": false
+                }
+              }
+            },
+            "additionalProperties": false
           },
           "pools": {
             "type": "array",

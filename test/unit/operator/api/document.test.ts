@@ -16,9 +16,9 @@ function served(): string[] {
   const layers = (app.router as unknown as { stack: Layer[] }).stack;
   const routes = layers.flatMap(({ route }) => route ?? []);
   // What answers every method says only that others are not taken.
-  return routes.map(({ path, methods }) => ({ path, methods: Object.keys(methods) })).flatMap(({ path, methods }) =>
-    methods.length === 1 ? `${methods[0]} ${path}` : [],
-  );
+  return routes
+    .map(({ path, methods }) => ({ path, methods: Object.keys(methods) }))
+    .flatMap(({ path, methods }) => (methods.length === 1 ? `${methods[0]} ${path}` : []));
 }
 
 const document = openApiDocument('1.2.3') as {
