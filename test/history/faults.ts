@@ -10,7 +10,7 @@ export type Fault =
   | { kind: 'kill' | 'stop'; victim: Victim; ms: number }
   | { kind: 'cut' | 'cutBoth'; victim: Victim; other: number; ms: number }
   | { kind: 'deaf' | 'mute' | 'noEtcd'; victim: Victim; ms: number }
-  | { kind: 'move' | 'zombie' | 'deafZombie' | 'coup' | 'isolated'; volume: number; to: number; ms: number }
+  | { kind: 'move' | 'zombie' | 'deafZombie' | 'coup' | 'isolated' | 'halfWritten'; volume: number; to: number; ms: number }
   | { kind: 'etcdKill' | 'etcdStop' | 'operatorKill'; ms: number };
 
 /** Faults that begin together, at random distances; then peace. */
@@ -23,6 +23,7 @@ const WEIGHTS: Record<Kind, number> = {
   zombie: 3,
   deafZombie: 4,
   isolated: 3,
+  halfWritten: 3,
   kill: 5,
   coup: 3,
   stop: 3,
@@ -93,6 +94,7 @@ function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: Sizes): F
     case 'deafZombie':
     case 'coup':
     case 'isolated':
+    case 'halfWritten':
       return { kind, volume: random.below(volumes), to: random.below(nodes), ms };
     case 'etcdKill':
     case 'etcdStop':

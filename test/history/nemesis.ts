@@ -14,6 +14,8 @@ const ATTACH_BOUND_MS = 20_000;
 const ATTACH_AGAIN_MS = 300;
 const LOOK_MS = 200;
 const DEAF_AFTER_MS = 700;
+/** Shorter than a replica may be silent. */
+const HALF_WRITTEN_MS = 700;
 const AGENT_READY_BOUND_MS = 30_000;
 
 export class Nemesis {
@@ -134,6 +136,8 @@ export class Nemesis {
         return this.#moveBehind(bothWays(this.#attachedNode(fault.volume), 'etcd'), fault.volume, fault.to, ms);
       case 'isolated':
         return this.#moveBehind(this.#isolation(this.#attachedNode(fault.volume)), fault.volume, fault.to, ms);
+      case 'halfWritten':
+        return this.#halfWritten(fault.volume, fault.to, ms);
       case 'etcdKill':
         return this.#killFor(ETCD, ms);
       case 'etcdStop':
@@ -171,7 +175,10 @@ export class Nemesis {
   /** Elsewhere, and a while of service there: what the successor writes is what a zombie must not be able to hide. */
   async #move(volume: number, to: number, ms: number): Promise<void> {
     const before = this.#attachedNode(volume);
-    const node = this.#node(to) === before ? this.#node(to + 1) : this.#node(to);
+    await this.#serveFrom(volume, this.#node(to) === before ? this.#node(to + 1) : this.#node(to), ms);
+  }
+
+  async #serveFrom(volume: number, node: string, ms: number): Promise<void> {
     await this.attach(volume, node);
     await this.#world.untilServedBy(this.#volume(volume), node, SERVED_BOUND_MS);
     this.failovers++;
@@ -198,6 +205,27 @@ export class Nemesis {
     } finally {
       for (const one of mend) one();
     }
+  }
+
+  /**
+   * The primary dies while what it writes reaches one of the others only: then the one serves, and at once the other. What was read there, and is not here, was
+   * not levelled.
+   */
+  async #halfWritten(volume: number, to: number, ms: number): Promise<void> {
+    const node = this.#attachedNode(volume);
+    const others = this.#others(node);
+    const behind = others[to % others.length] ?? '';
+    const ahead = others[(to + 1) % others.length] ?? '';
+    const mend = this.#world.relays.cut(node, behind);
+    await this.#pause(HALF_WRITTEN_MS);
+    const killed = this.#killFor(agentProcess(node), ms);
+    try {
+      await this.#serveFrom(volume, ahead, HALF_WRITTEN_MS);
+    } finally {
+      mend();
+      await killed;
+    }
+    await this.#serveFrom(volume, behind, ms);
   }
 
   #isolation(node: string): [string, string][] {

@@ -21,6 +21,7 @@ const MINUTE_MS = 60_000;
 const SEED_MAX = 2 ** 31 - 1;
 
 /** Shorter than an agent counts as alive (3 s), and longer: only then does a new primary ever wait for a lease. */
+const LEASE_MS_MAX = 15_000;
 const LEASES_MS = [1_500, 1_500, 5_000];
 
 export function runSettings(environment: NodeJS.ProcessEnv, anySeed: () => number): RunSettings {
@@ -37,7 +38,7 @@ export function runSettings(environment: NodeJS.ProcessEnv, anySeed: () => numbe
   return {
     seed,
     kinds: kinds.filter(isKind),
-    leaseMs: LEASES_MS[seed % LEASES_MS.length] ?? 0,
+    leaseMs: number('LEASE_MS', LEASES_MS[seed % LEASES_MS.length] ?? 0, 0, LEASE_MS_MAX),
     durationMs: number('MINUTES', 1.5, 0.1, 24 * 60) * MINUTE_MS,
     nodes: Math.floor(number('NODES', 4, 4, 8)),
     volumes: Math.floor(number('VOLUMES', 2, 1, 8)),

@@ -2,7 +2,7 @@
  * Invariant 7: a task that was filed ends exactly once in effect, whoever crashed. Looks at every change of a task in etcd and at every effect on a node:
  *
  *   nothing -> filed -> running (with the claim of that attempt) -> done | failed (by whoever has that claim) -> put away
- *                 ^--- refiled, the next attempt ---|   only without a claim of its attempt
+ *                 ^--- refiled, the next attempt ---|   only without a claim of its attempt: nobody had it, or it is taken away with that
  *
  * One attempt is performed by one process at most, and what is done is so on the node: made, or taken away for ever.
  */
@@ -29,14 +29,14 @@ export class Tasks {
     return this.#ended.size;
   }
 
-  /** `claimBefore`: as it stood before the same transaction. */
-  changed(before: Task | null, after: Task | null, claimBefore: Claim | null): void {
+  /** The claims: as they stood before the same transaction, and behind it. */
+  changed(before: Task | null, after: Task | null, claimBefore: Claim | null, claimAfter: Claim | null): void {
     if (after === null) return this.#removed(before);
     if (before && after.attempt < before.attempt) throw wrong(after, `attempt ${after.attempt} after ${before.attempt}`);
     if (before === null) return this.#filed(after);
     if (hasEnded(after)) return this.#endedAs(before, after, claimBefore);
     if (after.state === 'running') this.#started(before, after);
-    else this.#refiled(before, after, claimBefore);
+    else this.#refiled(before, after, claimAfter);
   }
 
   performs(task: Task, instance: string): void {
@@ -67,10 +67,10 @@ export class Tasks {
     if (before.state !== 'filed' || claim?.attempt !== after.attempt) throw wrong(after, `it runs after ${before.state} without its claim`);
   }
 
-  #refiled(before: Task, after: Task, claimBefore: Claim | null): void {
+  #refiled(before: Task, after: Task, claimAfter: Claim | null): void {
     if (before.state === 'done') throw wrong(after, 'it is filed again after it was done');
     if (after.attempt !== before.attempt + 1) throw wrong(after, `attempt ${after.attempt} is filed after ${before.attempt}`);
-    if (before.state === 'running' && claimBefore?.attempt === before.attempt)
+    if (before.state === 'running' && claimAfter?.attempt === before.attempt)
       throw wrong(after, 'it is filed again while somebody does it');
   }
 

@@ -22,6 +22,11 @@ export const TASKS: readonly Mutant[] = [
     'conditions: [...part.conditions, claim]',
     'conditions: part.conditions',
   ]),
+  mutant('overdueClaimed', 50, 'a task that is filed again because nothing comes of it loses its claim with that', [
+    'operator/volume/tasks.ts',
+    '...(observed.claim ? [{ delete: key }] : [])',
+    '',
+  ]),
   mutant('attemptKept', 50, 'a task that is filed again is another attempt', [
     'core/task.ts',
     "return { ...rest, state: 'filed', attempt: task.attempt + 1, filedBy };",

@@ -9,10 +9,11 @@ import { type InstanceId, instanceId, replicaId, volumeUid } from '../../../core
 import { keysOf, taskIdOf } from '../../../core/keys.ts';
 import { silentLog } from '../../../core/log.ts';
 import type { Claim, ReplicaSpec, Task } from '../../../core/task.ts';
-import { claimGeneration, type Leadership, parseLeaderRecord } from '../../../operator/election/generation.ts';
+import { claimGeneration, parseLeaderRecord } from '../../../operator/election/generation.ts';
+import { emptyMemory, sightingOf } from '../../../operator/observe/memory.ts';
 import type { ObservedTask, ObservedVolume } from '../../../operator/observe/observed.ts';
 import { archivedPart, type Decision, filedPart, type World as LeaderWorld } from '../../../operator/volume/decision.ts';
-import { refileStep, retried } from '../../../operator/volume/tasks.ts';
+import { refileStep, retried, TASK_PATIENCE_MS } from '../../../operator/volume/tasks.ts';
 import { Monotone } from '../checkers/monotone.ts';
 import { Tasks } from '../checkers/tasks.ts';
 import { Schedule } from '../schedule.ts';
@@ -29,6 +30,10 @@ const NODES = ['node-a', 'node-b', 'node-c'];
 /** Replicas that are made and taken away again. */
 const REPLICAS = 12;
 const LEADERS = 2;
+/** Leaders' clocks run so fast that their patience with a task ends after this. */
+const PATIENCE_MS = 2_500;
+/** Of what agents do, that hangs for longer. */
+const HANGING_SHARE = 0.05;
 
 type Agent = { process: TaskProcess; client: EtcdClient; runner: TaskRunner; instance: InstanceId; renewedAtMs: number };
 type Node = { agent: Agent | null; replicas: Set<string>; tombstones: Set<string> };
@@ -124,7 +129,9 @@ export class TaskWorld {
     const task = text === null ? null : parseTask(text).value;
     // A late one performs an attempt that etcd has given up already: only its effect matters.
     if (task?.state === 'running') this.#tasks.performs(task, instance);
-    const workMs = between(this.#random, 5, 400);
+    const hangs = this.#hasFaults && this.#random.chance(HANGING_SHARE);
+    if (hangs) this.tally.count('tasks: a disk hangs');
+    const workMs = hangs ? between(this.#random, PATIENCE_MS, 3 * PATIENCE_MS) : between(this.#random, 5, 400);
     return new Promise((resolve) => {
       process.later(workMs * this.#random.unit(), 'effect', () => {
         this.#takeEffect(node, spec);
@@ -162,9 +169,15 @@ export class TaskWorld {
     const retry = () => process.later(between(this.#random, 100, 500), 'campaign', () => this.#campaign(index, process));
     claimGeneration(client, KEYS, holder, ++this.#transitions).then((leadership) => {
       let isBusy = false;
+      let sinceMs: ReadonlyMap<string, number> = new Map();
       process.every(100, 'leader', () => {
         if (isBusy || leadership.isDeposed || !tasks.isCurrent || !claims.isCurrent) return;
-        const part = this.#decide(leadership, tasks.entries, claims.entries);
+        const observed = observedTasks(tasks.entries, claims.entries);
+        const nowMs = this.schedule.nowMs * (TASK_PATIENCE_MS / PATIENCE_MS);
+        sinceMs = new Map(observed.map(({ task }) => sightingOf(task.value)).map((sighting) => [sighting, sinceMs.get(sighting) ?? nowMs]));
+        const memory = { ...emptyMemory, taskSinceMs: sinceMs };
+        const world = { keys: KEYS, generation: leadership.generation, memory, now: { monotonicMs: nowMs } } as LeaderWorld;
+        const part = this.#decide(world, observed);
         if (!part) return;
         isBusy = true;
         const free = () => {
@@ -176,16 +189,7 @@ export class TaskWorld {
   }
 
   /** One change, out of what its two views show: either may be ahead of the other. */
-  #decide(leadership: Leadership, tasks: Views, claims: Views): Pick<LandedPart, 'conditions' | 'changes'> | null {
-    const observed = [...tasks.values()].flatMap((entry): ObservedTask[] => {
-      const { value } = parseTask(entry.value);
-      if (!value) return [];
-      const claimEntry = claims.get(KEYS.claim(value.id));
-      const claim = claimEntry ? parseClaim(claimEntry.value) : null;
-      const storedClaim = claim && claimEntry ? { value: claim, key: claimEntry.key, revision: claimEntry.revision } : null;
-      return [{ task: { value, key: entry.key, revision: entry.revision }, claim: storedClaim }];
-    });
-    const world = { keys: KEYS, generation: leadership.generation } as LeaderWorld;
+  #decide(world: LeaderWorld, observed: readonly ObservedTask[]): Pick<LandedPart, 'conditions' | 'changes'> | null {
     const refile = transactionOf(refileStep({ tasks: observed, config: null } as unknown as ObservedVolume, world, 'trace'));
     if (refile) return refile;
     const failed = observed.find(({ task }) => task.value.state === 'failed');
@@ -292,7 +296,7 @@ export class TaskWorld {
       const claimKey = KEYS.claim(id);
       const claimText = claimsBefore.has(claimKey) ? (claimsBefore.get(claimKey) ?? null) : this.#etcd.value(claimKey);
       this.schedule.trace(`${id} ${taskBefore?.state} -> ${taskAfter?.state} attempt ${taskAfter?.attempt}`);
-      this.#tasks.changed(taskBefore, taskAfter, claimText === null ? null : parseClaim(claimText));
+      this.#tasks.changed(taskBefore, taskAfter, claimText === null ? null : parseClaim(claimText), this.#claimOf(id));
       if (taskAfter?.state === 'filed') this.#monotone.leaderWrote(taskAfter.filedBy);
     }
   }
@@ -323,6 +327,17 @@ function wantedSpecs(): Wanted[] {
 }
 
 const taskOf = (text: string | null): Task | null => (text === null ? null : parseTask(text).value);
+
+function observedTasks(tasks: Views, claims: Views): ObservedTask[] {
+  return [...tasks.values()].flatMap((entry): ObservedTask[] => {
+    const { value } = parseTask(entry.value);
+    if (!value) return [];
+    const claimEntry = claims.get(KEYS.claim(value.id));
+    const claim = claimEntry ? parseClaim(claimEntry.value) : null;
+    const storedClaim = claim && claimEntry ? { value: claim, key: claimEntry.key, revision: claimEntry.revision } : null;
+    return [{ task: { value, key: entry.key, revision: entry.revision }, claim: storedClaim }];
+  });
+}
 
 /** What a step's decision commits. */
 function transactionOf(decision: Decision | null): LandedPart | null {
