@@ -31,6 +31,7 @@ import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
 import { prepareRunDirectory, primaryWorkers, probeMachine, readBootId, readVersion } from './edge/machine.ts';
 import { startPacedTicker, startTicker } from './edge/ticker.ts';
+import { ownHeap, Tidier } from './edge/tidier.ts';
 import type { Workers } from './edge/workers.ts';
 import { type AgentSettings, parseAgentSettings, poolListen, poolPathsIn } from './settings.ts';
 import type { FromWorker, WorkerBasics } from './workers/messages.ts';
@@ -57,7 +58,12 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
   const registration: Registration = register(base, bootId, wired, http);
   const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
   const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
-  const ticker = startPacedTicker(TICK_MS, (lateMs) => agent.tick(lateMs));
+  const tidier = new Tidier(ownHeap(), base.clock.monotonicMs());
+  const ticker = startPacedTicker(TICK_MS, (lateMs) => {
+    const pauseMs = agent.tick(lateMs);
+    tidier.look(base.clock.monotonicMs(), pauseMs <= 0);
+    return pauseMs;
+  });
   base.doorbell.answer(ticker.hasten);
   return {
     async stop() {
