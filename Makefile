@@ -42,7 +42,7 @@ test-e2e: setup ## whole local clusters as users know them, with everything that
 	@$(MOCHA) --parallel --jobs 2 $(if $(TESTS),'$(TESTS)',$(END_TO_END))
 
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
-	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" node test/history/run.ts
+	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" TOGETHER="$(TOGETHER)" node test/history/run.ts
 
 fuzz: setup ## hostile bytes and damaged files, by what they reach: make fuzz MINUTES=10 TARGETS=replica SEED=7 KEEP=1
 	@$(RUN) MINUTES="$(MINUTES)" TARGETS="$(TARGETS)" SEED="$(SEED)" KEEP="$(KEEP)" node test/fuzz/run.ts

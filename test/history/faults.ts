@@ -38,21 +38,21 @@ const WEIGHTS: Record<Kind, number> = {
   operatorKill: 1,
 };
 
-const FAULTS_MAX = 2;
 const TOGETHER_WITHIN_MS = 1_500;
 const PEACE_MS = { min: 500, spread: 2_500 };
 const LASTS_MS = { min: 200, spread: 4_800 };
 
 export type Sizes = { nodes: number; volumes: number };
+export type Wanted = Sizes & { durationMs: number; together: number; kinds: readonly Kind[] };
 
 export const isKind = (name: string): name is Kind => name in WEIGHTS;
 export const KINDS = Object.keys(WEIGHTS);
 
-/** `kinds`: only these; empty: all. */
-export function episodes(random: SeededRandom, durationMs: number, sizes: Sizes, kinds: readonly Kind[]): Episode[] {
+/** `kinds`: only these; empty: all. `together`: so many at once, at most. */
+export function episodes(random: SeededRandom, { durationMs, together, kinds, ...sizes }: Wanted): Episode[] {
   const made: Episode[] = [];
   for (let sumMs = 0; sumMs < durationMs; ) {
-    const faults = Array.from({ length: 1 + random.below(FAULTS_MAX) }, () => ({
+    const faults = Array.from({ length: 1 + random.below(together) }, () => ({
       afterMs: random.below(TOGETHER_WITHIN_MS),
       fault: faultOf(random, kindOf(random, kinds), sizes),
     }));

@@ -93,7 +93,7 @@ async function underFaults(run: Run, world: HistoryWorld): Promise<string[]> {
       (_, index) => new HistoryClient(volume * settings.clients + index, target, recorder, new SeededRandom(random.below(2 ** 31))),
     ),
   );
-  const schedule = episodes(new SeededRandom(settings.seed), settings.durationMs, settings, settings.kinds);
+  const schedule = episodes(new SeededRandom(settings.seed), settings);
   const attached = volumes.map((_, index) => nodeName(index % settings.nodes));
   const nemesis = new Nemesis(world, volumes, attached, recorder, say);
   const work = clients.map((client) => client.run());

@@ -12,6 +12,8 @@ export type RunSettings = {
   mutant: string;
   /** Only these; empty: all. */
   kinds: Kind[];
+  /** Faults at once, at most: with more than one of a kind, one may undo what another is for. */
+  together: number;
   leaseMs: number;
   /** The directory stays also when all is well. */
   isKept: boolean;
@@ -38,6 +40,7 @@ export function runSettings(environment: NodeJS.ProcessEnv, anySeed: () => numbe
   return {
     seed,
     kinds: kinds.filter(isKind),
+    together: Math.floor(number('TOGETHER', 2, 1, 4)),
     leaseMs: number('LEASE_MS', LEASES_MS[seed % LEASES_MS.length] ?? 0, 0, LEASE_MS_MAX),
     durationMs: number('MINUTES', 1.5, 0.1, 24 * 60) * MINUTE_MS,
     nodes: Math.floor(number('NODES', 4, 4, 8)),

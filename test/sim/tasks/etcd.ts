@@ -8,6 +8,7 @@ import type { SeededRandom } from '../../support/seededRandom.ts';
 import type { Schedule } from '../schedule.ts';
 import { between, delayMs } from '../seeds.ts';
 import type { Tally } from '../tally.ts';
+import { Violation } from '../violation.ts';
 
 const USUAL_MS = 5;
 const WORST_MS = 700;
@@ -172,6 +173,8 @@ function tried<Value>(land: () => Value): { value: Value } | { error: unknown } 
   try {
     return { value: land() };
   } catch (error) {
+    // Whoever asked would take it for etcd's refusal, and go on.
+    if (error instanceof Violation) throw error;
     return { error };
   }
 }
