@@ -61,5 +61,7 @@ export type ServingReport = {
   sinceMs: number;
   /** How large it is to its clients. Behind `VolumeConfig.sizeBytes` until every replica in sync has grown. */
   sizeBytes?: number;
+  /** Who has no room to grow, and why; asked again and again. */
+  growthTrouble?: string;
   replicas: ReplicaProgress[];
 };

@@ -58,6 +58,8 @@ export class Peer {
   sizeBytes = 0;
   /** It had no room to grow: when it is asked again. */
   growAgainAtMs = Number.POSITIVE_INFINITY;
+  /** What it said then; null: it grew since, or was never asked in vain. */
+  growthTrouble: string | null = null;
   /** How often it was ever asked to read, by anybody. */
   readsAsked = 0;
   /** All operations up to this one are applied there. */

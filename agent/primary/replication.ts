@@ -173,9 +173,11 @@ export class Replication {
     const grown = (reply: Reply) => {
       if (reply.type === 'unable') {
         peer.growAgainAtMs = this.#clock.monotonicMs() + GROW_AGAIN_MS;
+        peer.growthTrouble = reply.message;
         return then(reply.message);
       }
       peer.sizeBytes = Math.max(peer.sizeBytes, sizeBytes);
+      peer.growthTrouble = null;
       then(null);
     };
     peer.ask({ type: 'resize', sizeBytes }, this.#clock.monotonicMs(), grown, () => undefined);

@@ -5,7 +5,13 @@ import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 
 export type PrimaryPhase = 'sealing' | 'waiting' | 'ready' | 'closing' | 'closed';
-export type PrimaryReport = { state: ServingState; reason?: string; sizeBytes?: number; replicas: ReplicaProgress[] };
+export type PrimaryReport = {
+  state: ServingState;
+  reason?: string;
+  sizeBytes?: number;
+  growthTrouble?: string;
+  replicas: ReplicaProgress[];
+};
 
 /** A volume: its shards, and how far its primary is. */
 export type Reported = {
@@ -24,7 +30,25 @@ export function reportOf({ replications, phase, isSocketOpen, isLeased, sizeByte
   const replicas = replications.flatMap((replication) =>
     [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs)),
   );
-  return { state, ...(reason === null ? {} : { reason }), ...(sizeBytes === 0 ? {} : { sizeBytes }), replicas };
+  const growthTrouble = growthTroubleOf(replications);
+  return {
+    state,
+    ...(reason === null ? {} : { reason }),
+    ...(sizeBytes === 0 ? {} : { sizeBytes }),
+    ...(growthTrouble === null ? {} : { growthTrouble }),
+    replicas,
+  };
+}
+
+/** Who has no room to grow, and why; nobody is named twice. */
+function growthTroubleOf(replications: readonly Replication[]): string | null {
+  const words = new Set<string>();
+  for (const { peers, wantedBytes } of replications) {
+    for (const { member, sizeBytes, growthTrouble } of peers.values()) {
+      if (growthTrouble !== null && sizeBytes < wantedBytes) words.add(`${member.node}: ${growthTrouble}`);
+    }
+  }
+  return words.size === 0 ? null : [...words].join('; ');
 }
 
 function servingState(phase: PrimaryPhase, isSocketOpen: boolean, reason: string | null): ServingState {

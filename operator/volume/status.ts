@@ -212,6 +212,11 @@ function resizing(facts: Facts): Judgement[] {
   const offered = sizeBytesOf(facts);
   if (asked === null || offered === null || asked <= offered) return [];
   const amount = `from ${formatExact(offered)} to ${formatExact(asked)}`;
+  const stuck = currentReport(volume, world)?.growthTrouble;
+  if (stuck !== undefined)
+    return [
+      { type, holds: false, reason: 'NoRoom', message: `it stays at ${formatExact(offered)}, ${formatExact(asked)} asked: ${stuck}` },
+    ];
   const how = attachment ? `it grows ${amount}, replica by replica` : `it grows ${amount} when it is attached`;
   return [{ type, holds: true, reason: attachment ? 'Growing' : 'NotAttached', message: how }];
 }

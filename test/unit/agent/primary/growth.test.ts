@@ -95,9 +95,11 @@ describe('A volume that grows', () => {
       bench.write(blockOf(3), 'write');
       bench.settle();
       expect([offered(bench), bench.answers, bench.proposals]).to.deep.equal([4, ['write: done'], []]);
+      expect(bench.primary.report().growthTrouble).to.equal('node-a: no space; node-b: no space');
       for (const letter of 'ab') bench.replica(letter).growthProblem = null;
       bench.pass(11_000);
       expect([offered(bench), bench.proposals]).to.deep.equal([8, []]);
+      expect(bench.primary.report().growthTrouble).to.equal(undefined);
     });
 
     it('is served so by the next primary too', () => {

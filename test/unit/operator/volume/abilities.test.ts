@@ -194,6 +194,16 @@ describe('operator: deciding about limits and sizes', () => {
       'it grows from 1Gi to 2Gi, replica by replica',
     ],
     [
+      'of which a disk is full',
+      {
+        config: config({ primary: primary('a'), sizeBytes: 2 * GiB }),
+        serving: serving('a', { sizeBytes: GiB, growthTrouble: 'node-b: no space' }),
+        object: attached('a', { size: '2Gi' }),
+      },
+      '1Gi',
+      'it stays at 1Gi, 2Gi asked: node-b: no space',
+    ],
+    [
       'when it has grown',
       {
         config: config({ primary: primary('a'), sizeBytes: 2 * GiB }),
