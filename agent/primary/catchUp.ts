@@ -5,6 +5,7 @@
  */
 import { EXTENT_BYTES } from '../../core/extent.ts';
 import type { ResyncProgress } from '../../core/wire/messages.ts';
+import { WriteBack } from './writeBack.ts';
 
 /** A learner is told how far it is no more often than `intervalMs`, and only when so many extents more are done: each time it flushes. */
 export type ProgressPace = { intervalMs: number; extents: number };
@@ -17,6 +18,7 @@ const SPEED_SAMPLE_MS = 1_000;
 export type Found = { since: number; version: number; total: number };
 
 export class CatchUp {
+  readonly writeBack = new WriteBack();
   readonly #found: Found;
   /** What the learner has durably, or was asked to have: never less than in an earlier session. */
   #below: number;

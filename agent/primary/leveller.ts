@@ -22,10 +22,17 @@ import type { Ask, Peer, Reply } from './peer.ts';
 import { tellProgress } from './progress.ts';
 import type { Replication } from './replication.ts';
 import { leastBusySource, mayGive } from './source.ts';
+import type { WriteBack } from './writeBack.ts';
 
-/** Extents under way at once; and of those that only learners miss, while clients have requests: each holds a replica up for as long as a MiB takes. */
+/** Extents under way at once. */
 export const LEVELS_MAX = 4;
-export const LEVELS_BESIDE_CLIENTS_MAX = 1;
+/**
+ * What only learners miss: so many extents at once, and so much that a learner has not made durable. Less while clients have requests: each extent holds a
+ * replica up for as long as a MiB takes, and all that is not durable yet holds up whoever syncs beside it (see WriteBack).
+ */
+type Pace = { levels: number; unflushedBytes: number };
+export const PACE_ALONE: Pace = { levels: LEVELS_MAX, unflushedBytes: 32 * 1024 * 1024 };
+export const PACE_BESIDE_CLIENTS: Pace = { levels: 1, unflushedBytes: 1 * 1024 * 1024 };
 /** Clients that were heard so recently have requests. */
 const CLIENTS_HEARD_MS = 100;
 /** What comparing an extent costs of the bandwidth limit, beside the blocks copied. */
@@ -40,6 +47,9 @@ type Level = {
   /** Somebody counted is among the targets: everybody stamps it. */
   inDoubt: boolean;
 };
+
+/** What was told of a session is told anew of the next one. */
+const ignoreLost = (): void => undefined;
 
 const asDigests = (reply: Reply): Digests => (reply.type === 'digests' ? reply : { stamp: 0, digests: null });
 
@@ -83,8 +93,12 @@ export class Leveller {
       if (this.#replication.gate.has(extent)) this.#begin(extent);
     }
     this.#allowance.refill(this.#clock.monotonicMs(), this.#options.bytesPerSecond());
-    const resyncsMax = this.#hearsClients() ? LEVELS_BESIDE_CLIENTS_MAX : LEVELS_MAX;
-    for (const peer of this.#inOrder()) this.#beginFor(peer, this.#replication.counts(peer) ? LEVELS_MAX : resyncsMax);
+    const pace = this.#hearsClients() ? PACE_BESIDE_CLIENTS : PACE_ALONE;
+    const isPaused = this.#writeBack(pace);
+    for (const peer of this.#inOrder()) {
+      if (this.#replication.counts(peer)) this.#beginFor(peer, LEVELS_MAX);
+      else if (!isPaused) this.#beginFor(peer, pace.levels);
+    }
   }
 
   /** In the order of extents, until `most` are under way: a learner's cursor rises with them. */
@@ -93,6 +107,25 @@ export class Leveller {
       if (this.#active.size >= most || !this.#allowance.isLeft) return;
       this.#begin(extent);
     }
+  }
+
+  /** Learners make durable what they were given, piece by piece. True: one has too much of it; an extent is copied to all who miss it, so all wait. */
+  #writeBack({ unflushedBytes }: Pace): boolean {
+    const { peers } = this.#replication;
+    let isPaused = false;
+    for (const peer of peers.values()) {
+      const writeBack = peer.catchUp?.writeBack;
+      if (!writeBack || peer.state !== 'open' || this.#replication.counts(peer)) continue;
+      if (writeBack.begins(unflushedBytes))
+        peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), () => this.#flushed(writeBack), ignoreLost);
+      if (writeBack.isFull(unflushedBytes)) isPaused = true;
+    }
+    return isPaused;
+  }
+
+  #flushed(writeBack: WriteBack): void {
+    writeBack.ended();
+    this.#options.changed();
   }
 
   /** Operations and reads since the last look: a levelling's own restamps are for clients that wait, and count as theirs. */
@@ -197,7 +230,9 @@ export class Leveller {
     const asked = level.targets.size;
     const request = (peer: Peer): Ask => {
       const runs = runsFor(peer);
-      for (const { blocks } of runs) this.#allowance.spend(blocks * BLOCK_BYTES);
+      const bytes = runs.reduce((sum, { blocks }) => sum + blocks * BLOCK_BYTES, 0);
+      this.#allowance.spend(bytes);
+      peer.catchUp?.writeBack.copied(bytes);
       return { type: 'level', extent: level.extent, stamp, runs };
     };
     this.#ask(level, [...level.targets], request, () => {

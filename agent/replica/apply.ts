@@ -1,7 +1,10 @@
 /** What each mutation does to a replica's files. The intent log holds every extent that is touched here before it is. */
-import { BLOCK_BYTES, EXTENT_BYTES, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, type ExtentSet, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
 import type { Operation, Request } from '../../core/wire/messages.ts';
 import type { ReplicaStore } from '../ports.ts';
+
+/** See `levelledNext`. */
+const LEVELLED_NEXT = 16;
 
 type Level = Extract<Request, { type: 'level' }>;
 
@@ -26,6 +29,16 @@ export function touchedExtents(message: Operation | Request): readonly number[] 
     default:
       return [];
   }
+}
+
+/**
+ * A learner is levelled extent by extent, in their order: those behind one that is to be noted in the log are noted along, or each would wait for a sync of its
+ * own. One of which nothing comes after all leaves the log as any other does; a crash before costs comparing it.
+ */
+export function* levelledNext(message: Operation | Request, intents: ExtentSet): Iterable<number> {
+  if (message.type !== 'level') return;
+  const end = Math.min(intents.extents, message.extent + LEVELLED_NEXT);
+  for (let extent = message.extent; extent < end; extent++) if (!intents.has(extent)) yield extent;
 }
 
 /** A crash after the data and before the stamp is in memory only: both live in the page cache until `clean`, and till then the log names the extent. */

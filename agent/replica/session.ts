@@ -8,7 +8,7 @@ import { unreachable } from '../../core/assert.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
 import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../ports.ts';
 import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
-import { applyLevel, applyOperation, isMutation, touchedExtents } from './apply.ts';
+import { applyLevel, applyOperation, isMutation, levelledNext, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
 import { Heat } from './heat.ts';
@@ -272,7 +272,7 @@ export class Session implements ReplicaSession {
     const { intents } = this.#store;
     if (touchedExtents(message).every((extent) => intents.has(extent))) return false;
     if (this.#committing) return true;
-    const extents = new Set<number>();
+    const extents = new Set<number>(levelledNext(message, intents));
     const until = Math.min(this.#queue.length, this.#head + COMMIT_LOOKAHEAD_MAX);
     for (let index = this.#head; index < until; index++) {
       const queued = this.#queue[index];

@@ -1,6 +1,7 @@
 /** Which extents a learner is compared over, from whom they come, and how far it is told to be. */
 import { expect } from 'chai';
 import { PROGRESS_PACE } from '../../../../agent/primary/catchUp.ts';
+import { LEVELS_MAX, PACE_ALONE, PACE_BESIDE_CLIENTS } from '../../../../agent/primary/leveller.ts';
 import { digestBlocks } from '../../../../agent/replica/digest.ts';
 import { BLOCK_BYTES, EXTENT_BYTES } from '../../../../core/extent.ts';
 import type { ResyncProgress } from '../../../../core/wire/messages.ts';
@@ -215,9 +216,9 @@ describe('A learner beside clients', () => {
     return compared(bench.replica('b')).length;
   };
 
-  it('is given one extent at a time', () => {
-    expect(atOnce((bench) => bench.write(1000))).to.equal(1);
-    expect(atOnce((bench) => bench.read(1000))).to.equal(1);
+  it('is given fewer extents at a time', () => {
+    expect(atOnce((bench) => bench.write(1000))).to.equal(PACE_BESIDE_CLIENTS.levels);
+    expect(atOnce((bench) => bench.read(1000))).to.equal(PACE_BESIDE_CLIENTS.levels);
   });
 
   it('is given several when nobody is disturbed', () => {
@@ -228,6 +229,60 @@ describe('A learner beside clients', () => {
         bench.pass(500);
       }),
     ).to.equal(4);
+  });
+});
+
+describe('A learner that has to write much', () => {
+  const COUNT = 256;
+  const MIB = 1024 * 1024;
+  /** Copied whole. A client that reads all the time, or none. */
+  const copying = (isBusy: boolean, mute: 'flush' | null = null) => {
+    const bench = new PrimaryBench({
+      inSync: 'ac',
+      learners: 'b',
+      sizeBytes: COUNT * EXTENT_BYTES,
+      // Forty of them in a burst.
+      settings: { replicaTimeoutMs: 60_000, resyncBytesPerSecond: 160 * MIB },
+      before: (made) => {
+        made.replica('a').stamped = extents(COUNT);
+        made.replica('b').mute.add('changed');
+        if (mute) made.replica('b').mute.add(mute);
+      },
+    });
+    bench.pass(1_000);
+    if (isBusy) bench.read(1_000);
+    bench.settle();
+    bench.replica('b').mute.delete('changed');
+    bench.settle();
+    if (!isBusy) bench.pass(1_000);
+    return bench;
+  };
+  const levels = (bench: PrimaryBench) => bench.replica('b').told('level').length;
+
+  it('makes it durable in steps, smaller ones beside clients', () => {
+    const stepOf = (bench: PrimaryBench) => {
+      const kinds = bench.replica('b').heard.flatMap(({ type }) => (type === 'level' || type === 'flush' ? [type] : []));
+      return kinds.indexOf('flush') * EXTENT_BYTES;
+    };
+    expect(stepOf(copying(true))).to.be.within(PACE_BESIDE_CLIENTS.unflushedBytes, PACE_BESIDE_CLIENTS.unflushedBytes + 2 * MIB);
+    expect(stepOf(copying(false))).to.be.within(PACE_ALONE.unflushedBytes, PACE_ALONE.unflushedBytes + LEVELS_MAX * MIB);
+  });
+
+  it('is given no more than two steps that it has not made durable, and goes on when it has', () => {
+    const bench = copying(false, 'flush');
+    expect(levels(bench) * EXTENT_BYTES).to.be.within(2 * PACE_ALONE.unflushedBytes, 2 * PACE_ALONE.unflushedBytes + LEVELS_MAX * MIB);
+    expect(bench.replica('b').told('flush').length).to.equal(1);
+    bench.replica('b').mute.clear();
+    bench.pass(3_000);
+    expect([levels(bench), bench.proposed()]).to.deep.equal([COUNT, ['acb']]);
+  });
+
+  it('holds nothing up that is in doubt', () => {
+    const bench = copying(false, 'flush');
+    bench.replica('c').breaks();
+    Object.assign(bench.replica('c'), { isReachable: true, log: [COUNT - 1] });
+    bench.pass(1_000);
+    expect(bench.replica('c').told('level')).to.deep.equal([`level ${COUNT - 1} of `]);
   });
 });
 
