@@ -111,6 +111,12 @@ export class SimulatedDisk implements Disk {
     return new SimulatedDisk(options, [], { root: this.#root, sequence: this.#sequence });
   }
 
+  /** Another disk that holds the same, all of it durable; this one goes on. Costs far less than writing it again. */
+  twin(): SimulatedDisk {
+    const sequence = { last: 0 };
+    return new SimulatedDisk(this.#options, [], { root: this.#root.afterPowerLoss('nothing', sequence), sequence });
+  }
+
   /** The content of a file as it is in the cache, or null. Not a call of the disk. */
   peek(path: string): Buffer | null {
     const inode = this.#find(path);

@@ -36,7 +36,7 @@ const REASON_CHARACTERS_MIN = 10;
 /** Of `data` only the size and what is not zero: `content` is empty. */
 type File = { path: string; content: Buffer; data: { sizeBytes: number; pieces: { at: number; bytes: Buffer }[] } | null };
 type Facts = { intents: number[]; stamps: string; promisedEpoch: number; sizeBytes: number; data: number[] };
-type World = { directories: string[]; files: File[]; replicas: Map<ReplicaId, Facts>; snapshots: string[] };
+type World = { disk: SimulatedDisk; directories: string[]; files: File[]; replicas: Map<ReplicaId, Facts>; snapshots: string[] };
 
 function factsOf(store: ReplicaStore): Facts {
   const { sizeBytes, promisedEpoch } = store.meta;
@@ -63,7 +63,7 @@ function work(disk: SimulatedDisk, store: ReplicaStore, rounds: number): void {
   }
 }
 
-/** Made once: every run begins with a copy of its files. */
+/** Made once: every run begins with a twin of its disk. */
 function makeWorld(): World {
   const disk = new SimulatedDisk({ reflink: true });
   const pool = openedPool(disk);
@@ -82,7 +82,7 @@ function makeWorld(): World {
   if (error) throw error;
   finish(disk, (done) => pool.close(done));
   const tree = readTree(disk, POOL);
-  return { ...tree, ...factsOfPool(openedPool(copyOf(tree))) };
+  return { ...tree, disk: copyOf(tree), ...factsOfPool(openedPool(copyOf(tree))) };
 }
 
 function factsOfPool(pool: Pool): Pick<World, 'replicas' | 'snapshots'> {
@@ -200,7 +200,7 @@ function damagedContent(content: Buffer, bytes: Buffer, files: readonly File[]):
 
 function run({ frames }: Input): void {
   world ??= makeWorld();
-  const disk = copyOf(world);
+  const disk = world.disk.twin();
   const touched = new Set<string>();
   for (const frame of frames.slice(0, DAMAGES_MAX)) {
     const path = doDamage(disk, frame, world);

@@ -16,9 +16,9 @@ import { Encoder } from '../../../core/wire/encode.ts';
 import { HEADER, HEADER_BYTES } from '../../../core/wire/layout.ts';
 import { type FromReplica, LOG_ONLY, type Seal, type ToReplica } from '../../../core/wire/messages.ts';
 import { instance } from '../../support/replicaBench.ts';
-import { MIB, made, REPLICA, tryOpen, VOLUME } from '../../support/replicaFiles.ts';
+import { create, MIB, open, REPLICA, tryOpen, VOLUME } from '../../support/replicaFiles.ts';
 import type { SeededRandom } from '../../support/seededRandom.ts';
-import type { SimulatedDisk } from '../../support/simulatedDisk.ts';
+import { SimulatedDisk } from '../../support/simulatedDisk.ts';
 import type { Target } from '../engine.ts';
 import { Choices, cutUp, type Input } from '../input.ts';
 import type { Field } from '../mutate.ts';
@@ -49,6 +49,15 @@ export const SEAL: Seal = {
   },
 };
 
+/** With a new replica: made once, every run begins with a twin. */
+let fresh: SimulatedDisk | null = null;
+
+function newDisk(): SimulatedDisk {
+  const disk = new SimulatedDisk();
+  create(disk, SIZE_BYTES);
+  return disk;
+}
+
 /** One process's life with the replica, and its primary's with the session. */
 class Rig {
   readonly disk: SimulatedDisk;
@@ -64,7 +73,9 @@ class Rig {
 
   constructor(choices: Choices) {
     this.#choices = choices;
-    ({ disk: this.disk, store: this.store } = made(SIZE_BYTES));
+    fresh ??= newDisk();
+    this.disk = fresh.twin();
+    this.store = open(this.disk);
     this.shadow = new Shadow();
     this.replica = new Replica({
       store: this.store,
