@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -64,6 +64,12 @@ spec: setup ## the protocol's model, every state of it (needs Java): make spec L
 
 bench: setup ## beside qemu's quorum, GlusterFS and one plain copy: make bench WORKS="randwrite-qd16" SYSTEMS="quorum holdfast" SECONDS=6 REPETITIONS=3
 	@$(RUN) WORKS="$(WORKS)" SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" SIZE_MIB="$(SIZE_MIB)" RESYNC_MIB="$(RESYNC_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/run.ts
+
+bench-takeover: setup ## how long nobody leads when the leading operator is stopped, killed or stands still: make bench-takeover REPETITIONS=20
+	@$(RUN) REPETITIONS="$(REPETITIONS)" node test/bench/takeover.ts
+
+bench-move: setup ## how long a writer waits when its volume is moved to another node on purpose: make bench-move REPETITIONS=20
+	@$(RUN) REPETITIONS="$(REPETITIONS)" node test/bench/move.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts

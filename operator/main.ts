@@ -1,10 +1,10 @@
 /** The operator: wiring in reading order, and nothing else. */
 import { readFileSync } from 'node:fs';
-import { systemClock } from '../core/clock.ts';
+import { type Clock, systemClock } from '../core/clock.ts';
 import { ID_BYTES } from '../core/ids.ts';
 import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
-import { systemRandom } from '../core/random.ts';
+import { type Random, systemRandom } from '../core/random.ts';
 import type { Store } from '../core/store.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
 import { startHttpServer } from '../edge/http/server.ts';
@@ -23,7 +23,8 @@ import { leasePort } from './edge/leaseApi.ts';
 import { startRestServer } from './edge/restServer.ts';
 import { systemTimers } from './edge/timers.ts';
 import { Elector } from './election/elector.ts';
-import { Office } from './election/office.ts';
+import { Facts } from './election/facts.ts';
+import { Office, type OfficePorts } from './election/office.ts';
 import { ELECTION_TIMES } from './election/step.ts';
 import { operatorMetrics } from './metrics.ts';
 import { staleReason } from './observe/observe.ts';
@@ -83,6 +84,41 @@ async function openRest({ connection, kube, metrics, certificates, parameters, .
   };
 }
 
+type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'> & {
+  clock: Clock;
+  random: Random;
+  parameters: OperatorParameters;
+  connection: StoreConnection;
+  api: KubeApi;
+  controller: Controller;
+};
+
+function standForElection({ parameters, connection, api, controller, ...ports }: ElectionParts): { elector: Elector; office: Office } {
+  const facts = new Facts({ version: VERSION, name: parameters.name, clock: ports.clock, members: () => connection.members() });
+  const office = new Office({
+    ...ports,
+    store: connection.store,
+    lead: (leadership, signal) => controller.run(leadership, signal),
+    settled: (generation) => {
+      elector.settled(generation);
+      facts.began(generation);
+    },
+    deposed: () => elector.stepDown('a higher generation was seen in etcd'),
+  });
+  const elector = new Elector({
+    ...ports,
+    lease: leasePort(api, ports.clock, parameters.namespace, parameters.leaseName, () => facts.current()),
+    times: ELECTION_TIMES,
+    unfit: () => connection.check(),
+    onElected: (transitions) => office.begin(transitions),
+    onLost: (reason) => {
+      facts.ended();
+      office.end(reason);
+    },
+  });
+  return { elector, office };
+}
+
 await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environment, log, fail }) => {
   const { parameters, agents, limits } = operatorSettings(environment, (path) => readFileSync(path, 'utf8'));
   log.setLevel(parameters.logLevel);
@@ -115,23 +151,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     metrics: numbers,
     instance: parameters.name,
   });
-  const office = new Office({
-    ...ports,
-    store,
-    metrics: numbers,
-    identity,
-    lead: (leadership, signal) => controller.run(leadership, signal),
-    settled: (generation) => elector.settled(generation),
-    deposed: () => elector.stepDown('a higher generation was seen in etcd'),
-  });
-  const elector = new Elector({
-    ...ports,
-    lease: leasePort(api, systemClock, parameters.namespace, parameters.leaseName),
-    identity,
-    times: ELECTION_TIMES,
-    onElected: (transitions) => office.begin(transitions),
-    onLost: (reason) => office.end(reason),
-  });
+  const { elector, office } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
 
   const http = await startHttpServer(
     {

@@ -4,6 +4,7 @@ import type { Clock } from '../../core/clock.ts';
 import { OperatingError } from '../../core/errors.ts';
 import type { KubeObject } from '../api.ts';
 import type { LeasePort } from '../election/elector.ts';
+import { LEADER_ANNOTATION, type LeaderFacts } from '../election/facts.ts';
 import type { LeaseRecord } from '../election/step.ts';
 import type { KubeApi } from '../ports.ts';
 
@@ -17,6 +18,9 @@ type Lease = KubeObject & {
   };
 };
 
+const annotated = (facts: LeaderFacts | null): Partial<KubeObject['metadata']> =>
+  facts === null ? {} : { annotations: { [LEADER_ANNOTATION]: JSON.stringify(facts) } };
+
 /** Kubernetes' MicroTime. */
 const microTime = (wallMs: number): string => new Date(wallMs).toISOString().replace('Z', '000Z');
 
@@ -27,7 +31,14 @@ const recordOf = ({ metadata, spec }: Lease): LeaseRecord => ({
   resourceVersion: metadata.resourceVersion,
 });
 
-export function leasePort(api: KubeApi, clock: Clock, namespace: string, name: string): LeasePort {
+/** `facts`: what the holder tells of itself, written with each renewal; null: nothing yet. */
+export function leasePort(
+  api: KubeApi,
+  clock: Clock,
+  namespace: string,
+  name: string,
+  facts: () => LeaderFacts | null = () => null,
+): LeasePort {
   const collection = `/apis/coordination.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/leases`;
   const path = `${collection}/${encodeURIComponent(name)}`;
   let acquired = { holder: '', time: '' };
@@ -42,7 +53,7 @@ export function leasePort(api: KubeApi, clock: Clock, namespace: string, name: s
       const lease: Lease = {
         apiVersion: 'coordination.k8s.io/v1',
         kind: 'Lease',
-        metadata: { name, namespace, uid: '', resourceVersion: basedOn ?? '' },
+        metadata: { name, namespace, uid: '', resourceVersion: basedOn ?? '', ...annotated(holder === '' ? null : facts()) },
         spec: {
           holderIdentity: holder,
           leaseDurationSeconds: Math.ceil(durationMs / 1_000),

@@ -34,6 +34,8 @@ export type ElectorOptions = {
   identity: string;
   times: ElectionTimes;
   log: Log;
+  /** Why this process could not do a leader's work now; null: it could. */
+  unfit(): string | null;
   /** Called once for each term, with the Lease's transitions. */
   onElected(transitions: number): void;
   /** Called once for each term: nothing may be written any more. */
@@ -49,6 +51,7 @@ export class Elector {
   readonly #options: ElectorOptions;
   #state: ElectionState;
   #isLeading = false;
+  #unfit: string | null = null;
 
   constructor(options: ElectorOptions) {
     this.#options = options;
@@ -72,14 +75,21 @@ export class Elector {
 
   /** Takes part until `signal` is aborted, then gives the Lease up, so that another leads at once. */
   async run(signal: AbortSignal): Promise<void> {
-    let event: ElectionEvent = { kind: 'woke' };
+    let event: ElectionEvent = this.#woke();
     while (!signal.aborted) {
       const { state, action } = step(this.#state, event, this.#options.clock.monotonicMs(), this.#options.times);
       this.#state = state;
-      this.#announce('the Lease was not renewed in time, or another holds it');
+      this.#announce(this.#unfit ?? 'the Lease was not renewed in time, or another holds it');
       event = await this.#perform(action, signal);
     }
     await this.#release();
+  }
+
+  #woke(): ElectionEvent {
+    const unfit = this.#options.unfit();
+    if (unfit !== null && this.#unfit === null) this.#options.log.warn('this operator does not stand for election', { reason: unfit });
+    this.#unfit = unfit;
+    return { kind: 'woke', isUnfit: unfit !== null };
   }
 
   #announce(reason: string): void {
@@ -99,7 +109,7 @@ export class Elector {
   async #perform(action: ElectionAction, signal: AbortSignal): Promise<ElectionEvent> {
     if (action.kind === 'wait') {
       await this.#options.timers.sleep(this.#atMost(action.forMs * (1 - JITTER_SHARE * this.#options.random.unit())), signal);
-      return { kind: 'woke' };
+      return this.#woke();
     }
     const askedMs = this.#options.clock.monotonicMs();
     try {

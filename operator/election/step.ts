@@ -7,7 +7,7 @@
  * measures by its own monotonic clock since when it saw the same writing (the resourceVersion). The leader counts from when it *asked* for its renewal
  * and gives up well before the others may take over.
  *
- *   follower --acquired--> leader --renewal refused, or none for giveUpMs, or stop--> follower
+ *   follower --acquired--> leader --renewal refused, or none for giveUpMs, or unfit, or stop--> follower
  *
  * Holding the Lease is no fence: a process that stands still may believe in it for too long. Every write to etcd compares the generation (generation.ts).
  */
@@ -43,8 +43,8 @@ export type ElectionState = {
 };
 
 export type ElectionEvent =
-  /** Time to do something. */
-  | { kind: 'woke' }
+  /** Time to do something. `isUnfit`: this process could not do a leader's work now (etcd does not answer it), another perhaps can. */
+  | { kind: 'woke'; isUnfit?: boolean }
   /** The Lease as it is; null: there is none. */
   | { kind: 'read'; record: LeaseRecord | null }
   /** Our write of it was taken. */
@@ -101,11 +101,17 @@ function afterRead(state: ElectionState, record: LeaseRecord | null, nowMs: numb
   return { state: follow(next), action: { kind: 'wait', forMs: times.renewMs } };
 }
 
+/** One that cannot do the work does not ask for it, and gives it up: so another leads at once, where the trouble is only this one's. */
+function unfit(state: ElectionState, times: ElectionTimes): ElectionStep {
+  return { state: follow(state), action: releaseOf(state) ?? { kind: 'wait', forMs: times.renewMs } };
+}
+
 function afterWritten(state: ElectionState, record: LeaseRecord, askedMs: number, nowMs: number, times: ElectionTimes): ElectionStep {
   const heldUntilMs = askedMs + times.giveUpMs;
   const seen = observe(state, record, nowMs);
   // An answer that took longer than the time it grants makes nobody a leader.
-  const next: ElectionState = nowMs < heldUntilMs ? { ...seen, role: 'leader', heldUntilMs } : follow(seen);
+  const isHeld = record.holder === state.identity && nowMs < heldUntilMs;
+  const next: ElectionState = isHeld ? { ...seen, role: 'leader', heldUntilMs } : follow(seen);
   return { state: next, action: { kind: 'wait', forMs: times.renewMs } };
 }
 
@@ -116,6 +122,7 @@ export function step(before: ElectionState, event: ElectionEvent, nowMs: number,
   const state = before.role === 'leader' && nowMs >= before.heldUntilMs ? follow(before) : before;
   switch (event.kind) {
     case 'woke':
+      if (event.isUnfit) return unfit(state, times);
       return { state, action: state.role === 'leader' ? write(state, times) : { kind: 'read' } };
     case 'read':
       return afterRead(state, event.record, nowMs, times);

@@ -108,7 +108,8 @@ export class Performer {
         return false;
       }
       overlay.record(changes, result.revision, clock.monotonicMs());
-      log.info('transaction made', { ...fields, durationMs });
+      const { generation } = this.#leadership;
+      log.info('transaction made', { ...fields, generation, revision: result.revision, durationMs });
       return true;
     } catch (error) {
       if (!isOperatingError(error)) throw error;

@@ -32,6 +32,8 @@ export type ClusterOptions = {
   operators: number;
   nodeOptions?: (node: string) => NodeOptions;
   operatorEnvironment?: Record<string, string>;
+  /** Where an operator dials what is at `url`; left out: there. For tests that put something between them. */
+  operatorRoute?: (operator: string, dialled: 'etcd' | 'apiserver', url: string) => Promise<string>;
   /** Where the sources of operators and agents are; left out: in this checkout. */
   sources?: string;
   onProgress?: OnProgress;
@@ -232,10 +234,15 @@ export class Cluster {
 
   async #startOperator(name: layout.ProcessName): Promise<void> {
     const kubeconfig = path.join(this.directory, name, 'kubeconfig');
-    writeKubeconfig(kubeconfig, this.#apiServerUrl(), 'holdfast-operator', await this.#identities.operatorToApi(name));
+    const own = layout.lastPart(name);
+    const route = this.#options.operatorRoute ?? (async (_operator, _dialled, url) => url);
+    const apiServerUrl = await route(own, 'apiserver', this.#apiServerUrl());
+    writeKubeconfig(kubeconfig, apiServerUrl, 'holdfast-operator', await this.#identities.operatorToApi(name));
     const environment = this.#options.operatorEnvironment;
     const apiPort = await this.#port(name, 'api');
-    this.#start(name, operatorLaunch({ ...(await this.#programParts(name)), environment, kubeconfig, apiPort }));
+    const parts = await this.#programParts(name);
+    const etcdEndpoint = await route(own, 'etcd', parts.etcdEndpoint);
+    this.#start(name, operatorLaunch({ ...parts, etcdEndpoint, environment, kubeconfig, apiPort }));
   }
 
   async #startAgent(name: layout.ProcessName): Promise<void> {

@@ -42,7 +42,7 @@ export class RealCluster {
     this.#connection = this.#connect();
   }
 
-  static async start(options: Pick<ClusterOptions, 'operators' | 'operatorEnvironment'>): Promise<RealCluster> {
+  static async start(options: Pick<ClusterOptions, 'operators' | 'operatorEnvironment' | 'operatorRoute'>): Promise<RealCluster> {
     const parent = await mkdtemp(path.join(tmpdir(), 'hf-'));
     const cluster = await startCluster({ directory: path.join(parent, 'c'), nodes: 0, ...options });
     return new RealCluster(parent, cluster, await loadCertificates(cluster.etcd.tls, silentLog));

@@ -14,6 +14,7 @@ class Stage {
   readonly stopping = new AbortController();
   record: LeaseRecord | null = null;
   isDown = false;
+  unfit: string | null = null;
   #waiting: { dueMs: number; resolve: () => void }[] = [];
   #version = 0;
   readonly elector = new Elector({
@@ -30,6 +31,7 @@ class Stage {
     identity: 'me',
     times: ELECTION_TIMES,
     log: silentLog,
+    unfit: () => this.unfit,
     onElected: (transitions) => this.said.push(`elected ${transitions}`),
     onLost: (reason) => this.said.push(`lost: ${reason}`),
   });
@@ -85,6 +87,20 @@ describe('operator: the elector', () => {
     expect(stage.said).to.deep.equal([]);
     await stage.pass(1_700);
     expect(stage.said).to.deep.equal(['elected 5']);
+  });
+
+  it('gives the Lease up while it could not do the work, and does not ask for it', async () => {
+    const stage = new Stage();
+    await stage.pass(3_000);
+    stage.unfit = 'etcd is silent';
+    await stage.pass(1_600);
+    expect(stage.said).to.deep.equal(['elected 1', 'lost: etcd is silent']);
+    expect([stage.record?.holder, stage.record?.transitions]).to.deep.equal(['', 1]);
+    await stage.pass(20_000);
+    expect([stage.record?.holder, stage.said.length]).to.deep.equal(['', 2]);
+    stage.unfit = null;
+    await stage.pass(2_000);
+    expect(stage.said.at(-1)).to.equal('elected 2');
   });
 
   it('stops leading within its time when the API server is silent, and leads again afterwards', async () => {
