@@ -31,6 +31,8 @@ export interface View {
   readonly entries: ReadonlyMap<string, Entry>;
   /** False until the first listing, and while the view may be behind (the store does not answer). */
   readonly isCurrent: boolean;
+  /** Rises with every change of `entries`, so that who looks at all of it need not when nothing changed. Left out: nobody counts. */
+  readonly changeCount?: number;
   close(): void;
 }
 

@@ -47,6 +47,8 @@ export interface KubeView<Object extends KubeObject> {
   readonly objects: ReadonlyMap<string, Object>;
   /** False until the first listing, and while it may be behind. */
   readonly isCurrent: boolean;
+  /** Rises with every change of `objects`; left out: nobody counts. */
+  readonly changeCount?: number;
   /** What a write of ours returned: seen at once, without waiting for the watch. Older than what is here, it changes nothing. */
   accept(object: Object): void;
   close(): void;

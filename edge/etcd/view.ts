@@ -53,6 +53,7 @@ export class EtcdView implements View {
   #listedRevision = 0n;
   /** The latest that was listed or watched. */
   #seenRevision = 0n;
+  #changeCount = 0;
   /** When a quorum was asked for what this view is known to hold. */
   #provenMs = Number.NEGATIVE_INFINITY;
   /** What the pulse wants to see; null: nothing is asked. */
@@ -71,6 +72,10 @@ export class EtcdView implements View {
 
   get entries(): ReadonlyMap<string, Entry> {
     return this.#entries;
+  }
+
+  get changeCount(): number {
+    return this.#changeCount;
   }
 
   get isCurrent(): boolean {
@@ -120,6 +125,7 @@ export class EtcdView implements View {
       const { entries, revision } = await listEntries(this.#ports.calls, this.prefix);
       if (this.#isClosed) return;
       this.#entries = new Map(entries.map((entry) => [entry.key, entry]));
+      this.#changeCount++;
       this.#listedRevision = BigInt(revision);
       this.#seenRevision = this.#listedRevision;
       this.#provenMs = askedMs;
@@ -158,7 +164,9 @@ export class EtcdView implements View {
       else this.#entries.set(key, { key, value, revision });
       this.#seenRevision = BigInt(revision);
     }
-    if (news.length > 0) this.#changed();
+    if (news.length === 0) return;
+    this.#changeCount++;
+    this.#changed();
   }
 
   #progressed(revision: bigint): void {

@@ -26,6 +26,7 @@ const isOlder = (version: string, than: string): boolean => /^\d+$/.test(version
 export class ListWatchView<Object extends KubeObject> implements KubeView<Object> {
   readonly resource: Resource;
   readonly objects = new Map<string, Object>();
+  changeCount = 0;
   readonly #ports: KubeViewPorts;
   readonly #onChange: () => void;
   readonly #closing = new AbortController();
@@ -50,6 +51,7 @@ export class ListWatchView<Object extends KubeObject> implements KubeView<Object
     const known = this.objects.get(name)?.metadata.resourceVersion ?? this.#deletedAt.get(name);
     if (known !== undefined && (known === resourceVersion || isOlder(resourceVersion, known))) return;
     this.objects.set(name, object);
+    this.changeCount++;
     this.#changed();
   }
 
@@ -84,6 +86,7 @@ export class ListWatchView<Object extends KubeObject> implements KubeView<Object
       // One that we made after the listing was taken is not missing.
       if (!listed.has(name) && !isOlder(resourceVersion, metadata.resourceVersion)) this.objects.delete(name);
     }
+    this.changeCount++;
     this.#deletedAt.clear();
     for (const object of items) this.accept(object);
     this.#isCurrent = true;
@@ -99,6 +102,7 @@ export class ListWatchView<Object extends KubeObject> implements KubeView<Object
     // Of two objects of one name, the deletion of the first may not take the second.
     if (known && isOlder(resourceVersion, known.metadata.resourceVersion)) return;
     this.objects.delete(name);
+    this.changeCount++;
     this.#deletedAt.set(name, resourceVersion);
     this.#changed();
   }

@@ -1,27 +1,20 @@
 /**
  * Gathers everything into one value: the three kinds of the API server, and machines, configs, tasks, claims and reports of etcd. Reads only what the
- * views hold; must never ask anybody.
+ * views hold; must never ask anybody. Of ten thousand volumes only those are put together anew of which something changed; the others are the very same
+ * values as before.
  */
-import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
-import { isSnapshotUid, isVolumeUid, snapshotUid, volumeUid } from '../../core/ids.ts';
+import { isVolumeUid, type NodeName, type VolumeUid, volumeUid } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
-import type { RecordedSnapshot } from '../../core/snapshot.ts';
 import type { Entry, View } from '../../core/store.ts';
-import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
+import type { KubeObject, SnapshotObject, StorageNodeObject, VolumeObject } from '../api.ts';
 import type { KubeView } from '../ports.ts';
-import {
-  type Decoded,
-  decodeClaim,
-  decodeConfig,
-  decodeMachine,
-  decodeScrub,
-  decodeServing,
-  decodeSnapshot,
-  decodeTask,
-} from './decode.ts';
+import { Index } from './byVolume.ts';
+import { Changes, type Watched } from './changes.ts';
+import { decodeServing, decodeTask } from './decode.ts';
+import { type GatheredEntries, Gathering, gather, gatherMachines, once } from './gather.ts';
 import { type Memory, releaseOf, remember } from './memory.ts';
-import type { Now, Observed, ObservedTask, ObservedVolume, Stored } from './observed.ts';
+import type { Now, Observed, ObservedVolume } from './observed.ts';
 import type { Overlay } from './overlay.ts';
 
 export type StoreViews = {
@@ -42,159 +35,201 @@ export function staleReason(store: StoreViews, kube: KubeViews): string | null {
   return Object.values(kube).some((view) => !view.isCurrent) ? 'what the API server holds is not known to be current' : null;
 }
 
-/** Decoding is most of a pass's work, and an entry never changes: each is decoded once. */
-const decoded = new WeakMap<Entry, Decoded<unknown>>();
-function once<Value>(entry: Entry, decode: (entry: Entry) => Decoded<Value>): Decoded<Value> {
-  const known = decoded.get(entry) as Decoded<Value> | undefined;
-  if (known) return known;
-  const result = decode(entry);
-  decoded.set(entry, result);
-  return result;
-}
-
-type Mutable = { -readonly [Field in keyof ObservedVolume]: ObservedVolume[Field] } & {
-  tasks: ObservedTask[];
-  history: string[];
-  snapshots: Map<SnapshotUid, Stored<RecordedSnapshot>>;
-};
-
-class Gathering {
-  readonly volumes = new Map<VolumeUid, Mutable>();
-  readonly damages: string[] = [];
-
-  volume(uid: VolumeUid): Mutable {
-    const known = this.volumes.get(uid);
-    if (known) return known;
-    const fresh: Mutable = {
-      uid,
-      object: null,
-      config: null,
-      damage: null,
-      tasks: [],
-      history: [],
-      serving: null,
-      snapshots: new Map(),
-      scrub: null,
-    };
-    this.volumes.set(uid, fresh);
-    return fresh;
-  }
-
-  read<Value>(entry: Entry, decode: (entry: Entry) => Decoded<Value>): Value | null {
-    const { value, problem } = once(entry, decode);
-    if (problem !== null) this.damages.push(problem);
-    return value;
-  }
-}
-
-function gatherConfigs(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
-  for (const entry of entries.values()) {
-    const name = entry.key.slice(prefix.length);
-    if (!isVolumeUid(name)) {
-      gathering.damages.push(`${entry.key} is not the key of a volume`);
-      continue;
-    }
-    const volume = gathering.volume(volumeUid(name));
-    const { value, problem } = once(entry, decodeConfig);
-    if (problem !== null) volume.damage = problem;
-    else if (value.uid !== name) volume.damage = `${entry.key} is the config of ${value.uid}`;
-    else volume.config = { value, key: entry.key, revision: entry.revision };
-    if (volume.damage !== null) gathering.damages.push(volume.damage);
-  }
-}
-
-function gatherTasks(gathering: Gathering, keys: Keys, entries: ReadonlyMap<string, Entry>, claims: ReadonlyMap<string, Entry>): void {
-  for (const entry of entries.values()) {
-    const task = gathering.read(entry, decodeTask);
-    if (task === null) continue;
-    const claimEntry = claims.get(keys.claim(task.id));
-    const claim = claimEntry ? gathering.read(claimEntry, decodeClaim) : null;
-    gathering.volume(task.spec.volume).tasks.push({
-      task: { value: task, key: entry.key, revision: entry.revision },
-      claim: claimEntry && claim ? { value: claim, key: claimEntry.key, revision: claimEntry.revision } : null,
-    });
-  }
-}
-
-/** `snapshots/<volume>/<snapshot>`: also of volumes that are gone. */
-function gatherSnapshots(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
-  for (const entry of entries.values()) {
-    const [uid = '', snapshot = '', ...more] = entry.key.slice(prefix.length).split('/');
-    if (!isVolumeUid(uid) || !isSnapshotUid(snapshot) || more.length > 0) {
-      gathering.damages.push(`${entry.key} is not the key of a snapshot`);
-      continue;
-    }
-    const value = gathering.read(entry, decodeSnapshot);
-    if (value) gathering.volume(volumeUid(uid)).snapshots.set(snapshotUid(snapshot), { value, key: entry.key, revision: entry.revision });
-  }
-}
-
-function gatherScrubs(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
-  for (const entry of entries.values()) {
-    const uid = entry.key.slice(prefix.length);
-    const volume = isVolumeUid(uid) ? gathering.volumes.get(volumeUid(uid)) : undefined;
-    if (volume) volume.scrub = gathering.read(entry, decodeScrub);
-  }
-}
-
-function gatherMachines(gathering: Gathering, entries: ReadonlyMap<string, Entry>): Map<NodeName, MachineState> {
-  const machines = new Map<NodeName, MachineState>();
-  for (const entry of entries.values()) {
-    const machine = gathering.read(entry, decodeMachine);
-    if (machine) machines.set(machine.node, machine);
-  }
-  return machines;
-}
-
-/** Nodes that somebody counts on and whose agent is not heard of. */
-function missingNodes(
-  volumes: Iterable<ObservedVolume>,
-  storageNodes: Iterable<NodeName>,
-  machines: ReadonlyMap<NodeName, MachineState>,
-): Set<NodeName> {
-  const expected = new Set(storageNodes);
-  for (const { config, object } of volumes) {
-    for (const shard of config?.value.shards ?? []) for (const member of shard.members) expected.add(member.node);
-    if (config?.value.primary) expected.add(config.value.primary.node);
-    if (object?.spec.attachTo) expected.add(object.spec.attachTo);
-  }
-  return new Set([...expected].filter((node) => !machines.has(node)));
-}
-
 export type Sources = { store: StoreViews; kube: KubeViews; keys: Keys; overlay: Overlay };
 
-/** Call it only while `staleReason` is null. The memory returned in it is the one to give to the next pass. */
-export function observe({ store, kube, keys, overlay }: Sources, memory: Memory, now: Now): Observed {
-  const gathering = new Gathering();
-  for (const object of kube.volumes.objects.values()) {
-    if (isVolumeUid(object.metadata.uid)) gathering.volume(volumeUid(object.metadata.uid)).object = object;
+/** What is other than at the last observation. */
+export type Difference = {
+  volumes: ReadonlySet<VolumeUid>;
+  machines: ReadonlyMap<NodeName, { before: MachineState | null; now: MachineState | null }>;
+  storageNodes: ReadonlySet<NodeName>;
+  hasSnapshots: boolean;
+};
+
+const isSameEntry = (a: Entry, b: Entry): boolean => a.revision === b.revision && a.value === b.value;
+const isSameObject = (): boolean => false;
+const MACHINES = 'machines';
+const watched = <Object extends KubeObject>({ objects, changeCount }: KubeView<Object>): Watched<Object> => ({
+  values: objects,
+  changeCount,
+});
+const isOverlaid = (name: ViewOfVolumes): boolean => OVERLAID.some((one) => one === name);
+
+/** Of those the leader writes itself, its own transactions are seen at once. */
+const OVERLAID = ['volumes', 'tasks', 'history', 'snapshots'] as const;
+const VIEWS_OF_VOLUMES = [...OVERLAID, 'serving', 'scrubs'] as const;
+type ViewOfVolumes = (typeof VIEWS_OF_VOLUMES)[number];
+
+const nodesOf = ({ config, object }: ObservedVolume): Set<NodeName> => {
+  const nodes = new Set<NodeName>();
+  for (const shard of config?.value.shards ?? []) for (const { node } of shard.members) nodes.add(node);
+  if (config?.value.primary) nodes.add(config.value.primary.node);
+  if (object?.spec.attachTo) nodes.add(object.spec.attachTo);
+  return nodes;
+};
+
+/** One term of leadership. */
+export class Observer {
+  readonly #sources: Sources;
+  readonly #entries = Object.fromEntries(
+    VIEWS_OF_VOLUMES.map((name) => [name, { changes: new Changes<Entry>(isSameEntry), index: new Index<Entry>() }]),
+  ) as Record<ViewOfVolumes, { changes: Changes<Entry>; index: Index<Entry> }>;
+  readonly #objects = { changes: new Changes<VolumeObject>(isSameObject), index: new Index<VolumeObject>() };
+  readonly #storageNodes = new Changes<StorageNodeObject>(isSameObject);
+  readonly #snapshots = new Changes<SnapshotObject>(isSameObject);
+  readonly #machineEntries = new Changes<Entry>(isSameEntry);
+  readonly #claims = new Changes<Entry>(isSameEntry);
+  readonly #volumeOfClaim = new Map<string, VolumeUid>();
+  readonly #volumes = new Map<VolumeUid, ObservedVolume>();
+  /** Volumes that have to do with a node: a replica, the primary, their clients. */
+  readonly #onNode = new Map<NodeName, Set<VolumeUid>>();
+  readonly #withTasks = new Set<VolumeUid>();
+  readonly #releasing = new Set<VolumeUid>();
+  /** By bucket, and by the view of the machines. */
+  readonly #damages = new Map<string, readonly string[]>();
+  #machines = new Map<NodeName, MachineState>();
+
+  constructor(sources: Sources) {
+    this.#sources = sources;
   }
-  gatherConfigs(gathering, keys.volumes, overlay.over(keys.volumes, store.volumes.entries, now.monotonicMs));
-  gatherTasks(gathering, keys, overlay.over(keys.tasks, store.tasks.entries, now.monotonicMs), store.claims.entries);
-  for (const entry of overlay.over(keys.history, store.history.entries, now.monotonicMs).values()) {
-    const task = gathering.read(entry, decodeTask);
-    if (task) gathering.volume(task.spec.volume).history.push(entry.key);
+
+  volumesOn(node: NodeName): ReadonlySet<VolumeUid> {
+    return this.#onNode.get(node) ?? new Set();
   }
-  for (const entry of store.serving.entries.values()) {
-    const report = gathering.read(entry, decodeServing);
-    const volume = report ? gathering.volumes.get(report.uid) : undefined;
-    if (report && volume) volume.serving = report;
+
+  /** Call it only while `staleReason` is null. The memory returned in it is the one to give to the next pass. */
+  observe(memory: Memory, now: Now): { observed: Observed; difference: Difference } {
+    const { kube } = this.#sources;
+    const machines = this.#observeMachines();
+    const storageNodes = new Set(this.#storageNodes.take(watched(kube.storagenodes)).map(({ key }) => key));
+    const hasSnapshots = this.#snapshots.take(watched(kube.snapshots)).length > 0;
+    const volumes = this.#observeVolumes(now);
+    const observed: Observed = {
+      volumes: this.#volumes,
+      storageNodes: kube.storagenodes.objects,
+      snapshots: kube.snapshots.objects,
+      machines: this.#machines,
+      memory: this.#remember(memory, now),
+      damages: [...this.#damages.values()].flat(),
+    };
+    return { observed, difference: { volumes, machines, storageNodes, hasSnapshots } };
   }
-  gatherSnapshots(gathering, keys.snapshots, overlay.over(keys.snapshots, store.snapshots.entries, now.monotonicMs));
-  gatherScrubs(gathering, keys.scrubs, store.scrubs.entries);
-  const machines = gatherMachines(gathering, store.machines.entries);
-  const volumes = gathering.volumes;
-  const tasks = [...volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value));
-  const releases = [...volumes.values()].flatMap(({ config }) =>
-    config?.value.primary?.mode === 'release' ? [releaseOf(config.value)] : [],
-  );
-  const missing = missingNodes(volumes.values(), kube.storagenodes.objects.keys(), machines);
-  return {
-    volumes,
-    storageNodes: kube.storagenodes.objects,
-    snapshots: kube.snapshots.objects,
-    machines,
-    memory: remember(memory, { missingNodes: missing, tasks, releases }, now.monotonicMs),
-    damages: gathering.damages,
-  };
+
+  #observeMachines(): Difference['machines'] {
+    const view = this.#sources.store.machines;
+    const difference = new Map<NodeName, { before: MachineState | null; now: MachineState | null }>();
+    if (this.#machineEntries.take({ values: view.entries, changeCount: view.changeCount }).length === 0) return difference;
+    const before = this.#machines;
+    const gathering = new Gathering();
+    this.#machines = gatherMachines(gathering, view.entries);
+    if (gathering.damages.length > 0) this.#damages.set(MACHINES, gathering.damages);
+    else this.#damages.delete(MACHINES);
+    for (const [node, now] of this.#machines) {
+      const then = before.get(node) ?? null;
+      if (then !== now) difference.set(node, { before: then, now });
+    }
+    for (const [node, then] of before) if (!this.#machines.has(node)) difference.set(node, { before: then, now: null });
+    return difference;
+  }
+
+  #observeVolumes(now: Now): Set<VolumeUid> {
+    const { store, kube, keys, overlay } = this.#sources;
+    const touched = new Set<string>();
+    this.#objects.index.apply(this.#objects.changes.take(watched(kube.volumes)), ({ metadata }) => metadata.uid, touched);
+    for (const name of VIEWS_OF_VOLUMES) {
+      const { changes, index } = this.#entries[name];
+      const { entries, changeCount } = store[name];
+      const values = isOverlaid(name) ? overlay.over(keys[name], entries, now.monotonicMs) : entries;
+      const taken = changes.take({ values, changeCount: values === entries ? changeCount : undefined });
+      index.apply(taken, (entry) => this.#bucketOf(name, entry), touched);
+      if (name === 'tasks') this.#noteTasks(taken);
+    }
+    const claims = { values: store.claims.entries, changeCount: store.claims.changeCount };
+    for (const { key } of this.#claims.take(claims)) {
+      const volume = this.#volumeOfClaim.get(key);
+      if (volume !== undefined) touched.add(volume);
+    }
+    for (const bucket of touched) this.#gather(bucket);
+    return new Set([...touched].filter(isVolumeUid).map(volumeUid));
+  }
+
+  /** Whose claims would be about which volume. */
+  #noteTasks(taken: readonly { before: Entry | null; now: Entry | null }[]): void {
+    for (const { before, now } of taken) {
+      for (const entry of [before, now]) {
+        const task = entry && once(entry, decodeTask).value;
+        if (!task) continue;
+        const claim = this.#sources.keys.claim(task.id);
+        if (entry === now) this.#volumeOfClaim.set(claim, task.spec.volume);
+        else this.#volumeOfClaim.delete(claim);
+      }
+    }
+  }
+
+  #bucketOf(name: ViewOfVolumes, entry: Entry): string {
+    const nobodys = `?${entry.key}`;
+    if (name === 'tasks' || name === 'history') return once(entry, decodeTask).value?.spec.volume ?? nobodys;
+    if (name === 'serving') return once(entry, decodeServing).value?.uid ?? nobodys;
+    const [uid = ''] = entry.key.slice(this.#sources.keys[name].length).split('/');
+    return isVolumeUid(uid) ? uid : nobodys;
+  }
+
+  /** Together again what there is of one volume, or what belongs to none. */
+  #gather(bucket: string): void {
+    const { store, keys } = this.#sources;
+    const at = (name: ViewOfVolumes): ReadonlyMap<string, Entry> => this.#entries[name].index.of(bucket);
+    const entries: GatheredEntries = {
+      objects: this.#objects.index.of(bucket).values(),
+      volumes: at('volumes'),
+      tasks: at('tasks'),
+      claims: store.claims.entries,
+      history: at('history'),
+      serving: at('serving'),
+      snapshots: at('snapshots'),
+      scrubs: at('scrubs'),
+    };
+    const { volumes, damages } = gather(entries, keys);
+    if (damages.length > 0) this.#damages.set(bucket, damages);
+    else this.#damages.delete(bucket);
+    if (isVolumeUid(bucket)) this.#put(volumeUid(bucket), volumes.get(volumeUid(bucket)) ?? null);
+  }
+
+  #put(uid: VolumeUid, volume: ObservedVolume | null): void {
+    const before = this.#volumes.get(uid);
+    for (const node of before ? nodesOf(before) : []) this.#onNode.get(node)?.delete(uid);
+    this.#withTasks.delete(uid);
+    this.#releasing.delete(uid);
+    if (volume === null) {
+      this.#volumes.delete(uid);
+      return;
+    }
+    this.#volumes.set(uid, volume);
+    for (const node of nodesOf(volume)) {
+      const there = this.#onNode.get(node);
+      if (there) there.add(uid);
+      else this.#onNode.set(node, new Set([uid]));
+    }
+    if (volume.tasks.length > 0) this.#withTasks.add(uid);
+    if (volume.config?.value.primary?.mode === 'release') this.#releasing.add(uid);
+  }
+
+  /** Nodes that somebody counts on and whose agent is not heard of. */
+  #missingNodes(): Set<NodeName> {
+    const missing = new Set<NodeName>();
+    for (const [node, volumes] of this.#onNode) {
+      if (volumes.size === 0) this.#onNode.delete(node);
+      else if (!this.#machines.has(node)) missing.add(node);
+    }
+    for (const node of this.#sources.kube.storagenodes.objects.keys()) if (!this.#machines.has(node)) missing.add(node);
+    return missing;
+  }
+
+  #remember(memory: Memory, now: Now): Memory {
+    const of = (uids: ReadonlySet<VolumeUid>): ObservedVolume[] => [...uids].flatMap((uid) => this.#volumes.get(uid) ?? []);
+    const tasks = of(this.#withTasks).flatMap((volume) => volume.tasks.map(({ task }) => task.value));
+    const releases = of(this.#releasing).flatMap(({ config }) => (config ? [releaseOf(config.value)] : []));
+    return remember(memory, { missingNodes: this.#missingNodes(), tasks, releases }, now.monotonicMs);
+  }
 }
+
+/** All at once, for those who look once. */
+export const observe = (sources: Sources, memory: Memory, now: Now): Observed => new Observer(sources).observe(memory, now).observed;

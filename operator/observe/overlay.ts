@@ -25,6 +25,7 @@ export class Overlay {
 
   /** The entries under `prefix` as they are after our own changes. Forgets what the view has caught up with. */
   over(prefix: string, entries: ReadonlyMap<string, Entry>, nowMs: number): ReadonlyMap<string, Entry> {
+    if (this.#own.size === 0) return entries;
     const mine = [...this.#own].filter(([key]) => key.startsWith(prefix));
     if (mine.length === 0) return entries;
     const result = new Map(entries);

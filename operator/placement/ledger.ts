@@ -13,15 +13,33 @@ export class Ledger {
   readonly #promised = new Map<string, number>();
   readonly #reserved = new Map<string, number>();
   readonly #replicas = new Map<NodeName, number>();
+  readonly #reservedReplicas = new Map<NodeName, number>();
   readonly #touched = new Set<NodeName>();
 
   constructor(configs: Iterable<VolumeConfig>) {
-    for (const { shards, sizeBytes } of configs) {
-      for (const [index, { members }] of shards.entries()) {
-        for (const { node, pool } of members) {
-          add(this.#promised, poolKey(node, pool), shardBytes(sizeBytes, shards.length, index));
-          add(this.#replicas, node, 1);
-        }
+    for (const config of configs) this.replace(null, config);
+  }
+
+  /** What one pass gave away is in the configs of the next, or was not given. */
+  beginPass(): void {
+    for (const node of this.#reservedReplicas.keys()) this.#touched.add(node);
+    this.#reserved.clear();
+    this.#reservedReplicas.clear();
+  }
+
+  /** A config as it was counted, and as it is. */
+  replace(before: VolumeConfig | null, after: VolumeConfig | null): void {
+    if (before) this.#count(before, -1);
+    if (after) this.#count(after, 1);
+  }
+
+  #count({ shards, sizeBytes }: VolumeConfig, sign: 1 | -1): void {
+    for (const [index, { members }] of shards.entries()) {
+      const bytes = shardBytes(sizeBytes, shards.length, index);
+      for (const { node, pool } of members) {
+        add(this.#promised, poolKey(node, pool), sign * bytes);
+        add(this.#replicas, node, sign);
+        this.#touched.add(node);
       }
     }
   }
@@ -39,25 +57,26 @@ export class Ledger {
   }
 
   replicas(node: NodeName): number {
-    return this.#replicas.get(node) ?? 0;
+    return (this.#replicas.get(node) ?? 0) + (this.#reservedReplicas.get(node) ?? 0);
   }
 
   reserve(node: NodeName, pool: string, sizeBytes: number): void {
     add(this.#reserved, poolKey(node, pool), sizeBytes);
-    add(this.#replicas, node, 1);
+    add(this.#reservedReplicas, node, 1);
     this.#touched.add(node);
   }
 
   /** Takes a reservation back: what was tried together did not fit together. */
   release(node: NodeName, pool: string, sizeBytes: number): void {
     add(this.#reserved, poolKey(node, pool), -sizeBytes);
-    add(this.#replicas, node, -1);
+    add(this.#reservedReplicas, node, -1);
     this.#touched.add(node);
   }
 
   /** More for a replica that is there. */
   grow(node: NodeName, pool: string, moreBytes: number): void {
     add(this.#reserved, poolKey(node, pool), moreBytes);
+    add(this.#reservedReplicas, node, 0);
     this.#touched.add(node);
   }
 

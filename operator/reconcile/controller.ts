@@ -15,22 +15,23 @@ import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
-import { observe, type Sources, staleReason } from '../observe/observe.ts';
+import { Observer, type Sources, staleReason } from '../observe/observe.ts';
 import type { Observed } from '../observe/observed.ts';
 import { Overlay } from '../observe/overlay.ts';
-import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
-import { Ledger } from '../placement/ledger.ts';
+import type { PlacementLimits } from '../placement/checks.ts';
 import type { KubeApi, Timers } from '../ports.ts';
 import { decideSnapshots, type SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotIndex } from '../snapshot/subjects.ts';
 import { decideAll } from '../volume/decide.ts';
 import type { Action, Decision, World } from '../volume/decision.ts';
-import { REPLACEMENTS_MAX, replacementsUnderWay } from '../volume/replace.ts';
+import { REPLACEMENTS_MAX } from '../volume/replace.ts';
+import { Attention } from './attention.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
 import { OutOfService } from './outOfService.ts';
 import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
+import { Standing, standingOf } from './standing.ts';
 import { Statuses } from './statuses.ts';
 
 /** Things that only time changes: patience, back-off, placements that could not be found. */
@@ -97,6 +98,9 @@ class Term {
   readonly #statuses: Statuses;
   readonly #outOfService: { update(observed: Observed, world: World): ReadonlySet<NodeName> };
   readonly #onProgress: () => void;
+  readonly #observer: Observer;
+  readonly #standing = new Standing();
+  readonly #attention = new Attention();
   readonly #balancer: Balancer;
   #areSettingsPublished = false;
   #saidStale: string | null = null;
@@ -107,6 +111,7 @@ class Term {
     this.#leadership = leadership;
     this.#signal = signal;
     this.#onProgress = onProgress;
+    this.#observer = new Observer({ ...ports.sources, overlay: this.#overlay });
     this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance } = ports;
     const { kube } = ports.sources;
@@ -129,18 +134,21 @@ class Term {
     if (this.#isStale(staleReason(sources.store, sources.kube))) return;
     const startedMs = clock.monotonicMs();
     const now = { monotonicMs: startedMs, wallMs: clock.wallMs() };
-    const observed = observe({ ...sources, overlay: this.#overlay }, this.#performer.memory, now);
+    const { observed, difference } = this.#observer.observe(this.#performer.memory, now);
     this.#performer.memory = observed.memory;
     this.#sayDamages(observed.damages);
-    const still = worldOf(observed, now, this.#ports, this.#leadership.generation);
+    const hasFreed = this.#standing.update(observed, difference);
+    const still = worldOf(observed, now, this.#ports, this.#leadership.generation, this.#standing);
     const world = { ...still, moves: this.#balancer.moves(observed.volumes.values(), still) };
-    const decisions = decideAll(observed.volumes.values(), world);
+    const due = this.#attention.due(observed, difference, (node) => this.#observer.volumesOn(node), hasFreed, world);
+    const decisions = decideAll(due, world);
     const snapshots = decideSnapshots(world);
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
     const outOfService = this.#outOfService.update(observed, world);
-    const phases = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
+    const { phases, unsettled } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
+    this.#attention.note(decisions, unsettled, observed, world);
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
     metrics.count(phases, tasks, nodes);
@@ -207,38 +215,27 @@ const volumeSubject = (observed: Observed, uid: VolumeUid): Subject => ({
   object: observed.volumes.get(uid)?.object ?? null,
 });
 
-const nodeNames = (observed: Observed): NodeName[] => [...new Set([...observed.machines.keys(), ...observed.storageNodes.keys()])];
-
-export function placementNodes(observed: Observed): PlacementNode[] {
-  return nodeNames(observed).map((node) => {
-    const machine = observed.machines.get(node) ?? null;
-    const object = observed.storageNodes.get(node);
-    const isRemoved = object?.metadata.deletionTimestamp !== undefined;
-    return { node, machine, spec: object?.spec ?? null, labels: { ...machine?.labels, ...object?.metadata.labels }, isRemoved };
-  });
-}
-
 export function worldOf(
   observed: Observed,
   now: World['now'],
   ports: Pick<ControllerPorts, 'sources' | 'limits' | 'random' | 'replaceAfterMs'>,
   generation: number,
+  standing = standingOf(observed),
 ): World {
-  const configs = [...observed.volumes.values()].flatMap(({ config }) => config?.value ?? []);
   return {
     keys: ports.sources.keys,
     now,
     generation,
     machines: observed.machines,
-    nodes: placementNodes(observed),
-    ledger: new Ledger(configs),
+    nodes: standing.nodes,
+    ledger: standing.ledger,
     limits: ports.limits,
     replaceAfterMs: ports.replaceAfterMs,
-    replacements: { left: REPLACEMENTS_MAX - replacementsUnderWay(configs) },
+    replacements: { left: REPLACEMENTS_MAX - standing.resyncs },
     growTroubles: new Map(),
     moves: new Map(),
     blocked: new Map(),
-    snapshots: snapshotIndex(observed),
+    snapshots: standing.snapshots ?? snapshotIndex(observed),
     memory: observed.memory,
     random: ports.random,
   };

@@ -34,6 +34,8 @@ import { objectKey } from './perform.ts';
 /** How often numbers alone are worth a write. */
 const PROGRESS_INTERVAL_MS = 2_000;
 const AMOUNTS_INTERVAL_MS = 10_000;
+/** How often what is remembered of objects that are gone is forgotten. */
+const FORGET_INTERVAL_MS = 10_000;
 
 export type StatusPorts = { api: KubeApi; kube: KubeViews; writes: KubeWrites; events: Events };
 
@@ -54,6 +56,11 @@ export type Decisions = { volumes: ReadonlyMap<VolumeUid, Decision>; snapshots: 
 
 export class Statuses {
   readonly #ports: StatusPorts;
+  /** Of every volume, as it was last decided. */
+  readonly #phases = new Map<VolumeUid, Phase>();
+  /** Nodes whose status is as it should be, and what that was found of. */
+  readonly #told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();
+  #forgotMs = Number.NEGATIVE_INFINITY;
   /** When each object's status was written last, by `<resource>/<name>`. */
   readonly #writtenMs = new Map<string, number>();
 
@@ -61,33 +68,42 @@ export class Statuses {
     this.#ports = ports;
   }
 
-  /** Returns the phases, for metrics. */
-  update(observed: Observed, decisions: Decisions, world: World, outOfService: ReadonlySet<NodeName>): Phase[] {
-    const phases: Phase[] = [];
-    for (const volume of observed.volumes.values()) {
-      const decision = decisions.volumes.get(volume.uid);
-      if (volume.object === null || !decision) continue;
-      const phase = this.#updateVolume({ ...volume, object: volume.object }, decision, world);
-      if (phase !== null) phases.push(phase);
+  /** Of the volumes that were decided. `unsettled`: those of them of which people do not see yet what was decided. */
+  update(
+    observed: Observed,
+    decisions: Decisions,
+    world: World,
+    outOfService: ReadonlySet<NodeName>,
+  ): { phases: Iterable<Phase>; unsettled: Set<VolumeUid> } {
+    const unsettled = new Set<VolumeUid>();
+    for (const [uid, decision] of decisions.volumes) {
+      const volume = observed.volumes.get(uid);
+      if (!volume?.object) this.#phases.delete(uid);
+      else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
     }
     this.#updateNodes(observed, world, outOfService);
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
-    this.#forgetOthers(observed);
-    return phases;
+    const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
+    if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
+    return { phases: this.#phases.values(), unsettled };
   }
 
-  #updateVolume(volume: ObservedVolume & { object: VolumeObject }, decision: Decision, world: World): Phase | null {
+  /** Whether there is nothing more to write. */
+  #updateVolume(volume: ObservedVolume & { object: VolumeObject }, decision: Decision, world: World): boolean {
     const { object } = volume;
     const status = statusOf(volume, decision, world);
+    const phase = phaseOf(status);
+    if (phase !== null) this.#phases.set(volume.uid, phase);
     // An object whose last finalizer goes vanishes: a status would only come too late.
-    if (decision.state === 'gone' || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return phaseOf(status);
+    if (decision.state === 'gone' || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return true;
     const sinceMs = this.#sinceMs(objectKey({ resource: 'volumes' }, object.metadata.name), world.now);
     if (isWorthWriting<VolumeStatus>(object.status, status, withoutProgress, sinceMs, PROGRESS_INTERVAL_MS)) {
       this.#write(this.#ports.kube.volumes, { ...object, status }, world.now, () => {
         for (const event of eventsOf(object.status, status)) this.#ports.events.tell('Volume', object, event);
       });
+      return false;
     }
-    return phaseOf(status);
+    return isDeepStrictEqual(object.status, status);
   }
 
   #updateSnapshot(object: SnapshotObject, { snapshots }: Decisions, world: World): void {
@@ -122,14 +138,24 @@ export class Statuses {
       limits: world.limits,
       isOutOfService: outOfService.has(name),
     };
-    if (this.#updateFinalizer(object, facts)) return;
+    if (this.#isTold(object, facts) || this.#updateFinalizer(object, facts)) return;
     const status = nodeStatusOf(object, facts, world.now);
+    if (isDeepStrictEqual(object.status, status)) this.#told.set(name, { object, facts });
     const sinceMs = this.#sinceMs(`storagenodes/${name}`, world.now);
     if (isWorthWriting<StorageNodeStatus>(object.status, status, withoutAmounts, sinceMs, AMOUNTS_INTERVAL_MS)) {
       this.#write(this.#ports.kube.storagenodes, { ...object, status }, world.now, () => {
         for (const event of nodeEventsOf(object.status, status)) this.#ports.events.tell('StorageNode', object, event);
       });
     }
+  }
+
+  /** The very same was found to be what people see: of a thousand nodes nearly all. */
+  #isTold(object: StorageNodeObject, { machine, replicas, blocked, removal, isOutOfService }: NodeFacts): boolean {
+    const told = this.#told.get(object.metadata.name);
+    if (told === undefined || told.object !== object || removal !== null || blocked.length > 0) return false;
+    const { facts } = told;
+    const isSame = facts.machine === machine && facts.replicas === replicas && facts.isOutOfService === isOutOfService;
+    return isSame && facts.blocked.length === 0 && facts.removal === null;
   }
 
   /** A node is not forgotten while something lies there. True: there is no status to write beside it. */
@@ -163,7 +189,10 @@ export class Statuses {
     });
   }
 
-  #forgetOthers(observed: Observed): void {
+  #forgetOthers(observed: Observed, nowMs: number): void {
+    this.#forgotMs = nowMs;
+    for (const uid of this.#phases.keys()) if (!observed.volumes.has(uid)) this.#phases.delete(uid);
+    for (const name of this.#told.keys()) if (!observed.storageNodes.has(name)) this.#told.delete(name);
     const keys = new Set<string>();
     const add = (resource: Resource, names: Iterable<string>) => {
       for (const name of names) keys.add(`${resource}/${name}`);

@@ -3,16 +3,19 @@
  * when nothing happens, after a node was lost, and when as many volumes as there are shall be placed. `node test/bench/decide.ts NODES VOLUMES`.
  */
 import { isDeepStrictEqual } from 'node:util';
+import type { VolumeUid } from '../../core/ids.ts';
 import type { Entry, View } from '../../core/store.ts';
-import type { KubeObject, StorageNodeObject, VolumeObject } from '../../operator/api.ts';
+import type { KubeObject, Resource, SnapshotObject, StorageNodeObject, VolumeObject } from '../../operator/api.ts';
 import { Balancer } from '../../operator/balance/balancer.ts';
 import { type NodeFacts, nodeStatusOf } from '../../operator/node/status.ts';
 import { emptyMemory } from '../../operator/observe/memory.ts';
-import { type KubeViews, observe, type StoreViews } from '../../operator/observe/observe.ts';
+import { type KubeViews, Observer, type StoreViews } from '../../operator/observe/observe.ts';
 import type { Observed } from '../../operator/observe/observed.ts';
 import { Overlay } from '../../operator/observe/overlay.ts';
 import type { KubeView } from '../../operator/ports.ts';
+import { Attention } from '../../operator/reconcile/attention.ts';
 import { worldOf } from '../../operator/reconcile/controller.ts';
+import { Standing } from '../../operator/reconcile/standing.ts';
 import { decideSnapshots } from '../../operator/snapshot/decide.ts';
 import { decideAll } from '../../operator/volume/decide.ts';
 import type { Decision, World } from '../../operator/volume/decision.ts';
@@ -34,35 +37,50 @@ let revision = 1;
 class FakeView implements View {
   readonly entries = new Map<string, Entry>();
   readonly isCurrent = true;
+  changeCount = 0;
   put(key: string, value: unknown): void {
+    this.changeCount++;
     this.entries.set(key, { key, value: JSON.stringify(value), revision: String(++revision) });
+  }
+  remove(key: string): void {
+    this.changeCount++;
+    this.entries.delete(key);
   }
   close(): void {
     this.entries.clear();
   }
 }
 
-const kubeView = <Object extends KubeObject>(resource: KubeView<Object>['resource']) => ({
-  resource,
-  objects: new Map<string, Object>(),
-  isCurrent: true,
-  accept: () => undefined,
-  close: () => undefined,
-});
+class FakeKubeView<Object extends KubeObject> implements KubeView<Object> {
+  readonly resource: Resource;
+  readonly objects = new Map<string, Object>();
+  readonly isCurrent = true;
+  changeCount = 0;
+  constructor(resource: Resource) {
+    this.resource = resource;
+  }
+  accept(object: Object): void {
+    this.changeCount++;
+    this.objects.set(object.metadata.name, object);
+  }
+  close(): void {
+    this.objects.clear();
+  }
+}
 
 const store = Object.fromEntries(
   ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs'].map((name) => [name, new FakeView()]),
 ) as unknown as { [Name in keyof StoreViews]: FakeView };
 const kube = {
-  volumes: kubeView<VolumeObject>('volumes'),
-  storagenodes: kubeView<StorageNodeObject>('storagenodes'),
-  snapshots: kubeView('snapshots'),
+  volumes: new FakeKubeView<VolumeObject>('volumes'),
+  storagenodes: new FakeKubeView<StorageNodeObject>('storagenodes'),
+  snapshots: new FakeKubeView<SnapshotObject>('snapshots'),
 };
 
 for (const [index, look] of looks.entries()) {
   store.machines.put(`${KEYS.machines}${look.node}`, machineOf(look, index));
   const object = storageNode('a');
-  kube.storagenodes.objects.set(look.node, { ...object, metadata: { ...object.metadata, name: look.node, uid: `uid-${index}` } });
+  kube.storagenodes.accept({ ...object, metadata: { ...object.metadata, name: look.node, uid: `uid-${index}` } });
 }
 
 const nodesOf = (index: number): string[] => [0, 1, 2].map((place) => `node-${(index * 3 + place) % nodeCount}`);
@@ -72,7 +90,7 @@ function addVolume(index: number, isPlaced: boolean): void {
     index,
   );
   if (!volume.object) return;
-  kube.volumes.objects.set(volume.object.metadata.name, volume.object);
+  kube.volumes.accept(volume.object);
   if (!isPlaced) return;
   const node = `node-${(index * 3) % nodeCount}`;
   const { instance } = machineOf(looks[(index * 3) % nodeCount] ?? { node }, (index * 3) % nodeCount);
@@ -93,12 +111,15 @@ function addVolume(index: number, isPlaced: boolean): void {
 }
 
 const ports = {
-  sources: { store, kube: kube as unknown as KubeViews, keys: KEYS },
+  sources: { store, kube: kube satisfies KubeViews, keys: KEYS },
   limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
   random,
   replaceAfterMs: 600_000,
 };
 const overlay = new Overlay();
+const observer = new Observer({ ...ports.sources, overlay });
+const standing = new Standing();
+const attention = new Attention();
 const balancer = new Balancer('on');
 let memory = emptyMemory;
 let nowMs = 1_000_000;
@@ -121,31 +142,41 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
 });
 
 /** As `Statuses` compares them; what differs is taken as written. */
-function tell(observed: Observed, decisions: ReadonlyMap<string, Decision>, world: World): void {
-  for (const volume of observed.volumes.values()) {
-    const decision = decisions.get(volume.uid);
-    if (!volume.object || !decision) continue;
+function tell(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Set<VolumeUid> {
+  const unsettled = new Set<VolumeUid>();
+  for (const [uid, decision] of decisions) {
+    const volume = observed.volumes.get(uid);
+    if (!volume?.object) continue;
     const status = statusOf({ ...volume, object: volume.object }, decision, world);
-    if (!isDeepStrictEqual(volume.object.status, status))
-      kube.volumes.objects.set(volume.object.metadata.name, { ...volume.object, status });
+    if (isDeepStrictEqual(volume.object.status, status)) continue;
+    unsettled.add(uid);
+    kube.volumes.accept({ ...volume.object, status });
   }
-  for (const [name, object] of observed.storageNodes) {
+  for (const [name, object] of [...observed.storageNodes]) {
     const status = nodeStatusOf(object, factsOf(name, observed, world), world.now);
-    if (!isDeepStrictEqual(object.status, status)) kube.storagenodes.objects.set(name, { ...object, status });
+    if (!isDeepStrictEqual(object.status, status)) kube.storagenodes.accept({ ...object, status });
   }
+  return unsettled;
 }
 
-function pass(parts: Parts = {}): { parts: Parts; decisions: Map<string, Decision> } {
+function pass(parts: Parts = {}): { parts: Parts; decisions: Map<VolumeUid, Decision> } {
   nowMs += 1_000;
   const now = { monotonicMs: nowMs, wallMs: WALL_MS };
-  const observed = timed(parts, 'observe', () => observe({ ...ports.sources, overlay }, memory, now));
+  const { observed, difference } = timed(parts, 'observe', () => observer.observe(memory, now));
   memory = observed.memory;
-  const still = timed(parts, 'world', () => worldOf(observed, now, ports, 7));
+  const hasFreed = timed(parts, 'world', () => standing.update(observed, difference));
+  const still = worldOf(observed, now, ports, 7, standing);
   const moves = timed(parts, 'balance', () => balancer.moves(observed.volumes.values(), still));
   const world = { ...still, moves };
-  const decisions = timed(parts, 'decide', () => decideAll(observed.volumes.values(), world));
+  const decisions = timed(parts, 'decide', () =>
+    decideAll(
+      attention.due(observed, difference, (node) => observer.volumesOn(node), hasFreed, world),
+      world,
+    ),
+  );
   timed(parts, 'snapshots', () => decideSnapshots(world));
-  timed(parts, 'statuses', () => tell(observed, decisions, world));
+  const unsettled = timed(parts, 'statuses', () => tell(observed, decisions, world));
+  timed(parts, 'decide', () => attention.note(decisions, unsettled, observed, world));
   return { parts, decisions };
 }
 
@@ -163,7 +194,21 @@ const idle: Parts = {};
 for (let count = 0; count < PASSES; count++) pass(idle);
 print('nothing happens', idle, PASSES);
 
-store.machines.entries.delete(`${KEYS.machines}node-3`);
+const beating: Parts = {};
+for (let count = 0; count < PASSES; count++) {
+  // As after 100 ms: a hundred of a thousand machines tell other amounts every second.
+  for (let beat = 0; beat < nodeCount / 100; beat++) {
+    const index = (count * 97 + beat * 13) % nodeCount;
+    store.machines.put(
+      `${KEYS.machines}node-${index}`,
+      machineOf({ ...looks[index], node: `node-${index}`, used: 0.1 + count / 1_000 }, index),
+    );
+  }
+  pass(beating);
+}
+print('a hundredth of the machines tell', beating, PASSES);
+
+store.machines.remove(`${KEYS.machines}node-3`);
 const lost = pass();
 print(
   'a node is lost',
@@ -177,9 +222,8 @@ print('it stays away', away.parts, 1, `${[...away.decisions.values()].filter(({ 
 store.machines.put(`${KEYS.machines}node-3`, machineOf(looks[3] ?? { node: '' }, 3));
 
 for (let index = 0; index < volumeCount; index++) {
-  kube.volumes.objects.delete(`v${index}`);
-  store.volumes.entries.delete(KEYS.volume(uidOf(index)));
-  store.serving.entries.clear();
+  store.volumes.remove(KEYS.volume(uidOf(index)));
+  store.serving.remove(KEYS.servingOf(uidOf(index)));
   addVolume(index, false);
 }
 memory = emptyMemory;

@@ -1,0 +1,125 @@
+/**
+ * Which volumes a pass looks at. Of ten thousand nearly all are at rest, and would be left as they are: those are looked at again when anything of theirs changed, when a
+ * node did that they have to do with, and one after the other once a minute, so that nothing that was overlooked stays so for long.
+ *
+ *   open     something is to be done, or waited for: looked at in every pass
+ *   pending  no place was found: when something changed that may help, and every PENDING_INTERVAL_MS; few at a time
+ *   quiet    all others
+ */
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { MachineState } from '../../core/machine.ts';
+import type { StorageNodeObject } from '../api.ts';
+import type { Difference } from '../observe/observe.ts';
+import type { Observed, ObservedVolume } from '../observe/observed.ts';
+import type { Decision, World } from '../volume/decision.ts';
+
+const ROUND_MS = 60_000;
+const PENDING_INTERVAL_MS = 10_000;
+/** Each may look at every node in vain. */
+const PENDING_AT_ONCE_MAX = 100;
+
+type VolumesOn = (node: NodeName) => ReadonlySet<VolumeUid>;
+type Waiting = { askedMs: number; chance: number };
+
+/** All but what changes with every write of a client. */
+const lastingOf = (machine: MachineState | null): string =>
+  JSON.stringify(machine && { ...machine, pools: machine.pools.map(({ usedBytes: _, allocatedBytes: __, ...pool }) => pool) });
+const lastingOfNode = ({ metadata, spec }: StorageNodeObject): string =>
+  JSON.stringify([spec, metadata.labels, metadata.annotations, metadata.deletionTimestamp]);
+
+/** Less used, or less allocated: what did not fit may fit now. */
+const hasShrunk = (before: MachineState | null, now: MachineState | null): boolean =>
+  (now?.pools ?? []).some((pool) => {
+    const then = before?.pools.find(({ name }) => name === pool.name);
+    return then !== undefined && (pool.allocatedBytes < then.allocatedBytes || pool.usedBytes < then.usedBytes);
+  });
+
+/** One term of leadership. */
+export class Attention {
+  readonly #open = new Set<VolumeUid>();
+  readonly #pending = new Map<VolumeUid, Waiting>();
+  readonly #nodes = new Map<string, string>();
+  #round: Iterator<VolumeUid> | null = null;
+  #roundMs = Number.NEGATIVE_INFINITY;
+  /** Rises with everything that may help those that wait for a place. */
+  #chance = 0;
+
+  due(observed: Observed, difference: Difference, volumesOn: VolumesOn, hasFreed: boolean, world: World): ObservedVolume[] {
+    const due = new Set<VolumeUid>([...difference.volumes, ...this.#open]);
+    const add = (uids: Iterable<VolumeUid>): void => {
+      for (const uid of uids) due.add(uid);
+    };
+    if (hasFreed) this.#chance++;
+    for (const [node, { before, now }] of difference.machines) {
+      const isOther = lastingOf(before) !== lastingOf(now);
+      if (isOther || hasShrunk(before, now)) this.#chance++;
+      if (isOther) add(volumesOn(node));
+    }
+    for (const name of difference.storageNodes) if (this.#isOtherNode(name, observed)) add(volumesOn(name));
+    for (const move of world.moves.values()) due.add(move.uid);
+    if (difference.hasSnapshots) add(world.snapshots.byVolume.keys());
+    for (const uid of difference.volumes) if (!observed.volumes.has(uid)) this.#forget(uid);
+    add(this.#pendingDue(world));
+    add(this.#nextOfRound(observed, world.now.monotonicMs));
+    return [...due].flatMap((uid) => observed.volumes.get(uid) ?? []);
+  }
+
+  /** `unsettled`: what people see of them is not yet what was decided. */
+  note(decisions: ReadonlyMap<VolumeUid, Decision>, unsettled: ReadonlySet<VolumeUid>, observed: Observed, world: World): void {
+    for (const [uid, decision] of decisions) {
+      this.#forget(uid);
+      const volume = observed.volumes.get(uid);
+      if (!volume) continue;
+      const isWaiting = decision.state === 'unschedulable' && decision.actions.length === 0;
+      if (isWaiting) this.#pending.set(uid, { askedMs: world.now.monotonicMs, chance: unsettled.has(uid) ? -1 : this.#chance });
+      else if (unsettled.has(uid) || !isQuiet(volume, decision, world)) this.#open.add(uid);
+    }
+  }
+
+  #forget(uid: VolumeUid): void {
+    this.#open.delete(uid);
+    this.#pending.delete(uid);
+  }
+
+  /** Its status is written often, and concerns no volume. */
+  #isOtherNode(name: string, observed: Observed): boolean {
+    const object = observed.storageNodes.get(name);
+    const before = this.#nodes.get(name);
+    const now = object && lastingOfNode(object);
+    if (now === before) return false;
+    if (now === undefined) this.#nodes.delete(name);
+    else this.#nodes.set(name, now);
+    this.#chance++;
+    return true;
+  }
+
+  /** Who waited longest for another try first. */
+  #pendingDue({ now }: World): VolumeUid[] {
+    return [...this.#pending]
+      .filter(([, { askedMs, chance }]) => chance !== this.#chance || now.monotonicMs - askedMs >= PENDING_INTERVAL_MS)
+      .sort(([, a], [, b]) => a.askedMs - b.askedMs)
+      .slice(0, PENDING_AT_ONCE_MAX)
+      .map(([uid]) => uid);
+  }
+
+  *#nextOfRound({ volumes }: Observed, nowMs: number): Generator<VolumeUid> {
+    const share = Math.min(1, (nowMs - this.#roundMs) / ROUND_MS);
+    const count = Math.floor(volumes.size * share);
+    if (count === 0 && share < 1) return;
+    this.#roundMs = nowMs;
+    for (let left = Math.max(1, count); left > 0; left--) {
+      const next = this.#round?.next();
+      if (next && !next.done) yield next.value;
+      else this.#round = volumes.keys();
+    }
+  }
+}
+
+/** Decided the same as long as nothing of its own changes, whatever the time. */
+function isQuiet(volume: ObservedVolume, { state, actions }: Decision, world: World): boolean {
+  if (actions.length > 0 || (state !== 'serving' && state !== 'detached') || volume.tasks.length > 0) return false;
+  if (world.growTroubles.has(volume.uid)) return false;
+  if ((world.snapshots.byVolume.get(volume.uid) ?? []).some(({ record }) => record === null)) return false;
+  const shards = volume.config?.value.shards ?? [];
+  return shards.every(({ members }) => members.every(({ node, leaving }) => !leaving && world.machines.has(node)));
+}
