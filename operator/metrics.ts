@@ -1,6 +1,7 @@
 /** What the operator tells of itself, in one place. Names end in their unit. */
 import type { Metrics } from '../edge/metrics.ts';
 import { NODE_STATES, type NodeState } from './node/status.ts';
+import { POOL_LIMITS, type PoolLevel } from './placement/levels.ts';
 import type { Phase } from './volume/status.ts';
 
 export const PHASES: readonly Phase[] = ['Pending', 'Creating', 'Healthy', 'Degraded', 'Unavailable', 'Deleting', 'Failed'];
@@ -16,6 +17,11 @@ export function operatorMetrics(metrics: Metrics) {
   const volumes = metrics.gauge('volumes_count', 'Volumes by phase; only the leader counts them', ['phase']);
   const nodes = metrics.gauge('nodes_count', 'StorageNodes by state; in maintenance is on purpose, away is not', ['state']);
   const tasks = metrics.gauge('tasks_count', 'Tasks in etcd by state; only the leader counts them', ['state']);
+  const unschedulable = metrics.gauge('volumes_unschedulable_count', 'Volumes of which some replica fits nowhere; their status says why');
+  const pools = metrics.gauge('pools_count', 'Pools by limit, and whether they are near it (nine tenths) or have reached it', [
+    'limit',
+    'level',
+  ]);
   const pass = metrics.histogram('reconcile_duration_seconds', 'One pass: observe, decide, write to etcd', PASS_BUCKETS_SECONDS);
   const commits = metrics.counter('etcd_transactions_total', "The leader's transactions by outcome", ['outcome']);
   const elections = metrics.counter('elections_won_total', 'How often this operator became the leader');
@@ -37,8 +43,17 @@ export function operatorMetrics(metrics: Metrics) {
       generation.set(0);
       volumes.reset();
       nodes.reset();
+      pools.reset();
+      unschedulable.set(0);
       tasks.reset();
       damages.set(0);
+    },
+    unschedulable,
+    /** The alarm that comes before each of the three. */
+    countPools(levels: Iterable<PoolLevel>): void {
+      const counts = tally([...levels].map(({ limit, level }) => `${limit}/${level}`));
+      for (const limit of POOL_LIMITS)
+        for (const level of ['near', 'reached'] as const) pools.set({ limit, level }, counts.get(`${limit}/${level}`) ?? 0);
     },
     count(phases: Iterable<Phase>, taskStates: Iterable<string>, nodeStates: Iterable<NodeState>): void {
       const [byPhase, byState, byNodeState] = [tally(phases), tally(taskStates), tally(nodeStates)];

@@ -3,6 +3,7 @@
  * node did that they have to do with, and one after the other once a minute, so that nothing that was overlooked stays so for long.
  *
  *   open     something is to be done, or waited for: looked at in every pass
+ *   unsettled  at rest, but people do not see it yet: again after UNSETTLED_INTERVAL_MS
  *   pending  no place was found: when something changed that may help, and every PENDING_INTERVAL_MS; few at a time
  *   quiet    all others
  */
@@ -15,6 +16,8 @@ import type { Decision, World } from '../volume/decision.ts';
 
 const ROUND_MS = 60_000;
 const PENDING_INTERVAL_MS = 10_000;
+/** A write to the API server that is under way changes the object, and that is noticed; one that failed is tried again. */
+const UNSETTLED_INTERVAL_MS = 2_000;
 /** Each may look at every node in vain. */
 const PENDING_AT_ONCE_MAX = 100;
 
@@ -38,6 +41,8 @@ const hasShrunk = (before: MachineState | null, now: MachineState | null): boole
 export class Attention {
   readonly #open = new Set<VolumeUid>();
   readonly #pending = new Map<VolumeUid, Waiting>();
+  /** When they are due, the first one first. */
+  readonly #unsettled = new Map<VolumeUid, number>();
   readonly #nodes = new Map<string, string>();
   #round: Iterator<VolumeUid> | null = null;
   #roundMs = Number.NEGATIVE_INFINITY;
@@ -60,6 +65,7 @@ export class Attention {
     if (difference.hasSnapshots) add(world.snapshots.byVolume.keys());
     for (const uid of difference.volumes) if (!observed.volumes.has(uid)) this.#forget(uid);
     add(this.#pendingDue(world));
+    add(this.#unsettledDue(world));
     add(this.#nextOfRound(observed, world.now.monotonicMs));
     return [...due].flatMap((uid) => observed.volumes.get(uid) ?? []);
   }
@@ -72,13 +78,15 @@ export class Attention {
       if (!volume) continue;
       const isWaiting = decision.state === 'unschedulable' && decision.actions.length === 0;
       if (isWaiting) this.#pending.set(uid, { askedMs: world.now.monotonicMs, chance: unsettled.has(uid) ? -1 : this.#chance });
-      else if (unsettled.has(uid) || !isQuiet(volume, decision, world)) this.#open.add(uid);
+      else if (!isQuiet(volume, decision, world)) this.#open.add(uid);
+      else if (unsettled.has(uid)) this.#unsettled.set(uid, world.now.monotonicMs + UNSETTLED_INTERVAL_MS);
     }
   }
 
   #forget(uid: VolumeUid): void {
     this.#open.delete(uid);
     this.#pending.delete(uid);
+    this.#unsettled.delete(uid);
   }
 
   /** Its status is written often, and concerns no volume. */
@@ -100,6 +108,15 @@ export class Attention {
       .sort(([, a], [, b]) => a.askedMs - b.askedMs)
       .slice(0, PENDING_AT_ONCE_MAX)
       .map(([uid]) => uid);
+  }
+
+  #unsettledDue({ now }: World): VolumeUid[] {
+    const due: VolumeUid[] = [];
+    for (const [uid, dueMs] of this.#unsettled) {
+      if (dueMs > now.monotonicMs) break;
+      due.push(uid);
+    }
+    return due;
   }
 
   *#nextOfRound({ volumes }: Observed, nowMs: number): Generator<VolumeUid> {

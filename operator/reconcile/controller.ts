@@ -15,16 +15,18 @@ import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
-import { Observer, type Sources, staleReason } from '../observe/observe.ts';
+import { type Difference, Observer, type Sources, staleReason } from '../observe/observe.ts';
 import type { Observed } from '../observe/observed.ts';
 import { Overlay } from '../observe/overlay.ts';
 import type { PlacementLimits } from '../placement/checks.ts';
+import { poolLevels } from '../placement/levels.ts';
 import type { KubeApi, Timers } from '../ports.ts';
 import { decideSnapshots, type SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotIndex } from '../snapshot/subjects.ts';
 import { decideAll } from '../volume/decide.ts';
 import type { Action, Decision, World } from '../volume/decision.ts';
 import { REPLACEMENTS_MAX } from '../volume/replace.ts';
+import type { Phase } from '../volume/status.ts';
 import { Attention } from './attention.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
@@ -115,7 +117,7 @@ class Term {
     this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance } = ports;
     const { kube } = ports.sources;
-    this.#writes = new KubeWrites(clock, log, onProgress);
+    this.#writes = new KubeWrites(clock, log, onProgress, () => this.isOver);
     const events = new Events({ api, clock, random, log, instance });
     const performPorts = { api, kube, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
     this.#performer = new Performer(performPorts, leadership, () => this.isOver, emptyMemory);
@@ -147,11 +149,27 @@ class Term {
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
     const outOfService = this.#outOfService.update(observed, world);
-    const { phases, unsettled } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
+    const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
     this.#attention.note(decisions, unsettled, observed, world);
+    this.#count(observed, world, phases, unschedulable, difference, decisions);
+  }
+
+  /** Numbers of everything, when anything of it may be other ones. */
+  #count(
+    observed: Observed,
+    world: World,
+    phases: Iterable<Phase>,
+    unschedulable: number,
+    { machines, storageNodes }: Difference,
+    decisions: ReadonlyMap<VolumeUid, Decision>,
+  ): void {
+    if (decisions.size === 0 && machines.size === 0 && storageNodes.size === 0) return;
+    const { metrics } = this.#ports;
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
     metrics.count(phases, tasks, nodes);
+    metrics.unschedulable.set(unschedulable);
+    metrics.countPools(poolLevels(world.nodes, world.ledger, world.limits));
   }
 
   /** Whether etcd was changed. A volume whose transaction hangs holds up the pass at most for the store's own deadline. */

@@ -58,6 +58,7 @@ export class Statuses {
   readonly #ports: StatusPorts;
   /** Of every volume, as it was last decided. */
   readonly #phases = new Map<VolumeUid, Phase>();
+  readonly #unschedulable = new Set<VolumeUid>();
   /** Nodes whose status is as it should be, and what that was found of. */
   readonly #told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();
   #forgotMs = Number.NEGATIVE_INFINITY;
@@ -74,9 +75,11 @@ export class Statuses {
     decisions: Decisions,
     world: World,
     outOfService: ReadonlySet<NodeName>,
-  ): { phases: Iterable<Phase>; unsettled: Set<VolumeUid> } {
+  ): { phases: Iterable<Phase>; unsettled: Set<VolumeUid>; unschedulable: number } {
     const unsettled = new Set<VolumeUid>();
     for (const [uid, decision] of decisions.volumes) {
+      if (decision.unschedulable.length > 0) this.#unschedulable.add(uid);
+      else this.#unschedulable.delete(uid);
       const volume = observed.volumes.get(uid);
       if (!volume?.object) this.#phases.delete(uid);
       else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
@@ -85,7 +88,7 @@ export class Statuses {
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
     if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
-    return { phases: this.#phases.values(), unsettled };
+    return { phases: this.#phases.values(), unsettled, unschedulable: this.#unschedulable.size };
   }
 
   /** Whether there is nothing more to write. */
@@ -191,7 +194,8 @@ export class Statuses {
 
   #forgetOthers(observed: Observed, nowMs: number): void {
     this.#forgotMs = nowMs;
-    for (const uid of this.#phases.keys()) if (!observed.volumes.has(uid)) this.#phases.delete(uid);
+    for (const known of [this.#phases, this.#unschedulable])
+      for (const uid of known.keys()) if (!observed.volumes.has(uid)) known.delete(uid);
     for (const name of this.#told.keys()) if (!observed.storageNodes.has(name)) this.#told.delete(name);
     const keys = new Set<string>();
     const add = (resource: Resource, names: Iterable<string>) => {

@@ -141,6 +141,8 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
   isOutOfService: false,
 });
 
+const told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();
+
 /** As `Statuses` compares them; what differs is taken as written. */
 function tell(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Set<VolumeUid> {
   const unsettled = new Set<VolumeUid>();
@@ -153,8 +155,13 @@ function tell(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, w
     kube.volumes.accept({ ...volume.object, status });
   }
   for (const [name, object] of [...observed.storageNodes]) {
-    const status = nodeStatusOf(object, factsOf(name, observed, world), world.now);
-    if (!isDeepStrictEqual(object.status, status)) kube.storagenodes.accept({ ...object, status });
+    const facts = factsOf(name, observed, world);
+    const before = told.get(name);
+    // As `Statuses` leaves out those of which nothing is new.
+    if (before?.object === object && before.facts.machine === facts.machine && before.facts.replicas === facts.replicas) continue;
+    const status = nodeStatusOf(object, facts, world.now);
+    if (isDeepStrictEqual(object.status, status)) told.set(name, { object, facts });
+    else kube.storagenodes.accept({ ...object, status });
   }
   return unsettled;
 }

@@ -20,11 +20,42 @@ describe('operator: writes to the API server', () => {
     const first = held();
     expect(writes.offer('a', 'x', first.write)).to.equal(true);
     expect(writes.offer('a', 'x', first.write)).to.equal(false);
-    const taken = Array.from({ length: 40 }, (_, index) => writes.offer(`b${index}`, 'x', first.write)).filter(Boolean).length;
-    expect([taken, writes.inFlight]).to.deep.equal([15, 16]);
+    let most = 0;
+    const counted = async (): Promise<void> => {
+      most = Math.max(most, writes.inFlight);
+      await first.write();
+    };
+    for (let index = 0; index < 40; index++) expect(writes.offer(`b${index}`, 'x', counted)).to.equal(true);
+    expect(writes.inFlight).to.equal(16);
     first.release();
     await atRest();
-    expect([done, writes.inFlight, writes.offer('a', 'x', async () => undefined)]).to.deep.equal([16, 0, true]);
+    expect([done, writes.inFlight, most, writes.offer('a', 'x', async () => undefined)]).to.deep.equal([41, 0, 16, true]);
+  });
+
+  it('that wait are the latest of each object, and none is begun when another leads', async () => {
+    let isOver = false;
+    const written: string[] = [];
+    const write = (what: string) => async (): Promise<void> => void written.push(what);
+    const writes = new KubeWrites(
+      new ManualClock(),
+      silentLog,
+      () => undefined,
+      () => isOver,
+    );
+    const first = held();
+    for (let index = 0; index < 16; index++) writes.offer(`a${index}`, 'x', first.write);
+    writes.offer('b', 'x', write('old'));
+    writes.offer('b', 'x', write('new'));
+    first.release();
+    await atRest();
+    expect(written).to.deep.equal(['new']);
+    const second = held();
+    for (let index = 0; index < 16; index++) writes.offer(`a${index}`, 'x', second.write);
+    writes.offer('b', 'x', write('too late'));
+    isOver = true;
+    second.release();
+    await atRest();
+    expect([written, writes.offer('c', 'x', write('after'))]).to.deep.equal([['new'], false]);
   });
 
   it('that fail are taken again only after a while, which grows', async () => {

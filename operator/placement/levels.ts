@@ -1,0 +1,29 @@
+/** How near each pool is to what ends placement there: for alarms, before people are told that a volume fits nowhere. Pure. */
+import type { PlacementLimits, PlacementNode } from './checks.ts';
+import { usableBytes } from './checks.ts';
+import type { Ledger } from './ledger.ts';
+
+/** overProvisioning: no more may be promised. pressure: nothing new is placed. reserve: it is full, as far as anybody may fill it. */
+export const POOL_LIMITS = ['overProvisioning', 'pressure', 'reserve'] as const;
+export type PoolLevel = { limit: (typeof POOL_LIMITS)[number]; level: 'near' | 'reached' };
+
+const NEAR_RATIO = 0.9;
+
+/** What is neither near nor reached is left out. */
+export function poolLevels(nodes: readonly PlacementNode[], ledger: Ledger, limits: PlacementLimits): PoolLevel[] {
+  return nodes.flatMap(({ node, machine }) =>
+    (machine?.pools ?? []).flatMap((pool) => {
+      const usable = Math.max(1, usableBytes(pool, limits));
+      const capacity = Math.max(1, pool.capacityBytes);
+      const shares = {
+        overProvisioning: ledger.allocatedBytes(node, pool.name, pool.allocatedBytes) / (usable * limits.overProvisioningRatio),
+        pressure: pool.usedBytes / (capacity * limits.pressureRatio),
+        reserve: pool.usedBytes / usable,
+      };
+      return POOL_LIMITS.flatMap((limit): PoolLevel[] => {
+        if (shares[limit] < NEAR_RATIO) return [];
+        return [{ limit, level: shares[limit] >= 1 ? 'reached' : 'near' }];
+      });
+    }),
+  );
+}
