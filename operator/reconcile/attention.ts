@@ -125,9 +125,12 @@ export class Attention {
     if (count === 0 && share < 1) return;
     this.#roundMs = nowMs;
     for (let left = Math.max(1, count); left > 0; left--) {
-      const next = this.#round?.next();
-      if (next && !next.done) yield next.value;
-      else this.#round = volumes.keys();
+      let next = this.#round?.next();
+      if (next === undefined || next.done) {
+        this.#round = volumes.keys();
+        next = this.#round.next();
+      }
+      if (!next.done) yield next.value;
     }
   }
 }
