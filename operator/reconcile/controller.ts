@@ -15,7 +15,7 @@ import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
 import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
-import { type Difference, Observer, type Sources, staleReason } from '../observe/observe.ts';
+import { Observer, type Sources, staleReason } from '../observe/observe.ts';
 import type { Observed } from '../observe/observed.ts';
 import { Overlay } from '../observe/overlay.ts';
 import type { PlacementLimits } from '../placement/checks.ts';
@@ -38,8 +38,12 @@ import { Statuses } from './statuses.ts';
 
 /** Things that only time changes: patience, back-off, placements that could not be found. */
 const TICK_MS = 1_000;
-/** Changes that come together are looked at together. */
-const COALESCE_MS = 20;
+/** Changes that come together are looked at together: for so long, or for so many times what looking took, where a thousand machines keep telling. */
+const COALESCE_MS_MIN = 20;
+const COALESCE_MS_MAX = 200;
+const COALESCE_RATIO = 10;
+/** How often numbers of everything are worth counting. */
+const COUNT_INTERVAL_MS = 1_000;
 const TRANSACTIONS_AT_ONCE_MAX = 16;
 
 const NOBODY = { update: (): ReadonlySet<NodeName> => new Set() };
@@ -83,7 +87,8 @@ export class Controller {
       // Made before the pass looks: what happens while it runs wakes the next.
       this.#wake = new AbortController();
       await term.pass();
-      await this.#ports.timers.sleep(COALESCE_MS, signal);
+      const pauseMs = Math.min(COALESCE_MS_MAX, Math.max(COALESCE_MS_MIN, COALESCE_RATIO * term.lookedForMs));
+      await this.#ports.timers.sleep(pauseMs, signal);
       await this.#ports.timers.sleep(TICK_MS, AbortSignal.any([signal, this.#wake.signal]));
     }
   }
@@ -104,6 +109,9 @@ class Term {
   readonly #standing = new Standing();
   readonly #attention = new Attention();
   readonly #balancer: Balancer;
+  /** How long the last pass observed and decided. */
+  lookedForMs = 0;
+  #countedMs = Number.NEGATIVE_INFINITY;
   #areSettingsPublished = false;
   #saidStale: string | null = null;
   #saidDamages = '';
@@ -145,25 +153,19 @@ class Term {
     const due = this.#attention.due(observed, difference, (node) => this.#observer.volumesOn(node), hasFreed, world);
     const decisions = decideAll(due, world);
     const snapshots = decideSnapshots(world);
+    this.lookedForMs = clock.monotonicMs() - startedMs;
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
     const outOfService = this.#outOfService.update(observed, world);
     const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
     this.#attention.note(decisions, unsettled, observed, world);
-    this.#count(observed, world, phases, unschedulable, difference, decisions);
+    this.#count(observed, world, phases, unschedulable);
   }
 
-  /** Numbers of everything, when anything of it may be other ones. */
-  #count(
-    observed: Observed,
-    world: World,
-    phases: Iterable<Phase>,
-    unschedulable: number,
-    { machines, storageNodes }: Difference,
-    decisions: ReadonlyMap<VolumeUid, Decision>,
-  ): void {
-    if (decisions.size === 0 && machines.size === 0 && storageNodes.size === 0) return;
+  #count(observed: Observed, world: World, phases: Iterable<Phase>, unschedulable: number): void {
+    if (world.now.monotonicMs - this.#countedMs < COUNT_INTERVAL_MS) return;
+    this.#countedMs = world.now.monotonicMs;
     const { metrics } = this.#ports;
     const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
     const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));

@@ -193,6 +193,9 @@ function print(what: string, parts: Parts, passes: number, note = ''): void {
   console.log(`${what.padEnd(34)} ${sum.toFixed(1).padStart(8)} ms   ${each.join('  ')}  ${note}`);
 }
 
+const acting = (decisions: ReadonlyMap<VolumeUid, Decision>): number =>
+  [...decisions.values()].filter(({ actions }) => actions.length > 0).length;
+
 console.log(`${nodeCount} nodes, ${volumeCount} volumes of 3 replicas`);
 for (let index = 0; index < volumeCount; index++) addVolume(index, true);
 print('first pass of a leader', pass().parts, 1);
@@ -215,17 +218,20 @@ for (let count = 0; count < PASSES; count++) {
 }
 print('a hundredth of the machines tell', beating, PASSES);
 
+for (let index = nodeCount; index < nodeCount + 10; index++) {
+  const look: NodeLook = { node: `node-${index}`, capacityBytes: 1_000 * GiB, zone: `z${index % 3}` };
+  store.machines.put(`${KEYS.machines}${look.node}`, machineOf(look, index));
+}
+nowMs += 5_000;
+const grown = pass();
+print('ten machines are added', grown.parts, 1, `${acting(grown.decisions)} volumes decided`);
+
 store.machines.remove(`${KEYS.machines}node-3`);
 const lost = pass();
-print(
-  'a node is lost',
-  lost.parts,
-  1,
-  `${[...lost.decisions.values()].filter(({ actions }) => actions.length > 0).length} volumes decided`,
-);
+print('a node is lost', lost.parts, 1, `${acting(lost.decisions)} volumes decided`);
 nowMs += 601_000;
 const away = pass();
-print('it stays away', away.parts, 1, `${[...away.decisions.values()].filter(({ actions }) => actions.length > 0).length} volumes decided`);
+print('it stays away', away.parts, 1, `${acting(away.decisions)} volumes decided`);
 store.machines.put(`${KEYS.machines}node-3`, machineOf(looks[3] ?? { node: '' }, 3));
 
 for (let index = 0; index < volumeCount; index++) {
