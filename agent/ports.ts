@@ -3,7 +3,7 @@
  *
  * Completions are callbacks, not promises: the data path runs synchronously from one event to the next, and the simulator decides what the next event is.
  */
-import type { VolumeConfig } from '../core/config.ts';
+import type { Member, VolumeConfig } from '../core/config.ts';
 import type { ExtentSet } from '../core/extent.ts';
 import type { InstanceId, ReplicaId, SnapshotUid, VolumeUid } from '../core/ids.ts';
 import type { ResyncProgress } from '../core/wire/messages.ts';
@@ -33,6 +33,11 @@ export type AllocationRun = { lengthBytes: number; hole: boolean };
  * completed. Those returned by `read` belong to the caller.
  */
 export interface BlockClient {
+  /**
+   * Fills `target` with what is there at this moment, if that can be had and told without anybody being waited for. False: nothing has happened, `target`
+   * may hold anything; it is to be asked for by `read`, which also says what is wrong.
+   */
+  readNow(offsetBytes: number, target: Buffer): boolean;
   read(offsetBytes: number, lengthBytes: number, done: (error: IoError | null, chunks: Buffer[]) => void): void;
   write(offsetBytes: number, chunks: Buffer[], lengthBytes: number, forceUnitAccess: boolean, done: WriteDone): void;
   /** Zeroes a range. `free`: give the space back where possible; without it the range stays allocated if it was. */
@@ -52,6 +57,20 @@ export interface BlockDevice {
   readonly sizeBytes: number;
   connect(): BlockClient;
 }
+
+/**
+ * What a replica of this very agent holds, past its session: for as long as the session is open, and the caller knows that the replica may be read from and
+ * that nothing on its way to it touches the range. What it has acknowledged is there.
+ */
+export interface LocalReads {
+  /** Fills `target`, all of it, with what is there now. False: that would mean waiting for a disk, or cannot be done. */
+  read(offsetBytes: number, target: Buffer): boolean;
+  /** The session has ended: nothing is read any more. */
+  close(): void;
+}
+
+/** Null: the replica is none of this agent's. */
+export type OpenReads = (member: Member) => LocalReads | null;
 
 /** What a replica knows of itself for ever: small, rewritten whole, durable before it counts. */
 export type ReplicaMeta = {

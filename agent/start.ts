@@ -140,7 +140,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
     if (message.type === 'log') log[message.level](message.message, message.fields);
     else registry.told(worker, message.metrics);
   };
-  const { runDirectory, logLevel } = parameters;
+  const { runDirectory, logLevel, pools: poolPaths } = parameters;
   const basics: WorkerBasics = { node, instance, runDirectory, logLevel, tls: parameters.replicationTls === 'on' ? machine.tls : null };
   const settings = new SettingsWatch({ store, keys, log, events: { refused: metrics.settingsRefused } });
   const reports = new ServingReports(base);
@@ -154,7 +154,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
   });
   const primaries = new Primaries({
     workers: Array.from({ length: primaryWorkers() }, (_, index) =>
-      base.doorbell.channel(workers.startPrimary({ ...basics, kind: 'primary', index })),
+      base.doorbell.channel(workers.startPrimary({ ...basics, kind: 'primary', index, pools: poolPaths })),
     ),
     settings: () => settings.settings,
     resolve: (...asked) => addresses.resolve(...asked),

@@ -155,6 +155,10 @@ class SocketConnection implements NbdConnection {
     return socket.writableLength < this.#limits.unsentBytesMax;
   }
 
+  get isSent(): boolean {
+    return this.#socket.writableLength === 0;
+  }
+
   pause(): void {
     this.#socket.pause();
   }

@@ -6,9 +6,10 @@ import process from 'node:process';
 
 /**
  * As in `disk.ts`, which this must not import: nothing that may use a thread is to be loaded before. All threads of the process share libuv's: also the
- * workers. One more is for the look at each pool's directory at the start, which may hang as well.
+ * workers. One more is for the look at each pool's directory at the start, which may hang as well, and one for each worker of primaries, of which there are at
+ * most four: each opens and closes one file of a pool at a time.
  */
-const THREADS_PER_DISK = 4 + 1;
+const THREADS_PER_DISK = 4 + 1 + 4;
 const THREADS_BESIDE = 8;
 const THREADS_MAX = 256;
 

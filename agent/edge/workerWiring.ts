@@ -27,6 +27,7 @@ import { openPoolPort } from '../workers/poolPort.ts';
 import { PrimaryHost } from '../workers/primaryHost.ts';
 import { wakefulClock } from './clock.ts';
 import { RealDisk } from './disk.ts';
+import { localReads } from './localReads.ts';
 import { NbdServer } from './nbdServer.ts';
 import { connectAnywhere, listenForReplication, replicationEvents } from './network.ts';
 import { type PacedTicker, startPacedTicker } from './ticker.ts';
@@ -70,13 +71,14 @@ export async function runPrimaryWorker(
   const { node, instance, runDirectory } = data;
   const events = replicationEvents(log, counters);
   const blocks = threadBlocks;
+  const openReads = await localReads(data.pools, log);
   const host = new PrimaryHost({
     channel,
     hasten: base.hasten,
     node,
     instance,
     runDirectory,
-    makePrimary,
+    makePrimary: (options) => makePrimary({ ...options, openReads }),
     connectBy: (addresses) =>
       connectAnywhere({ node, runDirectory, certificates, events, blocks, resolve: (peer, pool) => addresses.resolve(peer, pool) }),
     listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: counters.nbd, clock: wakefulClock, blocks }),

@@ -22,8 +22,8 @@ export const SMALL_SLICE_BYTES = 4096;
 export const SMALL_SLICES_MAX = 16;
 /** What such gathering allocates at a time: grows with what has arrived, not with what was announced. */
 export const GATHER_BYTES = 64 * 1024;
-/** Reply headers are cut from slabs of this size. */
-export const REPLY_SLAB_BYTES = 64 * 1024;
+/** Reply heads and short data are cut from slabs of this size: as much as the replies of one turn come to, of which only what is used takes memory. */
+export const REPLY_SLAB_BYTES = 256 * 1024;
 /** Data of a read up to this length is copied in between the heads: cheaper than a chunk of its own in the socket's queue. */
 export const COPIED_DATA_BYTES_MAX = 4096;
 

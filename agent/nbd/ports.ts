@@ -9,6 +9,8 @@ export interface NbdConnection {
   /** Sends the chunks in order, with one system call where possible; false: so much is unsent that the session must wait for `drained()`.
    * `sent` is called when none of these bytes is needed any more; never, if the connection breaks. */
   write(chunks: Buffer[], sent: (() => void) | null): boolean;
+  /** The kernel has all that was written: none of those bytes is needed any more. */
+  readonly isSent: boolean;
   pause(): void;
   resume(): void;
   /** No more will be written; what was, is still sent. */

@@ -1,8 +1,9 @@
 /**
- * Replies waiting to be sent together: heads are written one behind the other into a slab, data of reads goes between them uncopied. What is taken
- * is never touched again, so it may lie in a socket's queue as long as it likes. Must never decide what is replied.
+ * Replies waiting to be sent together: heads are written one behind the other into a slab, short data between them, long data goes there uncopied. What is taken
+ * is not touched again before somebody says that all of it is sent: it may lie in a socket's queue as long as it likes. Must never decide what is replied.
  */
 import { assert } from '../../core/assert.ts';
+import { spoil } from '../../core/wire/spoil.ts';
 import type { AllocationRun } from '../ports.ts';
 import { type Cookie, encodeDataChunk, encodeErrorChunk, encodeSimpleReply, encodeStatusChunk } from './encode.ts';
 import { CHUNK, DATA_CHUNK, ERROR_CHUNK, SIMPLE_REPLY, STATUS_CHUNK, STATUS_DESCRIPTOR } from './layout.ts';
@@ -36,6 +37,21 @@ export class ReplyQueue {
     for (const chunk of data) this.#append(chunk);
   }
 
+  /** Where a read's data may be put while nobody knows yet whether it will be: it is replied by `dataInRoom`, before anything else, or forgotten. */
+  room(isStructured: boolean, lengthBytes: number): Buffer {
+    const headBytes = isStructured ? CHUNK.bytes + DATA_CHUNK.bytes : SIMPLE_REPLY.bytes;
+    this.#reserve(headBytes + lengthBytes);
+    const start = this.#end + headBytes;
+    return this.#slab.subarray(start, start + lengthBytes);
+  }
+
+  dataInRoom(isStructured: boolean, cookie: Cookie, offsetBytes: number, lengthBytes: number): void {
+    const start = isStructured
+      ? encodeDataChunk(this.#slab, this.#end, cookie, offsetBytes, lengthBytes)
+      : encodeSimpleReply(this.#slab, this.#end, cookie, 0);
+    this.#end = start + lengthBytes;
+  }
+
   structuredError(cookie: Cookie, error: number, sentence: string): void {
     this.#reserve(CHUNK.bytes + ERROR_CHUNK.bytes + ERROR_MESSAGE_BYTES_MAX);
     this.#end = encodeErrorChunk(this.#slab, this.#end, cookie, error, sentence);
@@ -53,6 +69,14 @@ export class ReplyQueue {
     this.#chunks = [];
     this.#cutBytes = 0;
     return chunks;
+  }
+
+  /** Nobody needs anything that was taken: the slab is used again, from its beginning. */
+  sent(): void {
+    assert(this.#chunks.length === 0 && this.#start === this.#end, 'what is sent was taken before');
+    spoil(this.#slab.subarray(0, this.#end));
+    this.#start = 0;
+    this.#end = 0;
   }
 
   #append(data: Buffer): void {

@@ -296,7 +296,9 @@ export class NbdSession {
     const { blocks } = this.#options;
     // Data of long reads, whose memory is used again once it is sent: whole replies, so that all pieces of a block are among these.
     const sent = blocks && chunks.some(({ length }) => length >= LONG_BYTES) ? () => blocks.giveCut(chunks) : null;
-    if (this.#connection.write(chunks, sent)) return;
+    const hasRoom = this.#connection.write(chunks, sent);
+    if (this.#connection.isSent) this.#replies.sent();
+    if (hasRoom) return;
     this.#outputFull = true;
     this.#regulate();
   }

@@ -4,7 +4,7 @@
  */
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
-import type { BlockPool } from '../../core/wire/blockPool.ts';
+import { BLOCK_BYTES_MAX, type BlockPool, LONG_BYTES } from '../../core/wire/blockPool.ts';
 import type { AllocationRun, BlockClient, IoError } from '../ports.ts';
 import { nbdErrorOf } from './errors.ts';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR, type NbdError } from './layout.ts';
@@ -78,6 +78,7 @@ export class Transactions {
     const { client } = this.#options;
     switch (request.type) {
       case COMMAND.read:
+        if (this.#readNow(transaction)) return;
         client.read(request.offsetBytes, request.lengthBytes, (error, chunks) => this.#finishRead(transaction, error, chunks));
         return;
       case COMMAND.write:
@@ -145,6 +146,35 @@ export class Transactions {
     this.#options.replies.simple(transaction.request, NBD_ERROR.none);
     this.#report(transaction, NBD_ERROR.none);
     this.#options.answered();
+  }
+
+  /** Straight to where it is sent from, if the device can. */
+  #readNow(transaction: Transaction): boolean {
+    const { lengthBytes } = transaction.request;
+    if (lengthBytes < LONG_BYTES) return this.#readIntoReplies(transaction);
+    if (lengthBytes > BLOCK_BYTES_MAX || this.#options.blocks === null) return false;
+    return this.#readIntoBlock(transaction, this.#options.blocks);
+  }
+
+  #readIntoReplies(transaction: Transaction): boolean {
+    const { client, replies, agreement } = this.#options;
+    const { request } = transaction;
+    const { offsetBytes, lengthBytes } = request;
+    if (!client.readNow(offsetBytes, replies.room(agreement.structuredReplies, lengthBytes))) return false;
+    this.#end(transaction);
+    replies.dataInRoom(agreement.structuredReplies, request, offsetBytes, lengthBytes);
+    this.#report(transaction, NBD_ERROR.none);
+    this.#options.answered();
+    return true;
+  }
+
+  #readIntoBlock(transaction: Transaction, blocks: BlockPool): boolean {
+    const { offsetBytes, lengthBytes } = transaction.request;
+    const block = blocks.take(lengthBytes);
+    const isRead = this.#options.client.readNow(offsetBytes, block);
+    if (isRead) this.#finishRead(transaction, null, [block]);
+    else blocks.give([block]);
+    return isRead;
   }
 
   #finishRead(transaction: Transaction, error: IoError | null, chunks: Buffer[]): void {

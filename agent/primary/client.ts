@@ -15,6 +15,7 @@ export type OperationRequest =
 /** Where they go. */
 export interface Requests {
   readonly throttle: Throttle;
+  readNow(offsetBytes: number, target: Buffer): boolean;
   read(client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void;
   operate(client: Client, request: OperationRequest, forceUnitAccess: boolean, done: WriteDone): void;
   flush(client: Client, done: Done): void;
@@ -27,6 +28,10 @@ export class Client implements BlockClient {
 
   constructor(requests: Requests) {
     this.#requests = requests;
+  }
+
+  readNow(offsetBytes: number, target: Buffer): boolean {
+    return this.#requests.readNow(offsetBytes, target);
   }
 
   read(offsetBytes: number, lengthBytes: number, done: ReadDone): void {

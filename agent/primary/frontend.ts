@@ -163,6 +163,23 @@ export class Frontend implements BlockDevice, Requests {
     this.throttle.forget(client);
   }
 
+  /**
+   * What a read gets that waits for nothing: the bytes of the local replica, where it is the one to read from. First the bytes, then whether they may leave:
+   * a newer primary may have written them, but not while everybody who counts has granted us a lease.
+   */
+  readNow(offsetBytes: number, target: Buffer): boolean {
+    const { length } = target;
+    if (this.#state !== 'open' || this.#isBeyondEnd(offsetBytes, length)) return false;
+    const only = this.#onlyShard(offsetBytes, length);
+    const offset = this.#offsetIn(offsetBytes);
+    if (!only?.isStill(offset, length)) return false;
+    if (!only.readSource()?.reads?.read(offset, target)) return false;
+    const nowMs = this.#clock.monotonicMs();
+    if (!this.replies.mayLeave(nowMs) || !this.throttle.passes(length)) return false;
+    this.#requested(nowMs);
+    return true;
+  }
+
   read(client: Client, offsetBytes: number, lengthBytes: number, done: ReadDone): void {
     if (this.#isBeyondEnd(offsetBytes, lengthBytes)) return done(beyondEnd(), []);
     const only = this.#onlyShard(offsetBytes, lengthBytes);
@@ -358,7 +375,7 @@ export class Frontend implements BlockDevice, Requests {
 
   #reply(pending: Pending, error: IoError | null, value?: unknown): void {
     if (!pending.finish) return;
-    if (this.replies.mayLeave) this.#finish(pending, error, value);
+    if (this.replies.mayLeave(this.#clock.monotonicMs())) this.#finish(pending, error, value);
     else this.replies.hold(pending, () => this.#finish(pending, error, value));
   }
 

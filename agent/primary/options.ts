@@ -4,6 +4,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
+import type { OpenReads } from '../ports.ts';
 import type { ConfigPort, Connect } from '../replication/link.ts';
 import type { ProgressPace } from './catchUp.ts';
 import type { Witness } from './witness.ts';
@@ -25,6 +26,8 @@ export type PrimaryOptions = {
   instance: InstanceId;
   settings: () => Settings;
   connect: Connect;
+  /** Without: all is read through sessions. */
+  openReads?: OpenReads;
   configPort: ConfigPort;
   clock: Clock;
   events: PrimaryEvents;

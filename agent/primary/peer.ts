@@ -10,6 +10,7 @@
 import type { Member } from '../../core/config.ts';
 import { ExtentSet } from '../../core/extent.ts';
 import type { FromReplica, RefusalCode, Request, ResyncProgress, ToReplica } from '../../core/wire/messages.ts';
+import type { LocalReads } from '../ports.ts';
 import type { PrimaryLink } from '../replication/link.ts';
 import type { CatchUp } from './catchUp.ts';
 
@@ -60,6 +61,8 @@ export class Peer {
   growAgainAtMs = Number.POSITIVE_INFINITY;
   /** What it said then; null: it grew since, or was never asked in vain. */
   growthTrouble: string | null = null;
+  /** Of a local one in this session: its bytes without asking it. */
+  reads: LocalReads | null = null;
   /** How often it was ever asked to read, by anybody. */
   readsAsked = 0;
   /** All operations up to this one are applied there. */
@@ -235,6 +238,8 @@ export class Peer {
     this.sentBefore = this.#sent;
     this.link?.close();
     this.link = null;
+    this.reads?.close();
+    this.reads = null;
     this.retryAtMs = nowMs + this.#retryMs;
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS);
     this.#pings = [];

@@ -217,12 +217,13 @@ export class Primary {
   }
 
   #makeShard(index: number): PrimaryShard {
-    const { clock, node, instance, connect, configPort, settings, events } = this.#options;
+    const { clock, node, instance, connect, configPort, settings, events, openReads } = this.#options;
     const sessions: SessionsOptions = {
       epoch: this.#epoch,
       instance,
       clock,
       connect,
+      openReads: openReads ?? (() => null),
       recheck: () => configPort.recheck(),
       isReleased: () => this.#released,
       changed: () => this.#maintain(),

@@ -329,6 +329,11 @@ export class Replication {
     return found;
   }
 
+  /** Whether a range can be read now by whoever has waited for nothing: whatever else touches it is settled, and nothing of it is in doubt or being copied. */
+  isStill(offsetBytes: number, lengthBytes: number): boolean {
+    return this.isAdmissible(offsetBytes, lengthBytes) && this.inFlight.lastOverlapping(offsetBytes, lengthBytes) === null;
+  }
+
   /**
    * Sees to it that somebody is the authority. What was in doubt is in doubt against the new one, for learners that copied it too.
    */

@@ -35,12 +35,12 @@ export class Replies<Reply extends object> {
 
   /** Nobody needs to be waited for before the first reply: all have leased, or will be asked then. */
   get mayBegin(): boolean {
-    return this.#asksFirst || this.#isLeased();
+    return this.#asksFirst || this.#isLeased(this.#clock.monotonicMs());
   }
 
-  /** A reply that is ready now may leave now. */
-  get mayLeave(): boolean {
-    return !this.#asksFirst && this.#isLeased();
+  /** A reply that was ready before `nowMs`, which is now, may leave now. */
+  mayLeave(nowMs: number): boolean {
+    return !this.#asksFirst && this.#isLeased(nowMs);
   }
 
   /** `leave` is called once, when it may, unless it was dropped before. */
@@ -63,11 +63,10 @@ export class Replies<Reply extends object> {
     if (this.#isAsking) this.#questions.step();
     if (this.#held.size === 0) return;
     if (this.#asksFirst) this.#ask();
-    else if (this.#isLeased()) this.#release([...this.#held.keys()]);
+    else if (this.#isLeased(this.#clock.monotonicMs())) this.#release([...this.#held.keys()]);
   }
 
-  #isLeased(): boolean {
-    const nowMs = this.#clock.monotonicMs();
+  #isLeased(nowMs: number): boolean {
     for (const replication of this.#replications) if (nowMs >= replication.leaseUntilMs) return false;
     return true;
   }

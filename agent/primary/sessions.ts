@@ -6,6 +6,7 @@ import type { Clock } from '../../core/clock.ts';
 import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { FromReplica } from '../../core/wire/messages.ts';
+import type { OpenReads } from '../ports.ts';
 import type { Connect } from '../replication/link.ts';
 import type { Peer, Trouble } from './peer.ts';
 import type { Replication } from './replication.ts';
@@ -18,6 +19,7 @@ export type SessionsOptions = {
   instance: InstanceId;
   clock: Clock;
   connect: Connect;
+  openReads: OpenReads;
   /** A replica claims to know a later config. */
   recheck: () => void;
   /** The leases were given back: no session is opened any more, and no lease is asked for. */
@@ -183,6 +185,7 @@ export class Sessions {
     const counts = this.#replication.counts(peer);
     peer.sealedAt(suspect, counts ? inFlight.settled : inFlight.last, inFlight.last);
     peer.resync = resync;
+    peer.reads = this.#replication.isLocal(peer) ? this.#options.openReads(peer.member) : null;
     this.#replication.recount();
     if (counts) this.#replication.resend(peer);
   }

@@ -39,7 +39,8 @@ export type PoolWorkerData = WorkerBasics & {
   listen: HostPort;
 };
 
-export type PrimaryWorkerData = WorkerBasics & { kind: 'primary'; index: number };
+/** `pools`: where those of this agent lie, by name. */
+export type PrimaryWorkerData = WorkerBasics & { kind: 'primary'; index: number; pools: ReadonlyMap<string, string> };
 
 /** From either kind of worker. */
 export type FromWorker =

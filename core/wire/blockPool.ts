@@ -10,10 +10,11 @@
  * | a client socket's slab (edge/directSocket.ts) | its receiver, the chunk that is being decoded, each slice in a payload | the receiver has begun another, the chunk is decoded; slices as long payloads |
  * | a long body that a replica hears (bodyCollector.ts) | its message | the write or level is applied (Session#apply); all else never |
  * | a long answer that a primary hears | its message | a client's read has left its socket without an error (nbd/session.ts); what a levelling read, when all that it was sent to have answered, and none was lost (leveller.ts); all else never |
+ * | a client's long read, where its data is to be had at once (nbd/transactions.ts) | its reply | it has left its socket without an error (nbd/session.ts) |
  * | what a replica reads (dataFile.ts) | that one answer, or digest | the answer has left its socket without an error (edge/outbox.ts); the digest is made |
  *
  * Not of a pool, but used again likewise: a replication socket's slab, from its beginning when its session holds nothing that it heard (edge/directSocket.ts,
- * Session#holds), and what a socket's outbox copies, when the kernel has all of it (edge/outbox.ts).
+ * Session#holds), what a socket's outbox copies, when the kernel has all of it (edge/outbox.ts), and an NBD client's replies, likewise (nbd/replies.ts).
  *
  * To give back twice is a programmer's error. While freed memory is spoilt (spoil.ts), so is any giving back of what one did not have, and whatever was
  * given back is gone: every slice of it has length 0 from then on, and memory that the kernel still sends holds SPOILT_BYTE.

@@ -14,11 +14,13 @@ import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
 import { silentLog } from '../../core/log.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Seal } from '../../core/wire/messages.ts';
+import type { SeededRandom } from '../support/seededRandom.ts';
+import { CachedReads } from './cachedReads.ts';
 import type { ReplicaFiles } from './files.ts';
 import type { Host } from './network.ts';
 import { revisionOf, type Watcher } from './register.ts';
 import { KEYS, RegisterStore } from './registerStore.ts';
-import { between } from './seeds.ts';
+import { between, randomFor } from './seeds.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
 
@@ -42,7 +44,9 @@ export class AgentProcess implements Host, Watcher {
   readonly instance: InstanceId;
   readonly #world: World;
   readonly #clock: Clock;
+  readonly #cacheRandom: SeededRandom;
   readonly #replicas = new Map<ReplicaId, Replica>();
+  readonly #stores = new Map<ReplicaId, ReplicaStore>();
   #isAlive = true;
   #isPaused = false;
   /** What happened while it was paused: one list for each channel. */
@@ -58,6 +62,7 @@ export class AgentProcess implements Host, Watcher {
 
   constructor(world: World, node: NodeName, instance: InstanceId, clock: Clock) {
     this.#world = world;
+    this.#cacheRandom = randomFor(world.options.seed + Number.parseInt(instance.slice(-6), 16), 'cache');
     this.node = node;
     this.instance = instance;
     this.#clock = clock;
@@ -173,6 +178,7 @@ export class AgentProcess implements Host, Watcher {
   }
 
   #begin(replica: ReplicaId, store: ReplicaStore): void {
+    this.#stores.set(replica, store);
     this.#replicas.set(
       replica,
       new Replica({
@@ -255,6 +261,10 @@ export class AgentProcess implements Host, Watcher {
       instance: this.instance,
       settings: () => this.#settings,
       connect: (member, seal, listener) => world.network.connect(this, member.node, seal, listener),
+      openReads: ({ replica }) => {
+        const store = this.#stores.get(replica);
+        return store ? new CachedReads(store, this.#cacheRandom, world.options.readsCached) : null;
+      },
       configPort: proposer,
       clock: this.#clock,
       progressPace: { intervalMs: 20, extents: 1 },

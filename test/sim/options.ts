@@ -74,6 +74,8 @@ export type SimOptions = {
   registerDelayMs: number;
   /** Clocks run apart by up to this share. */
   clockDrift: number;
+  /** Of the reads, what the primary finds in the cache of its own replica. */
+  readsCached: number;
 };
 
 /** Two whole extents and a short one, more where they lie in several shards: writes cross all borders. */
@@ -146,5 +148,6 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     isolateEveryMs: often(0.3, 1_000, 5_000),
     halfIsolateEveryMs: shards > 1 ? often(0.2, 2_000, 6_000) : 0,
     orphanEveryMs: replicas > 2 ? often(0.2, 2_000, 8_000) : 0,
+    readsCached: either(0.6, 0.7, 0),
   };
 }

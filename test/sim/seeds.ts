@@ -14,7 +14,8 @@ export type Purpose =
   | 'tasks'
   | 'snapshots'
   | 'stories'
-  | 'rot';
+  | 'rot'
+  | 'cache';
 
 /** A sub-seed is the seed mixed with its purpose's name (FNV-1a). */
 export function randomFor(seed: number, purpose: Purpose): SeededRandom {

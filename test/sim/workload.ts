@@ -198,12 +198,15 @@ export class SimulatedClient {
     const blocks = layout.blocks.filter((block) => block >= first && block < first + count);
     const pieces = layout.piecesOf(blocks);
     clients.readBegins(id, pieces);
-    this.#submit(attachment, (client) =>
-      client.read(first * BLOCK_BYTES, count * BLOCK_BYTES, (error, chunks) => {
-        if (!error && !attachment.isOver) values = valuesOf(Buffer.concat(chunks), first, count, pieces);
-        answer(error);
-      }),
-    );
+    const told = (error: IoError | null, data: Buffer) => {
+      if (!error && !attachment.isOver) values = valuesOf(data, first, count, pieces);
+      answer(error);
+    };
+    this.#submit(attachment, (client) => {
+      const target = Buffer.alloc(count * BLOCK_BYTES);
+      if (client.readNow(first * BLOCK_BYTES, target)) told(null, target);
+      else client.read(first * BLOCK_BYTES, target.length, (error, chunks) => told(error, Buffer.concat(chunks)));
+    });
   }
 
   #flush(attachment: Attachment): void {

@@ -9,6 +9,7 @@ import { NbdSession } from '../../agent/nbd/session.ts';
 import type { AllocationRun, BlockClient, BlockDevice, Done } from '../../agent/ports.ts';
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
+import type { BlockPool } from '../../core/wire/blockPool.ts';
 import { clientFlags, GREETING, goOption, setContextOption, structuredReplyOption } from './nbdWire.ts';
 
 export class CollectedEvents implements NbdEvents {
@@ -61,6 +62,7 @@ export class HeldDevice implements BlockDevice {
     const client = this.#device.connect();
     const hold = (call: HeldCall) => this.calls.push(call);
     return {
+      readNow: () => false,
       read: (offsetBytes, lengthBytes, done) =>
         hold({
           kind: 'read',
@@ -134,19 +136,22 @@ export class TestConnection implements NbdConnection {
   paused = false;
   /** What `write` answers. */
   acceptsMore = true;
+  /** What is written is gone at once. */
+  isSent = false;
   /** One entry for each `write`. */
   sent: Buffer[][] = [];
   #taken = 0;
   #deferred: (() => void)[] = [];
   #waiting: Buffer[] = [];
 
-  constructor(device: BlockDevice, limits: Partial<NbdLimits> = {}) {
+  constructor(device: BlockDevice, limits: Partial<NbdLimits> = {}, blocks?: BlockPool) {
     this.session = new NbdSession({
       device,
       connection: this,
       events: this.events,
       clock: this.clock,
       limits: { ...DEFAULT_LIMITS, ...limits },
+      ...(blocks && { blocks }),
       defer: (callback) => this.#deferred.push(callback),
     });
     this.session.start();
@@ -156,7 +161,7 @@ export class TestConnection implements NbdConnection {
   write(chunks: Buffer[]): boolean {
     assert(this.ending === 'open', 'nothing is written after the end');
     assert(chunks.length > 0, 'a write has something to write');
-    this.sent.push(chunks);
+    this.sent.push(this.isSent ? chunks.map((chunk) => Buffer.from(chunk)) : chunks);
     return this.acceptsMore;
   }
   pause(): void {
@@ -213,9 +218,14 @@ export class TestConnection implements NbdConnection {
 export type Agreed = { structured: boolean; context: boolean };
 
 /** A connection whose handshake is behind it. */
-export function transmitting(device: BlockDevice, agreed: Partial<Agreed> = {}, limits: Partial<NbdLimits> = {}): TestConnection {
+export function transmitting(
+  device: BlockDevice,
+  agreed: Partial<Agreed> = {},
+  limits: Partial<NbdLimits> = {},
+  blocks?: BlockPool,
+): TestConnection {
   const { structured = true, context = structured } = agreed;
-  const connection = new TestConnection(device, limits);
+  const connection = new TestConnection(device, limits, blocks);
   connection.receive(clientFlags());
   if (structured) connection.receive(structuredReplyOption());
   if (context) connection.receive(setContextOption('', 'base:allocation'));

@@ -14,6 +14,7 @@ import type { Settings } from '../../core/settings.ts';
 import { type FromReplica, LOG_ONLY, type ResyncProgress, type ToReplica } from '../../core/wire/messages.ts';
 import { encodeBlock } from '../sim/layout.ts';
 import type { FakeContent } from './fakeContent.ts';
+import { FakeReads } from './fakeReads.ts';
 import { instance } from './replicaBench.ts';
 
 /** Of each shard, unless a test says otherwise. */
@@ -191,6 +192,8 @@ export class PrimaryBench {
   readonly replicas = new Map<string, FakeReplica>();
   readonly proposals: VolumeConfig[] = [];
   readonly events: string[] = [];
+  /** Of each session with the replica on the primary's node. */
+  readonly cached: FakeReads[] = [];
   readonly client: BlockClient;
   readonly primary: Primary;
   /** What each request of the client came to, in the order in which it was told. */
@@ -258,6 +261,11 @@ export class PrimaryBench {
           },
         };
       },
+      openReads: (member) => {
+        const reads = new FakeReads(this.#replica(member).letter);
+        this.cached.push(reads);
+        return reads;
+      },
       scrub: options.scrub ?? null,
       witness: options.witness ?? new Witness(),
       configPort: { propose: (_known, next) => this.proposals.push(next), recheck: () => this.events.push('recheck') },
@@ -323,6 +331,12 @@ export class PrimaryBench {
       const sources = [...new Set(Buffer.concat(chunks).toString('latin1'))].join('');
       this.answers.push(`read ${block}: ${error?.code ?? `from ${sources}`}`);
     });
+  }
+
+  /** Whose bytes are there without waiting; null: none. */
+  readNow(block: number, blocks = 1): string | null {
+    const target = Buffer.alloc(blocks * BLOCK_BYTES);
+    return this.client.readNow(block * BLOCK_BYTES, target) ? [...new Set(target.toString('latin1'))].join('') : null;
   }
 
   flush(): void {

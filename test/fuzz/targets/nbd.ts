@@ -41,6 +41,7 @@ class SuspiciousDevice implements BlockDevice {
     this.clients++;
     const client = this.#device.connect();
     return {
+      readNow: () => false,
       read: (at, length, done) => this.#take([nbd.READ], at, length, length, () => client.read(at, length, done)),
       write: (at, chunks, length, fua, done) => {
         must(chunks.reduce((sum, chunk) => sum + chunk.length, 0) === length, 'a payload is as long as it says');

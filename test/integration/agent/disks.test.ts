@@ -20,7 +20,10 @@ const NEIGHBOUR_MS_MAX = 2_500;
 const OWN_MS_MAX = POOL_SILENT_MS + 6_000;
 const HTTP_MS_MAX = 1_000;
 
-/** Writes and flushes one block after the other until it is told to stop; each must succeed. */
+/** What is read there was never read before: the kernel does not have it, and the disk has to be asked. */
+const COLD_OFFSET = SIZE / 2;
+
+/** Writes and flushes one block after the other, reads it, and reads one that is new to it, until it is told to stop; each must succeed. */
 class Writer {
   longestMs = 0;
   count = 0;
@@ -48,7 +51,13 @@ class Writer {
   async #write(): Promise<void> {
     while (!this.#isStopped) {
       const startedMs = performance.now();
-      const answers = [await this.#client.write((this.count % 1024) * 16_384, BLOCK), await this.#client.flush()];
+      const offset = (this.count % 1024) * 16_384;
+      const answers = [
+        await this.#client.write(offset, BLOCK),
+        await this.#client.flush(),
+        await this.#client.read(offset, BLOCK.length),
+        await this.#client.read(COLD_OFFSET + (this.count % 4096) * BLOCK.length, BLOCK.length),
+      ];
       for (const answer of answers) expect(answer).to.include({ outcome: 'replied', error: 0 });
       this.longestMs = Math.max(this.longestMs, performance.now() - startedMs);
       this.count++;

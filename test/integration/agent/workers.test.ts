@@ -92,7 +92,8 @@ describe("an agent's threads", function () {
     const workers = threadWorkers((error) => failed.push(error));
     const tls = { ca: '/nowhere', cert: '/nowhere', key: '/nowhere' };
     const instance = instanceId('00000000000000aa');
-    workers.startPrimary({ kind: 'primary', index: 0, node: 'node-a', instance, runDirectory: agents.directory, tls, logLevel: 'info' });
+    const basics = { node: 'node-a', instance, runDirectory: agents.directory, tls, logLevel: 'info' } as const;
+    workers.startPrimary({ ...basics, kind: 'primary', index: 0, pools: new Map() });
     await until('it is told', () => failed.length >= 2);
     expect(failed[0]?.message).to.match(/^worker primaries-0 failed: /);
     expect(failed[1]?.message).to.match(/^worker primaries-0 ended with 1/);

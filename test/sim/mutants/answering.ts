@@ -24,7 +24,7 @@ export const ANSWERING: readonly Mutant[] = [
   ]),
   mutant('repliesWithoutLease', 20, 'a reply leaves only while everyone counted has granted a lease', [
     FRONTEND,
-    'if (this.replies.mayLeave) this.#finish(pending',
+    'if (this.replies.mayLeave(this.#clock.monotonicMs())) this.#finish(pending',
     'if (this.#state) this.#finish(pending',
   ]),
   mutant(
@@ -44,8 +44,8 @@ export const ANSWERING: readonly Mutant[] = [
   ),
   mutant('repliesUnasked', 50, 'where there are no leases, a reply leaves only when everyone counted was asked', [
     REPLIES,
-    'return !this.#asksFirst && this.#isLeased()',
-    'return this.#asksFirst || this.#isLeased()',
+    'return !this.#asksFirst && this.#isLeased(nowMs)',
+    'return this.#asksFirst || this.#isLeased(nowMs)',
   ]),
   mutant('servesOverLoss', 200, 'clients that were attached before a loss are not served after it', [
     PRIMARY,
@@ -71,6 +71,26 @@ export const ANSWERING: readonly Mutant[] = [
     FRONTEND,
     "if (!overlapping) return this.#ask(replication, pending, 'read');",
     "if (this.#state) return this.#ask(replication, pending, 'read');",
+  ]),
+  mutant('readsNowUnleased', 20, 'what is read past the session is told only while everyone counted has granted a lease', [
+    FRONTEND,
+    'if (!this.replies.mayLeave(nowMs) || !this.throttle',
+    'if (!this.throttle',
+  ]),
+  mutant('readsNowInFlight', 50, 'what is read past the session is settled', [
+    REPLICATION,
+    'return this.isAdmissible(offsetBytes, lengthBytes) && this.inFlight.lastOverlapping(offsetBytes, lengthBytes) === null;',
+    'return this.isAdmissible(offsetBytes, lengthBytes);',
+  ]),
+  mutant('readsNowInDoubt', 50, 'what is read past the session is not in doubt', [
+    REPLICATION,
+    'return this.isAdmissible(offsetBytes, lengthBytes) && this.inFlight',
+    'return this.inFlight',
+  ]),
+  mutant('readsNowOutOfSync', 100, 'past its session no replica is read that is not in sync', [
+    FRONTEND,
+    'only.readSource()?.reads?.read(',
+    '[...only.peers.values()].find(({ reads }) => reads)?.reads?.read(',
   ]),
   mutant('suspectTrusted', 200, 'a replica that lost power is no source', [
     PEER,

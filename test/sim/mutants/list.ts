@@ -11,12 +11,19 @@ const { isolated, GROWING, ORPHANS } = situations;
 
 type Under = readonly [Situation, Constants?];
 
+/** All that a primary reads it finds in the cache of its own replica. */
+const cached = ({ name, options }: Situation): Situation => ({ name: `${name}, all is cached`, options: { ...options, readsCached: 1 } });
+
 const UNDER: Record<string, Under> = {
   noLeaseWait: [isolated(3_000)],
   grantForgotten: [isolated(3_000)],
   longestLeaseForgotten: [isolated(3_000)],
   repliesWithoutLease: [isolated(200)],
   repliesUnasked: [isolated(0)],
+  readsNowUnleased: [cached(isolated(200))],
+  readsNowInFlight: [cached(situations.LEAVING)],
+  readsNowInDoubt: [cached(situations.LEAVING)],
+  readsNowOutOfSync: [cached(situations.NEEDY)],
   oneShardCounts: [situations.HALF_ISOLATED],
   lossUnsaid: [situations.LOSSES],
   flushOverLoss: [situations.POWER],

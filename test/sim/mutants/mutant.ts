@@ -44,7 +44,7 @@ export const SMALL_MAXIMA: Constants = {
   ],
 };
 
-const QUICK: Partial<SimOptions> = { usesDisks: false, usesWire: false };
+const QUICK: Partial<SimOptions> = { usesDisks: false, usesWire: false, readsCached: 0 };
 
 export const asChanges = (changes: readonly Change[]): Trial['changes'] =>
   changes.map(([file, find, replace]) => ({ file, find, replace }));

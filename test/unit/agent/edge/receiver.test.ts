@@ -144,6 +144,7 @@ function clientsWrites({ lengths, cuts, turns }: Schedule): void {
     device: { name: 'volume', sizeBytes: 1024 ** 3, connect: () => client as BlockClient },
     connection: {
       write: () => true,
+      isSent: false,
       pause: () => {
         isPaused = true;
       },

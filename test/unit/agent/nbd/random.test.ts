@@ -29,6 +29,7 @@ class StrictDevice implements BlockDevice {
   connect(): BlockClient {
     const client = this.#device.connect();
     return {
+      readNow: () => false,
       read: (at, length, done) => this.#take(at, length, length, () => client.read(at, length, done)),
       write: (at, chunks, length, fua, done) => {
         must(chunks.reduce((sum, chunk) => sum + chunk.length, 0) === length, 'a payload is as long as it says');
