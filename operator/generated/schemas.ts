@@ -586,7 +586,7 @@ export const SCHEMAS = {
             "additionalProperties": false
           },
           "unschedulable": {
-            "description": "For every known node, why it takes no replica of this volume.",
+            "description": "For every known node, why it takes no replica of this volume; of more than 100 nodes, every reason with some of its nodes.",
             "type": "array",
             "items": {
               "type": "object",

@@ -111,7 +111,7 @@ export interface VolumeStatus {
   replicas?: VolumeStatusReplica[];
   scrub?: VolumeStatusScrub;
   /**
-   * For every known node, why it takes no replica of this volume.
+   * For every known node, why it takes no replica of this volume; of more than 100 nodes, every reason with some of its nodes.
    */
   unschedulable?: VolumeStatusUnschedulable[];
   conditions?: VolumeStatusCondition[];

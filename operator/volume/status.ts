@@ -7,6 +7,7 @@ import type { VolumeObject } from '../api.ts';
 import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
+import type { NodeReason } from '../placement/place.ts';
 import { formatBytes, formatExact, parseQuantity } from '../quantity.ts';
 import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
@@ -243,6 +244,24 @@ function judgements(facts: Facts, { phase, reason, message }: Judged): Judgement
   ];
 }
 
+/** Of a thousand nodes people read none: an object shall not be as large as that, and ten thousand volumes may wait. */
+export const UNSCHEDULABLE_MAX = 100;
+
+/** Every reason that there is, as far as there is room, each for some of its nodes. */
+export function foremost(reasons: readonly NodeReason[]): NodeReason[] {
+  if (reasons.length <= UNSCHEDULABLE_MAX) return [...reasons];
+  const groups = [...Map.groupBy(reasons, ({ reason }) => reason).values()];
+  const chosen = new Set<NodeReason>();
+  for (let turn = 0; chosen.size < UNSCHEDULABLE_MAX; turn++) {
+    for (const group of groups.slice(0, UNSCHEDULABLE_MAX)) {
+      const next = group[turn];
+      if (next && chosen.size < UNSCHEDULABLE_MAX) chosen.add(next);
+    }
+    if (turn >= UNSCHEDULABLE_MAX) break;
+  }
+  return reasons.filter((reason) => chosen.has(reason));
+}
+
 export function statusOf(volume: Seen, decision: Decision, world: World): VolumeStatus {
   const facts = factsOf(volume, decision, world);
   const judged = judge(facts);
@@ -259,7 +278,7 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
     ...(facts.attachment ? { attachment: { ...facts.attachment, since: toSeconds(Date.parse(facts.attachment.since)) } } : {}),
     replicas: replicasOf(volume, world),
     ...(config && volume.scrub ? { scrub: scrubOf(volume.scrub, config, volume.object.status?.scrub) } : {}),
-    ...(decision.unschedulable.length > 0 ? { unschedulable: [...decision.unschedulable] } : {}),
+    ...(decision.unschedulable.length > 0 ? { unschedulable: foremost(decision.unschedulable) } : {}),
     conditions: conditionsOf(judgements(facts, judged), volume.object.status?.conditions ?? [], world.now.wallMs, generation),
   };
 }

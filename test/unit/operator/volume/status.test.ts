@@ -4,7 +4,7 @@ import type { VolumeStatus } from '../../../../operator/generated/volume.ts';
 import { decideVolume } from '../../../../operator/volume/decide.ts';
 import type { World } from '../../../../operator/volume/decision.ts';
 import { eventsOf, NOTE_LENGTH_MAX } from '../../../../operator/volume/events.ts';
-import { statusOf, withoutProgress } from '../../../../operator/volume/status.ts';
+import { foremost, statusOf, UNSCHEDULABLE_MAX, withoutProgress } from '../../../../operator/volume/status.ts';
 import {
   config,
   instance,
@@ -253,5 +253,21 @@ describe('operator: events', () => {
       unschedulable: Array.from({ length: 100 }, (_, index) => ({ node: `node-${index}`, reason: 'x'.repeat(50) })),
     };
     expect(eventsOf(undefined, many)[0]?.note.length).to.equal(NOTE_LENGTH_MAX);
+  });
+});
+
+describe('operator: the reasons that people read', () => {
+  const many = (count: number, reason: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => ({ node: `node-${index}`, reason: reason(index) }));
+
+  it('are all of them, where nodes are few', () => {
+    expect(foremost(many(UNSCHEDULABLE_MAX, () => 'no room'))).to.have.length(UNSCHEDULABLE_MAX);
+  });
+
+  it('are each with some of its nodes, where they are many', () => {
+    const shown = foremost(many(1_000, (index) => (index < 998 ? 'no room' : 'in maintenance')));
+    expect(shown).to.have.length(UNSCHEDULABLE_MAX);
+    expect(shown.filter(({ reason }) => reason === 'in maintenance')).to.have.length(2);
+    expect(foremost(many(1_000, (index) => `${index} free`))).to.have.length(UNSCHEDULABLE_MAX);
   });
 });
