@@ -25,13 +25,13 @@ export class KubeConnection {
   readonly #library = new IsomorphicFetchHttpLibrary();
   #access: Promise<Access> | null = null;
 
-  /** `kubeconfig` empty: the service account of the pod this program runs in. Throws when there is neither. */
-  constructor(kubeconfig: string, identity: KubeIdentity = 'own') {
-    this.#config = new KubeConfig();
+  /** `kubeconfig`: a file, or what was read already; empty: the service account of the pod this program runs in. Throws when there is neither. */
+  constructor(kubeconfig: string | KubeConfig, identity: KubeIdentity = 'own') {
+    this.#config = typeof kubeconfig === 'string' ? new KubeConfig() : kubeconfig;
     if (kubeconfig === '') this.#config.loadFromCluster();
-    else this.#config.loadFromFile(kubeconfig);
+    else if (typeof kubeconfig === 'string') this.#config.loadFromFile(kubeconfig);
     const cluster = this.#config.getCurrentCluster();
-    if (!cluster) throw new Error(`the kubeconfig ${kubeconfig} has no current cluster`);
+    if (!cluster) throw new Error(`the kubeconfig ${typeof kubeconfig === 'string' ? kubeconfig : ''} has no current cluster`);
     this.#server = cluster.server.replace(/\/+$/, '');
     if (identity === 'none') this.#config.users = this.#config.users.map(({ name }) => ({ name }));
   }

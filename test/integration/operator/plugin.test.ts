@@ -1,0 +1,128 @@
+/** `kubectl holdfast` as people run it: the program itself, with a kubeconfig, over a real API server and real operators. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { text } from 'node:stream/consumers';
+import { expect } from 'chai';
+import type { StatusReport } from '../../../bin/view/status.ts';
+import { FIRST_START_MS, RealCluster } from '../../support/operator/realCluster.ts';
+import { until } from '../../support/until.ts';
+
+const PLUGIN = path.join(import.meta.dirname, '..', '..', '..', 'bin', 'kubectl-holdfast');
+
+describe('operator: kubectl holdfast', function () {
+  this.timeout(120_000);
+  let real: RealCluster;
+
+  const run = async (...words: string[]): Promise<{ code: number; out: string; said: string }> => {
+    const child = spawn(PLUGIN, words, {
+      env: { PATH: process.env.PATH, KUBECONFIG: real.cluster.kubeconfig },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const closed = once(child, 'close') as Promise<[number]>;
+    const [out, said, [code]] = await Promise.all([text(child.stdout), text(child.stderr), closed]);
+    return { code, out, said };
+  };
+  const nodesOf = async (name: string): Promise<string[]> =>
+    ((await real.volume(name))?.status?.replicas ?? []).map(({ node }) => node).sort();
+
+  before(async function () {
+    this.timeout(FIRST_START_MS);
+    real = await RealCluster.start({ operators: 1 });
+    for (const letter of 'abcd') real.play(letter);
+    await real.leader();
+    await real.create('data', { size: '1Gi', replicas: 3 });
+    await real.untilPhase('data', 'Healthy');
+  });
+  after(async () => real?.stop());
+
+  it('shows how things are, for people and for programs, without colours in a pipe', async () => {
+    const { code, out } = await run('status');
+    expect(code).to.equal(0);
+    expect(out).to.match(/^Holdfast.*, leader operator-0.*\n4 nodes; 1 volume: 1 healthy\n$/);
+    const report = JSON.parse((await run('status', '-o', 'json')).out) as StatusReport;
+    expect([report.problems, report.volumes.Healthy, report.nodes]).to.deep.equal([[], 1, 4]);
+  });
+
+  it('explains why a volume fits nowhere', async () => {
+    await real.create('wide', { size: '1Ti', replicas: 2 });
+    await real.untilPhase('wide', 'Pending');
+    const { out } = await run('explain', 'wide');
+    expect(out).to.match(/^wide is Pending.*: 2 replicas of 1Ti wanted, 0 nodes of 4 can hold one\.\n {2}node-a +.*needed\n/);
+    expect((await run('status')).out).to.match(/! wide +pending: .*kubectl holdfast explain wide\n/);
+    await real.cluster.kubectl(['delete', 'hv', 'wide']);
+  });
+
+  it('moves a replica and waits for it', async () => {
+    const held = await nodesOf('data');
+    const free = ['node-a', 'node-b', 'node-c', 'node-d'].find((node) => !held.includes(node)) ?? '';
+    const from = held[0] ?? '';
+    const moved = await run('move', 'data', from, free, '--wait', '--timeout', '60');
+    expect([moved.code, moved.said]).to.deep.equal([0, '']);
+    expect(moved.out).to.include(`data has its replica on ${free}.`);
+    await until('the old one is gone', async () => !(await nodesOf('data')).includes(from), 30_000);
+    const wrong = await run('move', 'data', from, free);
+    expect([wrong.code, wrong.said]).to.satisfy(
+      ([code, said]: [number, string]) => code === 1 && said.includes(`has no replica on ${from}`),
+    );
+  });
+
+  it('says where a drain would bring replicas, drains, and undoes it', async () => {
+    const [node] = await nodesOf('data');
+    if (node === undefined) throw new Error('data has no replica');
+    expect((await run('drain', node, '--dry-run')).out).to.match(
+      /^1 replica of 1Gi at most would leave .*\n {2}data +1Gi +to node-[a-d]\/default\n/,
+    );
+    expect(await nodesOf('data')).to.include(node);
+    const drained = await run('drain', node, '--wait', '--timeout', '60');
+    expect([drained.code, drained.said]).to.deep.equal([0, '']);
+    expect(drained.out).to.match(new RegExp(`${node} is empty: no replica is left there\\.\\n$`));
+    expect(await nodesOf('data')).to.not.include(node);
+    expect((await run('drain', node, '--undo')).out).to.include('takes replicas again');
+  });
+
+  it('tells what cannot leave, and gives up waiting without giving up the drain', async () => {
+    const held = await nodesOf('data');
+    const [first = '', second = ''] = held;
+    const free = ['node-a', 'node-b', 'node-c', 'node-d'].find((node) => !held.includes(node)) ?? '';
+    expect((await run('maintenance', free, 'on')).code).to.equal(0);
+    expect((await run('status')).out).to.include(`! ${free}   in maintenance`);
+    const stuck = await run('drain', first, '--wait', '--timeout', '4');
+    expect([stuck.code, stuck.said]).to.deep.equal([
+      3,
+      `kubectl holdfast: ${first} is not empty yet; its replicas go on leaving (waited 4 s)\n`,
+    ]);
+    expect(stuck.out).to.match(/! data +no other node can hold it/);
+    expect((await run('drain', second, '--dry-run')).out).to.include('cannot leave');
+    expect((await run('maintenance', free, 'off')).code).to.equal(0);
+    await until('it left after all', async () => !(await nodesOf('data')).includes(first), 30_000);
+    await run('drain', first, '--undo');
+  });
+
+  it('shows what is being rebuilt, once where nobody looks', async () => {
+    expect((await run('rebuild')).out)
+      .to.be.a('string')
+      .that.is.not.equal('');
+    expect(JSON.parse((await run('rebuild', '-o', 'json')).out)).to.be.an('array');
+  });
+
+  it('says what is wrong with a command, and ends with a code of its own', async () => {
+    const cases: [words: string[], code: number, says: RegExp][] = [
+      [['explain', 'none'], 1, /there is no volume none/],
+      [['drain', 'node-z'], 1, /there is no StorageNode node-z/],
+      [['drain', 'node-z', '--dry-run'], 1, /there is no StorageNode node-z/],
+      [['status', '--kubeconfig', '/none'], 1, /the kubeconfig cannot be used: /],
+      [['status', '-o', 'yaml'], 2, /Allowed choices are text, json/],
+      [['maintenance', 'node-a', 'maybe'], 2, /Allowed choices are on, off/],
+      [['drain', 'node-a', '--timeout', 'long'], 2, /whole number of seconds/],
+      [['recover'], 2, /unknown command/],
+    ];
+    for (const [words, code, says] of cases) {
+      const ended = await run(...words);
+      expect([words.join(' '), ended.code], ended.said).to.deep.equal([words.join(' '), code]);
+      expect(ended.said).to.match(says);
+    }
+    const help = await run('--help');
+    expect([help.code, help.out]).to.satisfy(([code, out]: [number, string]) => code === 0 && out.includes('Exit codes:'));
+  });
+});

@@ -1,0 +1,176 @@
+/** What people read, as they read it. */
+import { expect } from 'chai';
+import { drainingLines, drainingOf, forecast, forecastLines } from '../../../bin/view/drain.ts';
+import { explainLines } from '../../../bin/view/explain.ts';
+import { rebuildLines, rebuilds } from '../../../bin/view/rebuild.ts';
+import { statusLines, statusReport } from '../../../bin/view/status.ts';
+import { bar, bytes, duration, type Line, line, painted } from '../../../bin/view/text.ts';
+import { cache, facts, logs, NOW_MS, node, replica, volume } from './fixtures.ts';
+
+const texts = (lines: readonly Line[]): string[] => lines.map(({ text }) => text);
+
+describe('kubectl holdfast: what people read', () => {
+  it('status: what is wrong first, then how many of what', () => {
+    expect(texts(statusLines(facts(), false))).to.deep.equal([
+      'Holdfast 1.0.0, leader operator-1 (generation 14), etcd 2/3',
+      '! node-b   not heard of for 2m10s; 1 replica out of sync',
+      '! node-c   in maintenance: nothing is placed here; kubectl holdfast maintenance node-c off ends it',
+      '! logs     1/3 in sync (node-b out, node-c catching up)',
+      '! cache    pending: no node can hold a replica of 2Ti; kubectl holdfast explain cache',
+      '4 nodes; 3 volumes: 1 pending, 1 healthy, 1 degraded; 1 rebuilding, 26.9 GiB left, about 2m10s',
+    ]);
+  });
+
+  it('status --all: also every volume with its replicas, the worst first', () => {
+    const lines = texts(statusLines(facts(), true));
+    expect(lines.slice(5, 10)).to.deep.equal([
+      'logs   Degraded 1/3   10Gi   detached',
+      '  node-a/default   shard 0   InSync',
+      '  node-b/default   shard 0   Out       its agent is not heard of',
+      '  node-c/default   shard 0   Learner',
+      'cache   Pending 0/3   10Gi   detached',
+    ]);
+  });
+
+  it('status: of many problems the first ones, and how many more there are', () => {
+    const many = Array.from({ length: 30 }, (_, index) => volume(`v${index}`, { status: { phase: 'Degraded', inSync: '2/3' } }));
+    const lines = texts(statusLines({ ...facts(), volumes: many, nodes: [] }, false));
+    expect(lines).to.have.length(28);
+    expect(lines[26]).to.equal('... and 5 more: kubectl holdfast status --all');
+  });
+
+  it('status: says that nobody leads, or that who leads is not known', () => {
+    const { lease, ...rest } = facts();
+    const silent = { ...rest, nowMs: NOW_MS + 60_000, lease };
+    expect(texts(statusLines(silent, false))[1]).to.match(
+      /^! operator +the leader was last heard of 1m1s ago: nothing is decided, volumes go on/,
+    );
+    expect(texts(statusLines({ ...rest, lease: null }, false))[1]).to.match(
+      /^! operator +who leads is not known: the Lease cannot be read/,
+    );
+    expect(statusReport({ ...rest, lease: null }).leader).to.deep.equal({ name: null, version: null, generation: null, etcd: null });
+  });
+
+  it('status -o json: the same facts', () => {
+    const report = statusReport(facts());
+    expect(report.leader).to.deep.equal({ name: 'operator-1', version: '1.0.0', generation: 14, etcd: { answering: 2, of: 3 } });
+    expect(report.problems.map(({ kind, name }) => `${kind} ${name}`)).to.deep.equal([
+      'node node-b',
+      'node node-c',
+      'volume logs',
+      'volume cache',
+    ]);
+    expect(report.volumes).to.include({ Healthy: 1, Degraded: 1, Pending: 1, Failed: 0 });
+  });
+
+  it('explain: why a volume fits nowhere, node by node', () => {
+    expect(texts(explainLines(cache, [], [], NOW_MS))).to.deep.equal([
+      'cache is Pending since 4m: 3 replicas of 2Ti wanted, 0 nodes of 2 can hold one.',
+      '  node-a   1.4Ti free after reserve, 2Ti needed',
+      '  node-c   excluded by placement.nodeSelector disk=nvme',
+      'Tried again when a node, label or volume changes, and now and then. Smaller pieces might fit: shards: 4, in a new volume.',
+      '  not Attached   it is not placed yet',
+    ]);
+  });
+
+  it('explain: what is wrong with each replica, where it shall be served, what happened', () => {
+    const attached = { ...logs, spec: { ...logs.spec, attachTo: 'node-b' } };
+    const metadata = { name: 'e', uid: 'e', resourceVersion: '1', creationTimestamp: new Date(NOW_MS - 120_000).toISOString() };
+    const events = [{ metadata, reason: 'ReplicaOut', note: 'node-b is not reached' }];
+    expect(texts(explainLines(attached, facts().nodes, events, NOW_MS))).to.deep.equal([
+      'logs is Degraded since 1m: 1 of 3 replicas are in sync.',
+      '  node-b/default   shard 0   Out       its agent is not heard of',
+      '  node-c/default   shard 0   Learner   23.1 GiB of 50.0 GiB',
+      'Shall be served on node-b: its agent is not heard of.',
+      'Lately:',
+      '  2m   ReplicaOut   node-b is not reached',
+    ]);
+  });
+
+  it('rebuild: how far, how fast, how long, from where', () => {
+    expect(texts(rebuildLines(facts()))).to.deep.equal([
+      'logs   node-c   [#########-----------]  46 %   23.1 GiB of 50.0 GiB   212 MiB/s   2m10s left   from node-a',
+    ]);
+    expect(texts(rebuildLines({ volumes: [] }))).to.deep.equal(['Nothing is being rebuilt.']);
+    const [unknown] = rebuilds({ volumes: [volume('v', { status: { replicas: [replica('a', { state: 'Learner' })] } })] });
+    expect(unknown).to.include({ totalBytes: 0, secondsLeft: null });
+  });
+
+  it('drain --dry-run: where each replica would go, and what cannot leave', () => {
+    const { volumes, nodes } = facts();
+    const moves = forecast('node-a', volumes, nodes);
+    expect(moves.map(({ volume: name, to }) => [name, to])).to.deep.equal([
+      ['pgdata', 'node-d/default'],
+      ['logs', 'node-d/default'],
+    ]);
+    expect(texts(forecastLines('node-a', moves, volumes))).to.deep.equal([
+      '2 replicas of 60Gi at most would leave node-a, each copied elsewhere first; nothing was changed.',
+      '  pgdata   10Gi   to node-d/default',
+      '  logs     50Gi   to node-d/default',
+      'Served from node-a and staying so until somebody attaches them elsewhere: pgdata',
+      "A forecast by what StorageNodes show now and an operator's default limits.",
+    ]);
+    const without = nodes.filter(({ metadata }) => metadata.name !== 'node-d');
+    const stuck = forecast('node-a', volumes, without);
+    expect(texts(forecastLines('node-a', stuck, volumes))[1]).to.equal(
+      '! pgdata   10Gi   cannot leave: node-b: its agent is not heard of; node-c: in maintenance',
+    );
+    expect(texts(forecastLines('node-z', forecast('node-z', volumes, nodes), volumes))).to.deep.equal(['No replica is on node-z.']);
+  });
+
+  it('drain --dry-run: never promises the same space twice', () => {
+    const large = ['one', 'two', 'three', 'four'].map((name) =>
+      volume(name, { spec: { size: '90Gi' }, status: { replicas: [replica('a')] } }),
+    );
+    const moves = forecast('node-a', large, [node('node-a'), node('node-d')]);
+    expect(moves.map(({ to }) => to)).to.deep.equal(['node-d/default', null, null, null]);
+  });
+
+  it('drain --wait: what is left, what cannot leave, and the end', () => {
+    const evicted = (status: string, generation = 1) => [
+      { type: 'Evicted', status, reason: 'r', message: 'm', lastTransitionTime: '', observedGeneration: generation },
+    ];
+    const evicting = { replicasLeft: 2, blocked: [{ volume: 'logs', reason: 'no other node can hold it' }] };
+    const left = node('node-a', { status: { evicting, conditions: evicted('False') } });
+    expect(texts(drainingLines('node-a', drainingOf(left)))).to.deep.equal([
+      'node-a: 2 replicas left',
+      '! logs   no other node can hold it',
+    ]);
+    expect(drainingOf(node('node-a', { status: { conditions: evicted('True', 0) } })), 'said of an earlier wish').to.equal(null);
+    const done = drainingOf(node('node-a', { status: { conditions: evicted('True') } }));
+    expect(texts(drainingLines('node-a', done))).to.deep.equal(['node-a is empty: no replica is left there.']);
+  });
+
+  const durations: [number, string][] = [
+    [0, '0s'],
+    [59.4, '59s'],
+    [60, '1m'],
+    [130, '2m10s'],
+    [3_600, '1h'],
+    [3_665, '1h1m'],
+    [90_000, '1d1h'],
+    [-5, '0s'],
+  ];
+  for (const [seconds, text] of durations) it(`calls ${seconds} s ${text}`, () => expect(duration(seconds)).to.equal(text));
+
+  it('compares bytes and shares', () => {
+    expect([0, 1_023, 1_024, 118 * 1024 ** 2, 41.2 * 1024 ** 3].map(bytes)).to.deep.equal([
+      '0 B',
+      '1023 B',
+      '1.0 KiB',
+      '118 MiB',
+      '41.2 GiB',
+    ]);
+    expect([bar(0, 100), bar(99, 100), bar(1, 0)]).to.deep.equal([
+      '[--------------------]   0 %',
+      '[###################-]  99 %',
+      '[####################] 100 %',
+    ]);
+  });
+
+  it('colours only where that is wanted', () => {
+    expect(painted(line('x', 'bad'), false)).to.equal('x');
+    expect(painted(line('x', 'bad'), true)).to.equal('\u001b[31mx\u001b[0m');
+    expect(painted(line('x'), true)).to.equal('x');
+  });
+});
