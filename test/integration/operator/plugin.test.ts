@@ -11,7 +11,7 @@ import { until } from '../../support/until.ts';
 const PLUGIN = path.join(import.meta.dirname, '..', '..', '..', 'bin', 'kubectl-holdfast');
 
 describe('operator: kubectl holdfast', function () {
-  this.timeout(120_000);
+  this.timeout(180_000);
   let real: RealCluster;
 
   const run = async (...words: string[]): Promise<{ code: number; out: string; said: string }> => {
