@@ -1,6 +1,6 @@
 /**
  * Which volumes a pass looks at. Of ten thousand nearly all are at rest, and would be left as they are: those are looked at again when anything of theirs changed, when a
- * node did that they have to do with, and one after the other once a minute, so that nothing that was overlooked stays so for long.
+ * node did that they have to do with, and one after the other in five minutes, so that nothing that was overlooked stays so for long.
  *
  *   open     something is to be done, or waited for: looked at in every pass
  *   unsettled  at rest, but people do not see it yet: again after UNSETTLED_INTERVAL_MS
@@ -14,7 +14,7 @@ import type { Difference } from '../observe/observe.ts';
 import type { Observed, ObservedVolume } from '../observe/observed.ts';
 import type { Decision, World } from '../volume/decision.ts';
 
-const ROUND_MS = 60_000;
+const ROUND_MS = 300_000;
 const PENDING_INTERVAL_MS = 10_000;
 /** A write to the API server that is under way changes the object, and that is noticed; one that failed is tried again. */
 const UNSETTLED_INTERVAL_MS = 2_000;

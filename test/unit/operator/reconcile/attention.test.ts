@@ -81,7 +81,7 @@ describe('operator: which volumes a pass looks at', () => {
     passes.nowMs += 100;
     expect(passes.pass()).to.deep.equal([]);
     const seen = new Set<VolumeUid>();
-    for (let second = 0; second < 70; second++) {
+    for (let second = 0; second < 310; second++) {
       passes.nowMs += 1_000;
       for (const uid of passes.pass()) seen.add(uid);
     }
