@@ -20,10 +20,10 @@ import {
   type Situation,
 } from './checks.ts';
 import type { Ledger } from './ledger.ts';
-import { compareRanked, type Ranked, type Ranking, rankingOf } from './ranking.ts';
+import { compareRanked, type NodeReason, type Ranked, type Ranking, rankingOf } from './ranking.ts';
 
-export type NodeReason = { node: NodeName; reason: string };
-export type Placement = { places: Place[]; reasons: null } | { places: null; reasons: NodeReason[] };
+export type { NodeReason } from './ranking.ts';
+export type Placement = { places: Place[]; reasons: null } | { places: null; reasons: readonly NodeReason[] };
 
 /** `inVolume`: replicas of the volume's other shards on the node. */
 type Candidate = Ranked & { inZone: number; inVolume: number; isPreferred: boolean };
@@ -123,6 +123,12 @@ function roomiestOf(ranking: Ranking, situation: Situation): Candidate | null {
 
 type Order = 'best' | 'room';
 
+/** Of a volume that has nothing yet, all that the answer depends on; null: there is more. */
+function questionOf({ replicas, sizeBytes, rules, taken, crowd, only, avoided }: PlacementRequest, order: Order): string | null {
+  const isNew = taken.length === 0 && crowd.size === 0 && only === null && avoided.size === 0;
+  return isNew ? JSON.stringify([replicas, sizeBytes, rules, order]) : null;
+}
+
 function find(
   request: PlacementRequest,
   nodes: readonly PlacementNode[],
@@ -131,13 +137,18 @@ function find(
   order: Order,
 ): Placement {
   const ranking = rankingOf(nodes, ledger, limits);
+  const question = questionOf(request, order);
+  const vain = question === null ? null : ranking.vain(question);
+  if (vain !== null) return { places: null, reasons: vain };
   const places: Place[] = [];
   while (places.length < request.replicas) {
     const situation = situationOf(request, places, nodes, ledger, limits);
     const found = order === 'best' ? bestOf(ranking, situation) : roomiestOf(ranking, situation);
     if (!found) {
       const sorted = [...nodes].sort((a, b) => byName(a.node, b.node));
-      return { places: null, reasons: reasonsOf(sorted, places, situation) };
+      const reasons = reasonsOf(sorted, places, situation);
+      if (question !== null) ranking.noteVain(question, reasons);
+      return { places: null, reasons };
     }
     places.push({ node: found.node.node, pool: found.pool.name });
   }
@@ -151,7 +162,7 @@ export const place = (request: PlacementRequest, nodes: readonly PlacementNode[]
 
 /** Of one shard: how many replicas, how large, and where only. */
 export type ShardRequest = Pick<PlacementRequest, 'replicas' | 'sizeBytes' | 'only'>;
-export type ShardsPlacement = { places: Place[][]; reasons: null } | { places: null; reasons: NodeReason[]; shard: number };
+export type ShardsPlacement = { places: Place[][]; reasons: null } | { places: null; reasons: readonly NodeReason[]; shard: number };
 
 function findAll(
   shards: readonly ShardRequest[],

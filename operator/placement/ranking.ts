@@ -10,6 +10,9 @@ import type { Ledger } from './ledger.ts';
 /** Pools whose shares are nearer than this count as equally full, so that volumes spread by count and not by a few bytes. */
 const SHARE_STEP = 0.05;
 
+const VAIN_MAX = 1_000;
+
+export type NodeReason = { node: NodeName; reason: string };
 export type Ranked = { node: PlacementNode; pool: PoolReport; fullness: number; replicas: number };
 
 const step = (share: number): number => Math.floor(share / SHARE_STEP);
@@ -33,6 +36,7 @@ export class Ranking {
   readonly #limits: PlacementLimits;
   readonly #byNode = new Map<NodeName, Ranked[]>();
   readonly #ranked: Ranked[];
+  readonly #vain = new Map<string, readonly NodeReason[]>();
 
   constructor(nodes: readonly PlacementNode[], ledger: Ledger, limits: PlacementLimits) {
     this.nodes = nodes;
@@ -49,13 +53,30 @@ export class Ranking {
 
   /** As it is now; do not keep it. */
   inOrder(): readonly Ranked[] {
-    for (const node of this.#ledger.takeTouched()) this.#place(node);
+    this.#catchUp();
     return this.#ranked;
   }
 
   of(node: NodeName): readonly Ranked[] {
-    for (const touched of this.#ledger.takeTouched()) this.#place(touched);
+    this.#catchUp();
     return this.#byNode.get(node) ?? [];
+  }
+
+  /** What came of the very same question, as long as nothing was given away or freed since: of a thousand volumes that fit nowhere most are alike. */
+  vain(question: string): readonly NodeReason[] | null {
+    this.#catchUp();
+    return this.#vain.get(question) ?? null;
+  }
+
+  noteVain(question: string, reasons: readonly NodeReason[]): void {
+    if (this.#vain.size >= VAIN_MAX) this.#vain.clear();
+    this.#vain.set(question, reasons);
+  }
+
+  #catchUp(): void {
+    const touched = this.#ledger.takeTouched();
+    if (touched.length > 0) this.#vain.clear();
+    for (const node of touched) this.#place(node);
   }
 
   #rank(node: PlacementNode): Ranked[] {

@@ -247,3 +247,15 @@ print(
   1,
   `${[...placed.decisions.values()].filter(({ state }) => state === 'placing').length} volumes decided`,
 );
+
+for (let index = 0; index < volumeCount; index++) {
+  const object = kube.volumes.objects.get(`v${index}`);
+  if (object)
+    kube.volumes.accept({ ...object, spec: { ...object.spec, placement: { ...object.spec.placement, nodeSelector: { no: 'where' } } } });
+}
+const vain = pass();
+const waiting = [...vain.decisions.values()].filter(({ state }) => state === 'unschedulable').length;
+print('all fit nowhere', vain.parts, 1, `${waiting} volumes decided`);
+nowMs += 11_000;
+const again = pass();
+print('they are tried again', again.parts, 1, `${again.decisions.size} volumes decided`);
