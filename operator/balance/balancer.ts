@@ -7,7 +7,7 @@ import type { Move } from './move.ts';
 
 const INTERVAL_MS = 5_000;
 /** Out of balance, and no move that would help: whatever changes that is not in a hurry. */
-const VAIN_INTERVAL_MS = 60_000;
+const VAIN_INTERVAL_MS = 15_000;
 
 export class Balancer {
   readonly #mode: Rebalance;

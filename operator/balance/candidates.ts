@@ -12,7 +12,7 @@ import { avoidedNodes } from '../volume/create.ts';
 import type { PlacedVolume, World } from '../volume/decision.ts';
 import { wantedGrowthBytes } from '../volume/grow.ts';
 import { crowdOf, failureOf, isCrowded, staying } from '../volume/shards.ts';
-import { byLeaving } from './leaver.ts';
+import { byLeaving, usedNode } from './leaver.ts';
 import { type Loads, type PoolLoad, poolKey } from './loads.ts';
 
 export type Candidate = { volume: PlacedVolume; shard: Shard; index: number; member: Member; sizeBytes: number };
@@ -93,11 +93,10 @@ function isSpreadWorse({ member }: Candidate, to: PoolLoad, { request, zones }: 
 function isLeaver({ volume, shard, member, sizeBytes }: Candidate, to: PoolLoad, loads: Loads, world: World): boolean {
   const next: Member = { replica: '' as Member['replica'], node: to.node.node, pool: to.pool.name };
   const members = [...shard.members, next];
-  const used: NodeName | null = volume.config.value.primary?.node ?? volume.object.spec.attachTo ?? null;
   const promisedBytes = (node: NodeName, pool: string): number =>
     (loads.get(poolKey(node, pool))?.promisedBytes ?? 0) + (node === next.node && pool === next.pool ? sizeBytes : 0);
   const around = { ...world, ledger: { promisedBytes } };
-  const [first] = byLeaving({ members, inSync: members.map(({ replica }) => replica) }, volume.object, used, around);
+  const [first] = byLeaving({ members, inSync: members.map(({ replica }) => replica) }, volume.object, usedNode(volume), around);
   return first?.replica === member.replica;
 }
 

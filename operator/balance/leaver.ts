@@ -6,11 +6,17 @@ import type { Member, Shard } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { VolumeObject } from '../api.ts';
 import { nodeNamed, poolOf, promisedShare, relievedShare } from '../placement/checks.ts';
-import type { World } from '../volume/decision.ts';
+import type { PlacedVolume, World } from '../volume/decision.ts';
 import { failureOf, isInSync, quarantineOf, staying } from '../volume/shards.ts';
 
 /** `ledger`: how much is promised, now or as it will be. */
 export type Surroundings = Pick<World, 'machines' | 'nodes' | 'limits'> & { ledger: Pick<World['ledger'], 'promisedBytes'> };
+
+/** Where its clients are, now or soon: their reads are local. A primary without a socket is nobody's, and lies on another node the next time. */
+export function usedNode({ object, config }: PlacedVolume): NodeName | null {
+  const { primary } = config.value;
+  return object.spec.attachTo || (primary?.mode === 'serve' ? primary.node : null);
+}
 
 /** Ordered: the first that tells two replicas apart decides. The larger leaves first. */
 type Rank = readonly number[];

@@ -10,7 +10,7 @@ import type { ObservedVolume } from '../observe/observed.ts';
 import { isPressed, type PlacementNode, usableBytes } from '../placement/checks.ts';
 import type { PlacedVolume, World } from '../volume/decision.ts';
 import { isInSync, staying } from '../volume/shards.ts';
-import { byLeaving } from './leaver.ts';
+import { byLeaving, usedNode } from './leaver.ts';
 
 export type PoolLoad = {
   node: PlacementNode;
@@ -47,7 +47,7 @@ export const isEligible = ({ node, pool }: PoolLoad, { limits }: Pick<World, 'li
 function loadOf(node: PlacementNode, pool: PoolReport, world: World): PoolLoad {
   const promisedBytes = world.ledger.promisedBytes(node.node, pool.name);
   const usedRatio = Math.min(1, pool.usedBytes / Math.max(1, pool.allocatedBytes));
-  // What its agent counts and no config knows is being deleted.
+  // What its agent counts and no config promises goes, or is being deleted.
   const goingBytes = Math.max(0, pool.allocatedBytes - promisedBytes);
   return {
     node,
@@ -80,8 +80,7 @@ function goingFrom(volume: PlacedVolume, shard: Shard, world: World): Member[] {
   const surplus = surplusOf(shard, volume.object.spec.replicas);
   const leaving = shard.members.filter((member) => member.leaving);
   if (surplus === 0) return leaving;
-  const used = volume.config.value.primary?.node ?? volume.object.spec.attachTo ?? null;
-  return [...leaving, ...byLeaving(whenInSync(shard), volume.object, used, world).slice(0, surplus)];
+  return [...leaving, ...byLeaving(whenInSync(shard), volume.object, usedNode(volume), world).slice(0, surplus)];
 }
 
 /** A replica that comes or goes. */
@@ -100,7 +99,9 @@ function projectShard(volume: PlacedVolume, shard: Shard, index: number, loads: 
   const ratioOf = ({ node, pool }: Member): number => loads.get(poolKey(node, pool))?.usedRatio ?? 0;
   const comingRatio = Math.max(...going.map(ratioOf));
   for (const member of coming) shift(loads.get(poolKey(member.node, member.pool)), 0, bytes * comingRatio);
-  for (const member of going) shift(loads.get(poolKey(member.node, member.pool)), -bytes, -bytes * ratioOf(member));
+  // Those that are leaving already are not promised any more, and what is there and not promised counts as gone (loadOf).
+  const next = going.filter(({ leaving }) => !leaving);
+  for (const member of next) shift(loads.get(poolKey(member.node, member.pool)), -bytes, -bytes * ratioOf(member));
 }
 
 const isPlaced = (volume: ObservedVolume): volume is PlacedVolume => volume.object !== null && volume.config !== null;

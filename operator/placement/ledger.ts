@@ -14,6 +14,9 @@ export class Ledger {
   readonly #reserved = new Map<string, number>();
   readonly #replicas = new Map<NodeName, number>();
   readonly #reservedReplicas = new Map<NodeName, number>();
+  /** Of what is promised, what goes as soon as its primary and its agent have done their part. */
+  readonly #leaving = new Map<string, number>();
+  readonly #departing = new Map<string, number>();
   readonly #touched = new Set<NodeName>();
 
   constructor(configs: Iterable<VolumeConfig>) {
@@ -24,6 +27,7 @@ export class Ledger {
   beginPass(): void {
     for (const node of this.#reservedReplicas.keys()) this.#touched.add(node);
     this.#reserved.clear();
+    this.#departing.clear();
     this.#reservedReplicas.clear();
   }
 
@@ -36,8 +40,9 @@ export class Ledger {
   #count({ shards, sizeBytes }: VolumeConfig, sign: 1 | -1): void {
     for (const [index, { members }] of shards.entries()) {
       const bytes = shardBytes(sizeBytes, shards.length, index);
-      for (const { node, pool } of members) {
+      for (const { node, pool, leaving } of members) {
         add(this.#promised, poolKey(node, pool), sign * bytes);
+        if (leaving) add(this.#leaving, poolKey(node, pool), sign * bytes);
         add(this.#replicas, node, sign);
         this.#touched.add(node);
       }
@@ -53,7 +58,8 @@ export class Ledger {
   /** By configs and by this pass: what will be there once all that goes is gone. */
   promisedBytes(node: NodeName, pool: string): number {
     const key = poolKey(node, pool);
-    return (this.#promised.get(key) ?? 0) + (this.#reserved.get(key) ?? 0);
+    const going = (this.#leaving.get(key) ?? 0) + (this.#departing.get(key) ?? 0);
+    return (this.#promised.get(key) ?? 0) + (this.#reserved.get(key) ?? 0) - going;
   }
 
   replicas(node: NodeName): number {
@@ -64,6 +70,11 @@ export class Ledger {
     add(this.#reserved, poolKey(node, pool), sizeBytes);
     add(this.#reservedReplicas, node, 1);
     this.#touched.add(node);
+  }
+
+  /** Decided in this pass to leave: whoever is to say next where most is promised shall know. Its space is not free before it is deleted. */
+  depart(node: NodeName, pool: string, sizeBytes: number): void {
+    add(this.#departing, poolKey(node, pool), sizeBytes);
   }
 
   /** Takes a reservation back: what was tried together did not fit together. */

@@ -5,9 +5,10 @@
  *   (none) --add, create task--> member --mark--> leaving, in sync --primary--> leaving, out --remove--> delete task
  */
 import type { Member, Shard, VolumeConfig } from '../../core/config.ts';
+import { shardBytes } from '../../core/extent.ts';
+import { usedNode } from '../balance/leaver.ts';
 import { createTaskOf, createTrouble, exchangeEmpty, filedCreate, filedDelete, findPlaces, newMember, wantedMinInSync } from './create.ts';
 import { act, commit, configPart, type Decision, join, note, type Part, type PlacedVolume, type Step, type World } from './decision.ts';
-import { wantedNode } from './primary.ts';
 import { inShard, isBusyElsewhere, isCrowded, isInSync, leastInSync, overShards, replicaOn, staying, withMembers } from './shards.ts';
 import { surplusOf } from './surplus.ts';
 
@@ -76,11 +77,12 @@ function addMember(volume: PlacedVolume, shard: Shard, index: number, world: Wor
 function dropSurplus(volume: PlacedVolume, shard: Shard, index: number, world: World, traceId: string): Decision {
   const { replicas } = volume.object.spec;
   const before = volume.config.value;
-  const used = before.primary?.node ?? wantedNode(volume);
-  const { goes, awaited } = surplusOf(volume, shard, used, world);
+  const { goes, awaited } = surplusOf(volume, shard, usedNode(volume), world);
   const named = (which: readonly Member[]): string => which.map(({ node }) => node).join(', ');
   if (goes.length === 0)
     return note('replacing', `one more than the ${replicas} replicas wanted until the one on ${named(awaited)} is in sync`);
+  const bytes = shardBytes(before.sizeBytes, before.shards.length, index);
+  for (const { node, pool } of goes) world.ledger.depart(node, pool, bytes);
   const members = shard.members.map((member): Member => (goes.includes(member) ? { ...member, leaving: true } : member));
   // Lowered together with it: else the primary might not be allowed to let the surplus go.
   const after = { ...withMembers(before, index, members), minInSync: Math.min(before.minInSync, wantedMinInSync(volume.object)) };

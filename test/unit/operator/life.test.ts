@@ -237,6 +237,23 @@ describe('operator: lives of volumes, in memory', function () {
     expect(rig.store.asked.length - before).to.equal(16);
   });
 
+  it('moves replicas to a machine that is added, until all are about as full, whoever leads', async () => {
+    const rig = await rigWith('abc');
+    for (const name of ['v0', 'v1', 'v2', 'v3']) await rig.create(name, { size: '20Gi' });
+    const allHealthy = (): boolean => rig.volumes.every(({ status }) => status?.phase === 'Healthy' && status.inSync === '3/3');
+    await rig.until('healthy', allHealthy);
+    rig.start('d');
+    const on = (letter: string): number =>
+      rig.configs.filter(({ shards }) => shards[0]?.members.some(({ node }) => node === `node-${letter}`)).length;
+    await rig.until('some are on their way', () => on('d') > 0);
+    rig.elect();
+    await rig.until('all have three', () => [...'abcd'].every((letter) => on(letter) === 3));
+    await rig.until('at rest', () => allHealthy() && rig.disks.all.length === 12 && rig.store.entriesOf(KEYS.tasks).size === 0);
+    const before = rig.configs.map(({ version }) => version);
+    await rig.step(700);
+    expect(rig.configs.map(({ version }) => version)).to.deep.equal(before);
+  });
+
   it('publishes the settings once, whoever leads', async () => {
     const rig = await rigWith('a');
     await rig.until('settings', () => rig.store.entry(KEYS.settings) !== null);
