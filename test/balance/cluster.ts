@@ -253,7 +253,8 @@ export class BalanceCluster {
       const staying = inSync.filter((replica) => !shard.members.some((member) => member.leaving && member.replica === replica));
       return { ...shard, inSync: staying.length >= config.minInSync ? staying : inSync };
     });
-    const isDone = shards.every((shard) => outOfSync(shard).length === 0 && shard.members.every(({ leaving }) => !leaving));
+    // It lets go a moment after its last work: what is decided in between sees it still.
+    const isDone = config.shards.every((shard) => outOfSync(shard).length === 0 && shard.members.every(({ leaving }) => !leaving));
     return { ...config, version: config.version + 1, shards, primary: isDone ? null : config.primary };
   }
 }

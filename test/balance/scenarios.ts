@@ -55,12 +55,14 @@ const look = (index: number, change: Partial<NodeLook> = {}): NodeLook => ({
 
 const inZone = (index: number, change: Partial<NodeLook> = {}): NodeLook => look(index, { zone: `zone-${index % 3}`, ...change });
 
-function filled({ nodes, volumes }: Size, seed: number, lookOf: (index: number) => NodeLook): BalanceCluster {
+type Layout = { lookOf?: (index: number) => NodeLook; areAlike?: boolean };
+
+function filled({ nodes, volumes }: Size, seed: number, { lookOf = look, areAlike = false }: Layout): BalanceCluster {
   const cluster = new BalanceCluster(seed);
   for (let index = 0; index < nodes; index++) cluster.addNode(lookOf(index));
   const meanBytes = (nodes * CAPACITY_BYTES * FILL) / volumes / REPLICAS;
   for (let index = 0; index < volumes; index++) {
-    const bytes = Math.max(GiB, Math.round(((meanBytes * 2) / 3) * (1 + cluster.random.unit())));
+    const bytes = Math.max(GiB, Math.round(((meanBytes * 2) / 3) * (1 + (areAlike ? 0.5 : cluster.random.unit()))));
     cluster.addVolume(Math.floor(bytes / 4096) * 4096, REPLICAS);
   }
   cluster.settle();
@@ -70,10 +72,10 @@ function filled({ nodes, volumes }: Size, seed: number, lookOf: (index: number) 
 type Events = (cluster: BalanceCluster, event: (change: () => number) => void, size: Size) => void;
 
 /** `change` makes something happen and says what that costs at least; after each, the cluster comes to rest. */
-const scenario = (name: string, events: Events, lookOf: (index: number) => NodeLook = look): Scenario => ({
+const scenario = (name: string, events: Events, layout: Layout = {}): Scenario => ({
   name,
   run: (size, seed) => {
-    const cluster = filled(size, seed, lookOf);
+    const cluster = filled(size, seed, layout);
     const before = cluster.copiedBytes;
     let boundBytes = 0;
     let undone = 0;
@@ -152,6 +154,12 @@ export const SCENARIOS: readonly Scenario[] = [
       return leastBytes(cluster.loads());
     }),
   ),
-  scenario('a machine is added to each of three zones', (cluster, event, { nodes }) => zonesFilled(cluster, event, nodes), zoned),
+  scenario('a machine is added to each of three zones', (cluster, event, { nodes }) => zonesFilled(cluster, event, nodes), {
+    lookOf: zoned,
+  }),
+  // Whose copies end together.
+  scenario('a machine is added where all volumes are alike', (cluster, event, { nodes }) => event(() => added(cluster, look(nodes))), {
+    areAlike: true,
+  }),
   scenario("others fill a machine's file system", (cluster, event) => event(() => fillUp(cluster, 'node-1'))),
 ];
