@@ -24,7 +24,7 @@ const STEP_MS_MIN = 1_000;
 const STEP_MS_MAX = 5_000;
 /** Longer than the balancer ever waits. */
 const QUIET_MS = 70_000;
-const STEPS_MAX = 100_000;
+const STEPS_MAX = 20_000;
 
 type Copy = { uid: VolumeUid; shard: number; node: NodeName; sizeBytes: number; doneBytes: number };
 
