@@ -5,7 +5,7 @@
 import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import type { Difference } from '../observe/observe.ts';
-import type { Observed } from '../observe/observed.ts';
+import type { Observed, ObservedVolume } from '../observe/observed.ts';
 import type { PlacementNode } from '../placement/checks.ts';
 import { Ledger } from '../placement/ledger.ts';
 import { type SnapshotIndex, snapshotIndex } from '../snapshot/subjects.ts';
@@ -28,6 +28,9 @@ function isFreed(before: VolumeConfig, after: VolumeConfig | null): boolean {
   return replicasOf(before).some((replica) => !kept.has(replica));
 }
 
+const concernsSnapshots = ({ snapshots, tasks, object }: ObservedVolume): boolean =>
+  snapshots.size > 0 || object?.spec.source !== undefined || tasks.some(({ task }) => 'snapshot' in task.value.spec);
+
 /** One term of leadership. */
 export class Standing {
   readonly ledger = new Ledger([]);
@@ -35,6 +38,8 @@ export class Standing {
   nodes: readonly PlacementNode[] = [];
   snapshots: SnapshotIndex | null = null;
   readonly #configs = new Map<VolumeUid, VolumeConfig>();
+  readonly #names = new Map<VolumeUid, string>();
+  readonly #byName = new Map<string, ObservedVolume>();
 
   /** Whether space became free that volumes may wait for. */
   update(observed: Observed, difference: Difference): boolean {
@@ -43,8 +48,25 @@ export class Standing {
     for (const uid of difference.volumes) hasFreed = this.#count(uid, observed.volumes.get(uid)?.config?.value ?? null) || hasFreed;
     if (difference.machines.size > 0 || difference.storageNodes.size > 0)
       this.nodes = nodeNames(observed).map((node) => placementNode(node, observed));
-    if (this.snapshots === null || difference.volumes.size > 0 || difference.hasSnapshots) this.snapshots = snapshotIndex(observed);
+    this.#index(observed, difference);
     return hasFreed;
+  }
+
+  /** Made anew when anything of it may be other; where there are no snapshots, only the names follow. */
+  #index(observed: Observed, { volumes, hasSnapshots }: Difference): void {
+    let isOther = this.snapshots === null || hasSnapshots;
+    for (const uid of volumes) {
+      const volume = observed.volumes.get(uid);
+      const name = this.#names.get(uid);
+      if (name !== undefined && this.#byName.get(name)?.uid === uid) this.#byName.delete(name);
+      this.#names.delete(uid);
+      if (volume?.object) {
+        this.#names.set(uid, volume.object.metadata.name);
+        this.#byName.set(volume.object.metadata.name, volume);
+      }
+      isOther ||= (this.snapshots?.byUid.size ?? 0) > 0 || (volume !== undefined && concernsSnapshots(volume));
+    }
+    if (isOther) this.snapshots = { ...snapshotIndex(observed), volumesByName: this.#byName };
   }
 
   #count(uid: VolumeUid, after: VolumeConfig | null): boolean {

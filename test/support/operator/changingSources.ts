@@ -1,11 +1,11 @@
 /** Views of everything that the operator looks at, changed step by step as chance has it. */
 import fc from 'fast-check';
-import type { VolumeUid } from '../../../core/ids.ts';
+import { snapshotUid, type VolumeUid } from '../../../core/ids.ts';
 import type { Entry, View } from '../../../core/store.ts';
-import type { StorageNodeObject, VolumeObject } from '../../../operator/api.ts';
+import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../../../operator/api.ts';
 import type { KubeViews, StoreViews } from '../../../operator/observe/observe.ts';
 import { Overlay } from '../../../operator/observe/overlay.ts';
-import { config, KEYS, machine, observedTask, pool, serving, storageNode, volumeObject } from './builders.ts';
+import { config, KEYS, machine, observedTask, pool, serving, snapshotObject, storageNode, volumeObject } from './builders.ts';
 import { uidOf } from './fullWorld.ts';
 
 class CountedView<Value> {
@@ -29,16 +29,26 @@ class CountedView<Value> {
 }
 
 export type Step = {
-  what: 'object' | 'config' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense';
+  what: 'object' | 'config' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense' | 'snapshot';
   index: number;
   letter: string;
   isGone: boolean;
 };
 export const steps: fc.Arbitrary<Step[]> = fc.array(
   fc.record({
-    what: fc.constantFrom('object', 'config', 'task', 'claim', 'history', 'serving', 'machine', 'node', 'own', 'nonsense') as fc.Arbitrary<
-      Step['what']
-    >,
+    what: fc.constantFrom(
+      'object',
+      'config',
+      'task',
+      'claim',
+      'history',
+      'serving',
+      'machine',
+      'node',
+      'own',
+      'nonsense',
+      'snapshot',
+    ) as fc.Arbitrary<Step['what']>,
     index: fc.integer({ min: 0, max: 3 }),
     letter: fc.constantFrom('a', 'b', 'c'),
     isGone: fc.boolean(),
@@ -53,7 +63,7 @@ export class ChangingSources {
   readonly kube = {
     volumes: new CountedView<VolumeObject>(),
     storagenodes: new CountedView<StorageNodeObject>(),
-    snapshots: new CountedView(),
+    snapshots: new CountedView<SnapshotObject>(),
   };
   readonly overlay = new Overlay();
   #revision = 0;
@@ -75,6 +85,11 @@ export class ChangingSources {
         : { node: `node-${letter}`, instance: machine(letter).instance, mode: version % 2 === 0 ? 'release' : 'serve' },
     });
     const apply: Record<Step['what'], () => void> = {
+      snapshot: () =>
+        this.kube.snapshots.set(
+          `s-${letter}`,
+          isGone ? null : snapshotObject(`s-${letter}`, `v${index}`, snapshotUid(uidOf(90 + letter.charCodeAt(0)))),
+        ),
       object: () =>
         this.kube.volumes.set(
           `v${index}`,

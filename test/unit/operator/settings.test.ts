@@ -30,7 +30,13 @@ describe('operator: its configuration', () => {
     const { agents, limits, parameters } = operatorSettings(GOOD, read({}));
     expect(agents).to.deep.equal(DEFAULT_SETTINGS);
     expect(limits).to.deep.equal({ overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 });
-    expect(parameters).to.deep.include({ namespace: 'holdfast-system', leaseName: 'operator.holdfast.dev', kubeconfig: '' });
+    expect(parameters).to.deep.include({
+      rebalance: 'on',
+      pressurePercent: 85,
+      namespace: 'holdfast-system',
+      leaseName: 'operator.holdfast.dev',
+      kubeconfig: '',
+    });
   });
 
   it("takes every agent's settings as JSON, or from a file", () => {

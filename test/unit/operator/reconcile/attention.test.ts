@@ -7,6 +7,7 @@ import { Observer } from '../../../../operator/observe/observe.ts';
 import { Attention } from '../../../../operator/reconcile/attention.ts';
 import { type ControllerPorts, worldOf } from '../../../../operator/reconcile/controller.ts';
 import { Standing, standingOf } from '../../../../operator/reconcile/standing.ts';
+import { type SnapshotIndex, snapshotIndex } from '../../../../operator/snapshot/subjects.ts';
 import { decideAll } from '../../../../operator/volume/decide.ts';
 import type { Decision } from '../../../../operator/volume/decision.ts';
 import { KEYS, WALL_MS } from '../../../support/operator/builders.ts';
@@ -20,6 +21,10 @@ const ports = {
   random: new SeededRandom(1),
   replaceAfterMs: 20_000,
 };
+
+/** The very volumes, as they are now. */
+const sourcesOf = ({ byUid }: SnapshotIndex): unknown =>
+  new Map([...byUid].map(([uid, { source, volumeName }]) => [uid, { source, volumeName }]));
 
 class Passes {
   readonly sources = new ChangingSources();
@@ -42,6 +47,8 @@ class Passes {
     for (const [uid, decision] of decisions) this.last.set(uid, decision);
     this.attention.note(decisions, new Set(), observed, world);
     const whole = worldOf(observed, now, ports, 7, standingOf(observed));
+    expect(sourcesOf(world.snapshots)).to.deep.equal(sourcesOf(snapshotIndex(observed)));
+    expect(world.snapshots.volumesByName).to.deep.equal(whole.snapshots.volumesByName);
     for (const [uid, { state, actions }] of decideAll(observed.volumes.values(), whole)) {
       // One without a place is asked again by and by; and it was in vain a moment ago.
       if (decisions.has(uid) || this.last.get(uid)?.state === 'unschedulable') continue;
