@@ -26,7 +26,9 @@ describe('history: the content of a block', () => {
 
 describe('history: the faults of a seed', () => {
   const told = (seed: number, kinds: Parameters<typeof episodes>[1]['kinds'] = []) =>
-    episodes(new SeededRandom(seed), { ...SIZES, durationMs: 600_000, together: 2, kinds }).flatMap(({ faults }) => faults.map(({ fault }) => describeFault(fault)));
+    episodes(new SeededRandom(seed), { ...SIZES, durationMs: 600_000, together: 2, kinds }).flatMap(({ faults }) =>
+      faults.map(({ fault }) => describeFault(fault)),
+    );
 
   it('are the same for the same seed, others for another, and of every kind in ten minutes', () => {
     expect(told(5)).to.deep.equal(told(5));
