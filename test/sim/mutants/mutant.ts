@@ -38,6 +38,8 @@ export const SMALL_MAXIMA: Constants = {
     ['agent/primary/throttle.ts', 'THROTTLED_MAX = 16_384', 'THROTTLED_MAX = 3'],
     ['agent/primary/snapshot.ts', 'SNAPSHOTS_WAITING_MAX = 16', 'SNAPSHOTS_WAITING_MAX = 2'],
     ['agent/primary/leveller.ts', 'LEVELS_MAX = 4', 'LEVELS_MAX = 2'],
+    ['agent/primary/leveller.ts', 'unflushedBytes: 32 * 1024 * 1024', 'unflushedBytes: 8192'],
+    ['agent/primary/leveller.ts', 'unflushedBytes: 1 * 1024 * 1024', 'unflushedBytes: 4096'],
     ['agent/primary/peer.ts', 'PINGS_MAX = 64', 'PINGS_MAX = 6'],
     ['agent/replica/session.ts', 'QUEUED_MESSAGES_MAX = 65_536', 'QUEUED_MESSAGES_MAX = 64'],
     ['agent/replica/session.ts', 'SUMMARIES_MAX = 64', 'SUMMARIES_MAX = 1'],
