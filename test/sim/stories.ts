@@ -41,11 +41,16 @@ export class Stories {
     if (this.#isBusy || !primary || shards.length < 2) return;
     this.#isBusy = true;
     const { node } = primary;
-    const near = new Set(pick(this.#random, shards)?.members.map((member) => member.node));
+    // What it could still answer it reads beside itself.
+    const kept = pick(
+      this.#random,
+      shards.filter(({ members }) => members.some((member) => member.node === node)),
+    );
+    const near = new Set(kept?.members.map((member) => member.node));
     const ways = this.#others(node).flatMap((other) => (near.has(other) ? [] : bothWays(node, other)));
     this.#cut(ways, node);
     const { leaseMs } = options.settings;
-    this.#then([leaseMs, 1.6 * leaseMs], () => {
+    this.#then([1.1 * leaseMs, 1.6 * leaseMs], () => {
       leader.promoteElsewhere();
       for (const client of this.#world.clientsOfVolume().slice(1)) client.disconnect();
       this.#then([500, 2 * leaseMs], () => this.#mend(ways, node));

@@ -12,7 +12,7 @@ const SESSION = 'agent/replica/session.ts';
 export const ANSWERING: readonly Mutant[] = [
   mutant(
     'noPromise',
-    100,
+    20,
     'a replica refuses an epoch below the one that it promised',
     [REPLICA, 'if (seal.epoch < epoch) return', 'if (seal.epoch < 0) return'],
     [REPLICA, 'if (seal.config.version < seenVersion)', 'if (seal.config.version < 0)'],
@@ -29,7 +29,7 @@ export const ANSWERING: readonly Mutant[] = [
   ]),
   mutant(
     'oneShardCounts',
-    50,
+    100,
     'a reply needs the leases of every shard, and a new primary waits for those of every shard',
     [
       PRIMARY,
@@ -47,7 +47,7 @@ export const ANSWERING: readonly Mutant[] = [
     'return !this.#asksFirst && this.#isLeased(nowMs)',
     'return this.#asksFirst || this.#isLeased(nowMs)',
   ]),
-  mutant('servesOverLoss', 200, 'clients that were attached before a loss are not served after it', [
+  mutant('servesOverLoss', 50, 'clients that were attached before a loss are not served after it', [
     PRIMARY,
     ' && !isLossUnseen(this.#knowledge.known)',
     '',
@@ -57,17 +57,17 @@ export const ANSWERING: readonly Mutant[] = [
     'this.#leases = promisedEpoch === 0 ? [] :',
     'this.#leases = promisedEpoch >= 0 ? [] :',
   ]),
-  mutant('acknowledgedBeforeAll', 100, 'a write is acknowledged when everyone counted has it', [
+  mutant('acknowledgedBeforeAll', 20, 'a write is acknowledged when everyone counted has it', [
     REPLICATION,
     'const applied = this.counted.reduce((least, peer) => Math.min(least, peer.applied), Number.POSITIVE_INFINITY);',
     'const applied = this.counted.reduce((most, peer) => Math.max(most, peer.applied), 0);',
   ]),
-  mutant('acknowledgedBeforeCas', 200, 'who leaves counts until the compare-and-set is known', [
+  mutant('acknowledgedBeforeCas', 50, 'who leaves counts until the compare-and-set is known', [
     REPLICATION,
     'countedReplicas(this.shard.inSync, this.proposedInSync)',
     'countedReplicas(this.#knowledge.proposal ? this.proposedInSync : this.shard.inSync, [])',
   ]),
-  mutant('readsInFlight', 300, 'a read waits for the writes in flight that it overlaps', [
+  mutant('readsInFlight', 50, 'a read waits for the writes in flight that it overlaps', [
     FRONTEND,
     "if (!overlapping) return this.#ask(replication, pending, 'read');",
     "if (this.#state) return this.#ask(replication, pending, 'read');",
@@ -92,7 +92,7 @@ export const ANSWERING: readonly Mutant[] = [
     'only.readSource()?.reads?.read(',
     '[...only.peers.values()].find(({ reads }) => reads)?.reads?.read(',
   ]),
-  mutant('suspectTrusted', 200, 'a replica that lost power is no source', [
+  mutant('suspectTrusted', 10, 'a replica that lost power is no source', [
     PEER,
     'return this.suspect === false || this.isLossTold;',
     'return true;',
@@ -105,7 +105,7 @@ export const ANSWERING: readonly Mutant[] = [
     [PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {', 'if (this.#isGivenUp) {'],
     ['agent/primary/inSyncSet.ts', '!stage.hasServed && lossAt', 'lossAt'],
   ),
-  mutant('flushOverLoss', 300, 'a flush waits until what a power loss took is there again', [
+  mutant('flushOverLoss', 150, 'a flush waits until what a power loss took is there again', [
     PEER,
     "return this.suspect === false || (this.state === 'open' && this.need.size === 0);",
     'return true;',
@@ -120,7 +120,7 @@ export const ANSWERING: readonly Mutant[] = [
     'if (leaseMs <= this.#store.meta.longestLeaseMs) return grant();',
     'if (leaseMs > 0) return grant();',
   ]),
-  mutant('fullDiskIgnored', 100, 'what a full disk did not take is not acknowledged', [
+  mutant('fullDiskIgnored', 50, 'what a full disk did not take is not acknowledged', [
     SESSION,
     'if (!(error instanceof IoError)) throw error;',
     "if (error instanceof IoError && error.code === 'noSpace' && 'sequence' in message) {\n          this.#applied = message.sequence;\n          continue;\n        }\n        if (!(error instanceof IoError)) throw error;",

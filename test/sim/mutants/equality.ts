@@ -14,27 +14,27 @@ const SESSION = 'agent/replica/session.ts';
 export const EQUALITY: readonly Mutant[] = [
   mutant(
     'joinsUncounted',
-    100,
+    50,
     'who joins counts from before the compare-and-set is out',
     [REPLICATION, 'countedReplicas(this.shard.inSync, this.proposedInSync)', 'countedReplicas(this.shard.inSync, [])'],
     [REPLICATION, 'if (this.joining) replicas.add(this.joining.member.replica);', ''],
   ),
-  mutant('joinsWithoutFlush', 200, 'a learner flushes, behind all that was sent, before it joins', [
+  mutant('joinsWithoutFlush', 20, 'a learner flushes, behind all that was sent, before it joins', [
     JOINING,
     "peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);",
     'flushed();',
   ]),
-  mutant('notLevelled', 100, 'after a promotion every extent in a log is levelled', [
+  mutant('notLevelled', 20, 'after a promotion every extent in a log is levelled', [
     LOADING,
     'for (const log of [own, ...rest]) if (log) peer.need.addAll(log);',
     'peer.need.clear();',
   ]),
-  mutant('servedUnlevelled', 200, 'an extent is levelled before any read or write of it goes on', [
+  mutant('servedUnlevelled', 50, 'an extent is levelled before any read or write of it goes on', [
     REPLICATION,
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.locks.has(extent)) return false',
   ]),
-  mutant('copiedUnlocked', 300, 'nothing is written to an extent while it is copied', [
+  mutant('copiedUnlocked', 100, 'nothing is written to an extent while it is copied', [
     REPLICATION,
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.gate.has(extent)) return false',
@@ -46,7 +46,7 @@ export const EQUALITY: readonly Mutant[] = [
   ]),
   mutant(
     'levellingUnstamped',
-    300,
+    50,
     'a levelling takes the later stamp and is stamped on everybody',
     [LEVELLER, 'if (level.inDoubt) this.#replication.restamp([level.extent]);', ''],
     ['agent/replica/apply.ts', 'if (store.stamp(level.extent) < level.stamp) store.setStamp(level.extent, level.stamp);', ''],
@@ -54,7 +54,7 @@ export const EQUALITY: readonly Mutant[] = [
   ),
   mutant(
     'reconnectSkips',
-    100,
+    50,
     'who comes back while in sync is sent again all that is in flight',
     [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
     [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
@@ -66,13 +66,13 @@ export const EQUALITY: readonly Mutant[] = [
   ]),
   mutant(
     'cleanedUnsettled',
-    100,
+    50,
     'an extent stays in the log until all its writes are settled and nothing is to be levelled',
     [SESSION, 'const isDone = this.#mayClean ||', 'const isDone = true ||'],
     [SESSION, 'if (!this.#mayClean && this.#doneBelow === 0) return [];', ''],
     [SESSION, 'return sequence <= this.#applied && sequence <= this.#settled;', 'return sequence <= this.#applied;'],
   ),
-  mutant('cleanedVolatile', 200, 'an extent leaves the log only when its data is durable', [
+  mutant('cleanedVolatile', 50, 'an extent leaves the log only when its data is durable', [
     'test/sim/store.ts',
     'this.platter.makeDurable(serial);\n        this.platter.removeIntents',
     'this.platter.removeIntents',
@@ -82,7 +82,7 @@ export const EQUALITY: readonly Mutant[] = [
     'since: resumed.version }',
     'since: resumed.version + 1 }',
   ]),
-  mutant('notesTooFar', 100, 'a learner is told only of extents that it does not need any more', [
+  mutant('notesTooFar', 50, 'a learner is told only of extents that it does not need any more', [
     PROGRESS,
     'first < 0 ? need.extents : first',
     'need.extents',
@@ -105,14 +105,14 @@ export const EQUALITY: readonly Mutant[] = [
     ['test/sim/store.ts', '    changed.addAll(this.intents);\n', ''],
     ['agent/replica/store/store.ts', '    changed.addAll(this.intents);\n', ''],
   ),
-  mutant('leftRenewed', 300, 'the version at which a replica left stays while it catches up', [
+  mutant('leftRenewed', 10, 'the version at which a replica left stays while it catches up', [
     'core/config.ts',
     'return leftAt === undefined ? rest : { ...rest, leftAt };',
     'return leftAt === undefined ? rest : { ...rest, leftAt: version };',
   ]),
   mutant(
     'flushedUncounted',
-    300,
+    100,
     'who joins is counted first, then flushes',
     [
       JOINING,
@@ -125,17 +125,17 @@ export const EQUALITY: readonly Mutant[] = [
       'replication.joining || peer.link !== link) return;\n      replication.joining = peer;\n      replication.recount();\n      this.#isFlushed = true;',
     ],
   ),
-  mutant('offeredTooEarly', 50, 'a size is offered when everyone who counts has it', [
+  mutant('offeredTooEarly', 20, 'a size is offered when everyone who counts has it', [
     'agent/primary/growth.ts',
     'least = Math.min(least, peer.sizeBytes);',
     'least = Math.max(least, peer.sizeBytes);',
   ]),
-  mutant('takesPartTooSmall', 20, 'nothing is sent to one that has no room for it', [
+  mutant('takesPartTooSmall', 10, 'nothing is sent to one that has no room for it', [
     SESSIONS,
     'if (peer.sizeBytes >= this.#replication.wantedBytes) return this.#takesPart(peer, sealed);',
     'if (peer.sizeBytes > 0) return this.#takesPart(peer, sealed);',
   ]),
-  mutant('grownVolatile', 80, 'a replica says that it has grown when that is durable', [
+  mutant('grownVolatile', 20, 'a replica says that it has grown when that is durable', [
     'agent/replica/grow.ts',
     'else changeMeta((meta) => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) }), done);',
     'else {\n      done(null);\n      changeMeta((meta) => ({ ...meta, sizeBytes: Math.max(meta.sizeBytes, sizeBytes) }), () => undefined);\n    }',
@@ -152,7 +152,7 @@ export const EQUALITY: readonly Mutant[] = [
   ]),
   mutant(
     'snapshotUnbarred',
-    300,
+    100,
     'a snapshot is made when nothing is in flight',
     [PRIMARY, 'holdsOperations: () => this.#snapshots.isUp,', 'holdsOperations: () => false,'],
     ['agent/primary/snapshot.ts', 'isSettled && isSealed && gate.size === 0 && locks.size === 0', 'isSealed'],

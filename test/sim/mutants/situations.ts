@@ -161,7 +161,8 @@ export const ROTTEN = calm('rotten', {
 export const GROWING = calm('growing', {
   sizeBytes: 2 * EXTENT_BYTES + 64 * 1024,
   maxSizeBytes: 4 * EXTENT_BYTES,
-  growEveryMs: 300,
+  growEveryMs: 200,
+  diskDelayMs: 20,
   faultEveryMs: { ...NO_FAULTS, crash: 600 },
 });
 
