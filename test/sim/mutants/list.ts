@@ -45,6 +45,9 @@ const UNDER: Record<string, Under> = {
   ...Object.fromEntries(BOUNDS.map(({ name }): [string, Under] => [name, [situations.BUSY, SMALL_MAXIMA]])),
 };
 
+/** Those that are put into one. */
+export const SITUATED = Object.keys(UNDER);
+
 const ANYWHERE: Under = [situations.ANY];
 
 const placed = (trial: Trial, [situation, constants]: Under): Trial => ({
