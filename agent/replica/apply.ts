@@ -1,7 +1,7 @@
 /** What each mutation does to a replica's files. The intent log holds every extent that is touched here before it is. */
-import { BLOCK_BYTES, EXTENT_BYTES, type ExtentSet, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
+import { BLOCK_BYTES, EXTENT_BYTES, extentLength, firstExtent, lastExtent } from '../../core/extent.ts';
 import type { Operation, Request } from '../../core/wire/messages.ts';
-import type { ReplicaStore } from '../ports.ts';
+import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
 
 /** See `levelledNext`. */
 const LEVELLED_NEXT = 16;
@@ -32,13 +32,23 @@ export function touchedExtents(message: Operation | Request): readonly number[] 
 }
 
 /**
- * A learner is levelled extent by extent, in their order: those behind one that is to be noted in the log are noted along, or each would wait for a sync of its
- * own. One of which nothing comes after all leaves the log as any other does; a crash before costs comparing it.
+ * A new learner is levelled extent by extent, in their order: those behind one that is to be noted in the log are noted along, or each would wait for a sync of its
+ * own. One of which nothing comes after all leaves the log as any other does; a crash before costs comparing it, which a new learner is over all of it anyway.
+ *
+ * Any other replica has extents that are compared only if they are in a log: one that was noted and not changed would be made like the authority by the next session or the
+ * next promotion, and what had rotted there in silence would be on all of them.
  */
-export function* levelledNext(message: Operation | Request, intents: ExtentSet): Iterable<number> {
-  if (message.type !== 'level') return;
+export function* levelledNext(message: Operation | Request, { intents, meta }: ReplicaStore): Iterable<number> {
+  if (message.type !== 'level' || !isNewLearner(meta)) return;
   const end = Math.min(intents.extents, message.extent + LEVELLED_NEXT);
   for (let extent = message.extent; extent < end; extent++) if (!intents.has(extent)) yield extent;
+}
+
+/** By the config that it has seen: it is a member, and never was in sync. */
+function isNewLearner({ config, replica }: ReplicaMeta): boolean {
+  const shard = config?.shards.find(({ members }) => members.some((member) => member.replica === replica));
+  const member = shard?.members.find((each) => each.replica === replica);
+  return member !== undefined && member.leftAt === undefined && !shard?.inSync.includes(replica);
 }
 
 /** A crash after the data and before the stamp is in memory only: both live in the page cache until `clean`, and till then the log names the extent. */

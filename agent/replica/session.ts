@@ -272,7 +272,7 @@ export class Session implements ReplicaSession {
     const { intents } = this.#store;
     if (touchedExtents(message).every((extent) => intents.has(extent))) return false;
     if (this.#committing) return true;
-    const extents = new Set<number>(levelledNext(message, intents));
+    const extents = new Set<number>(levelledNext(message, this.#store));
     const until = Math.min(this.#queue.length, this.#head + COMMIT_LOOKAHEAD_MAX);
     for (let index = this.#head; index < until; index++) {
       const queued = this.#queue[index];

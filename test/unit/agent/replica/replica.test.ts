@@ -4,6 +4,7 @@ import { IoError } from '../../../../agent/ports.ts';
 import { COOL_MS } from '../../../../agent/replica/heat.ts';
 import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replica.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
+import { replicaId } from '../../../../core/ids.ts';
 import { LOG_ONLY, type Operation, type ToReplica } from '../../../../core/wire/messages.ts';
 import { encodeBlock } from '../../../sim/layout.ts';
 import { configOf, LEASE_MS, ReplicaBench, SIZE_BYTES, sealOf } from '../../../support/replicaBench.ts';
@@ -270,6 +271,25 @@ describe('A replica', () => {
       session.send(ping(2, true));
       bench.complete();
       expect([...bench.platter.intents]).to.deep.equal([0]);
+    });
+
+    it('notes what comes next along for a new learner only: what others have is compared only where a log names it', () => {
+      const inSync = configOf(1, 1);
+      const [member] = inSync.shards[0]?.members ?? [];
+      const other = { replica: replicaId('00000000000000bb'), node: 'node-b', pool: 'pool' };
+      const noted = (leftAt?: number, isInSync = false): number[] => {
+        bench = new ReplicaBench();
+        const self = leftAt === undefined ? member : member && { ...member, leftAt };
+        const shard = { members: self ? [self, other] : [], inSync: isInSync && self ? [self.replica] : [other.replica] };
+        const session = bench.seal({ ...sealOf(1), config: { ...inSync, shards: [shard] } });
+        bench.complete();
+        session.send({ type: 'level', id: 1, extent: 1, stamp: 8, runs: [{ block: 0, blocks: 1, data: null }] });
+        bench.complete();
+        return [...bench.platter.intents];
+      };
+      expect(noted()).to.deep.equal([1, 2, 3]);
+      expect(noted(1)).to.deep.equal([1]);
+      expect(noted(undefined, true)).to.deep.equal([1]);
     });
 
     it('keeps what is levelled until the primary says again that nothing is in doubt', () => {
