@@ -316,21 +316,22 @@ export class Primary {
   /** Offers what everybody has room for by now. */
   #grow(): void {
     const { sizeBytes } = this.#knowledge;
-    if (this.#frontend.sizeBytes >= sizeBytes) return;
-    const offerable = offerableBytes(this.#replications, sizeBytes);
+    const offerable = this.#frontend.sizeBytes < sizeBytes ? offerableBytes(this.#replications, sizeBytes) : null;
     if (offerable === null || offerable <= this.#frontend.sizeBytes) return;
     this.#frontend.offer(offerable);
     this.#options.events.reportChanged();
   }
 
+  /** Until it is ready, one that comes back may have lost power meanwhile, and so all of them: a loss is to stand, and to be seen, before anybody is served. */
+  #seal(): void {
+    if (this.#phase !== 'sealing' && this.#phase !== 'waiting') return;
+    const isSealed = !this.#knowledge.proposal && this.#shards.every((shard) => shard.isSealed);
+    if (isSealed !== (this.#phase === 'waiting')) this.#become(isSealed ? 'waiting' : 'sealing');
+  }
+
   #advance(): void {
-    if (this.#phase === 'sealing') {
-      if (this.#knowledge.proposal || !this.#shards.every((shard) => shard.isSealed)) return;
-      this.#become('waiting');
-    }
-    // One shard's would do, for a reply of before needed the leases of all; waiting for each needs no such argument, and they run out together.
-    const mayStartAtMs = Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs));
-    const mayStart = this.#clock.monotonicMs() >= mayStartAtMs && this.#frontend.replies.mayBegin;
+    this.#seal();
+    const mayStart = this.#shards.every((shard) => shard.mayStart) && this.#frontend.replies.mayBegin;
     if (this.#phase === 'waiting' && mayStart) this.#become('ready');
     const mayServe = this.#frontend.sizeBytes > 0 && !isLossUnseen(this.#knowledge.known);
     const wantsSocket = this.#phase === 'ready' && this.#mode === 'serve' && mayServe;

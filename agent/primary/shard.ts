@@ -60,6 +60,14 @@ export class PrimaryShard {
     return authority !== null && shard.inSync.every((replica) => peers.get(replica)?.state === 'open');
   }
 
+  /**
+   * A lease of before has run out here. One shard's would do, for a reply of before needed the leases of all; waiting for each needs no such argument, and they
+   * run out together.
+   */
+  get mayStart(): boolean {
+    return this.#clock.monotonicMs() >= this.sessions.mayStartAtMs;
+  }
+
   /** Nothing is on its way, nothing is being made equal. */
   get isSettled(): boolean {
     return this.replication.inFlight.count === 0 && this.#leveller.isIdle;

@@ -61,6 +61,26 @@ describe('A primary whose replicas lost power', () => {
     expect(bench.events).to.deep.equal(['socket opens']);
   });
 
+  it('serves nobody while the loss that it tells is not known to stand, though nothing else is to be waited for any more', () => {
+    const attachment = { node: 'node-a', bootId: 'boot-1', epoch: 4 };
+    const bench = new PrimaryBench({
+      inSync: 'a',
+      minInSync: 1,
+      before: (made) => {
+        made.replica('a').leaseRemainingMs = 8_000;
+        made.config = { ...made.config, attachment };
+      },
+    });
+    bench.pass(500);
+    bench.replica('a').breaks();
+    Object.assign(bench.replica('a'), { isReachable: true, suspect: true, leaseRemainingMs: 0, log: [0] });
+    bench.pass(10_000);
+    expect([bench.events, bench.proposals.map(({ lossAt }) => lossAt)]).to.deep.equal([[], [5]]);
+    bench.lands();
+    bench.pass(500);
+    expect(bench.events).to.deep.equal([]);
+  });
+
   it('closes its socket with errors when all do under it, and lets go without waiting for what is in flight', () => {
     const bench = serving({ inSync: 'ab', minInSync: 2 });
     bench.write(0);
