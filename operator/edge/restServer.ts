@@ -2,7 +2,7 @@
  * The REST API over HTTPS: Express made from the table of routes. Each request has a bound in time, ends when its client goes, is counted and, when it changes
  * something, logged with who asked and under which trace. Must never log a token or a body.
  */
-import type { IncomingMessage } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import express, { type Express, type RequestHandler } from 'express';
 import { systemClock } from '../../core/clock.ts';
 import type { Log } from '../../core/log.ts';
@@ -96,7 +96,7 @@ function handlerOf(name: OperationName, route: Route, server: Server, numbers: R
         query: request.query,
         body: request.body as unknown,
         trace,
-        signal: signalOf(request, REQUEST_MS_MAX + (isLong ? TIMEOUT_SECONDS_MAX * 1_000 : 0)),
+        signal: signalOf(response, REQUEST_MS_MAX + (isLong ? TIMEOUT_SECONDS_MAX * 1_000 : 0)),
       };
       const answer = await server.serve(name, route, arrived, (known) => {
         user = known;
@@ -124,9 +124,9 @@ function send(response: Parameters<RequestHandler>[1], { status, body, version }
   else response.json(body);
 }
 
-/** Nobody waits any more, or for too long. */
-function signalOf(request: IncomingMessage, boundMs: number): AbortSignal {
+/** Nobody waits any more, or for too long. Asked of the response: a connection serves many requests, and would gather a listener of each. */
+function signalOf(response: ServerResponse, boundMs: number): AbortSignal {
   const gone = new AbortController();
-  request.socket.once('close', () => gone.abort());
+  response.once('close', () => gone.abort());
   return AbortSignal.any([gone.signal, AbortSignal.timeout(boundMs)]);
 }
