@@ -5,7 +5,9 @@
 import { expect } from 'chai';
 import { nodesOf, type PrimaryMode, type PrimaryRole, type Shard, type VolumeConfig } from '../../../../core/config.ts';
 import type { MachineState } from '../../../../core/machine.ts';
+import { MOVE_ANNOTATION } from '../../../../operator/api.ts';
 import type { ObservedVolume } from '../../../../operator/observe/observed.ts';
+import type { PlacementNode } from '../../../../operator/placement/checks.ts';
 import { decideVolume } from '../../../../operator/volume/decide.ts';
 import type { Decision, Transaction, World } from '../../../../operator/volume/decision.ts';
 import {
@@ -17,6 +19,7 @@ import {
   nodeOf,
   observedVolume,
   replica,
+  storageNode,
   UID,
   volumeObject,
   world,
@@ -186,6 +189,20 @@ function* striped(): Generator<ObservedVolume> {
   }
 }
 
+/** All of a to e: also those that are silent. */
+const nodesWhereOneLeaves = (machines: readonly MachineState[], letter: string, how: 'evict' | 'removed' | 'asked'): PlacementNode[] =>
+  [...'abcde'].map((one) => {
+    const state = machines.find(({ node }) => node === nodeOf(one)) ?? null;
+    const isIt = one === letter;
+    const { spec } = storageNode(one, { evict: isIt && how === 'evict' });
+    return { node: nodeOf(one), machine: state, spec, labels: {}, isRemoved: isIt && how === 'removed' };
+  });
+
+const wished = (volume: ObservedVolume, move: string): ObservedVolume =>
+  volume.object === null
+    ? volume
+    : { ...volume, object: { ...volume.object, metadata: { ...volume.object.metadata, annotations: { [MOVE_ANNOTATION]: move } } } };
+
 describe('operator: every situation of a volume with three replicas', function () {
   this.timeout(120_000);
 
@@ -218,6 +235,23 @@ describe('operator: every situation of a volume with three replicas', function (
       }
     }
     expect(situations).to.equal(27 * 2 * 7 * 10 * 2 * 4 * 3);
+    expect(transactions).to.be.greaterThan(situations / 2);
+  });
+
+  it('is decided by the rules where a node is to be emptied or removed, silent or not', () => {
+    let situations = 0;
+    let transactions = 0;
+    for (const fates of fatesOfThree()) {
+      const machines = machinesOf(fates, '');
+      for (const leaves of ['evict', 'removed', 'asked'] as const) {
+        const around = { ...world({ machines }), nodes: nodesWhereOneLeaves(machines, 'b', leaves) };
+        for (const volume of volumes()) {
+          transactions += check(leaves === 'asked' ? wished(volume, 'node-b=node-d') : volume, around);
+          situations++;
+        }
+      }
+    }
+    expect(situations).to.equal(27 * 3 * 7 * 10 * 2 * 4 * 3);
     expect(transactions).to.be.greaterThan(situations / 2);
   });
 });
