@@ -10,7 +10,7 @@ import { Standing, standingOf } from '../../../../operator/reconcile/standing.ts
 import { type SnapshotIndex, snapshotIndex } from '../../../../operator/snapshot/subjects.ts';
 import { decideAll } from '../../../../operator/volume/decide.ts';
 import type { Decision } from '../../../../operator/volume/decision.ts';
-import { KEYS, WALL_MS } from '../../../support/operator/builders.ts';
+import { GiB, KEYS, machine, pool, storageNode, volumeObject, WALL_MS } from '../../../support/operator/builders.ts';
 import { ChangingSources, type Step, steps } from '../../../support/operator/changingSources.ts';
 import { uidOf } from '../../../support/operator/fullWorld.ts';
 import { SeededRandom } from '../../../support/seededRandom.ts';
@@ -34,6 +34,15 @@ class Passes {
   readonly last = new Map<VolumeUid, Decision>();
   memory: Memory = emptyMemory;
   nowMs = 1_000_000;
+
+  wait(forMs: number): void {
+    this.nowMs += forMs;
+  }
+
+  machine(letter: string, change: Parameters<typeof pool>[0]): void {
+    const state = machine(letter, { pools: [pool({ allocatedBytes: 2 * GiB, ...change })] });
+    this.sources.put('machines', KEYS.machine(`node-${letter}`), state, false);
+  }
 
   /** Which volumes were decided; of all others nothing may be to do. */
   pass(): VolumeUid[] {
@@ -103,5 +112,41 @@ describe('operator: which volumes a pass looks at', () => {
     passes.nowMs += 100;
     passes.sources.apply(at('machine', 0, 'b', true));
     expect(passes.pass()).to.deep.equal([uidOf(0)]);
+  });
+
+  describe('one without a place is asked again', () => {
+    /** v0 fits nowhere, v1 is placed on a, b and c. */
+    const waiting = (): Passes => {
+      const passes = new Passes();
+      for (const letter of 'abc') passes.machine(letter, {});
+      passes.sources.rest(1);
+      passes.sources.kube.volumes.set('v0', volumeObject({ size: '1Ti' }, { name: 'v0', uid: uidOf(0) }));
+      passes.pass();
+      passes.nowMs += 100;
+      expect(passes.pass()).to.deep.equal([]);
+      expect(passes.last.get(uidOf(0))?.state).to.equal('unschedulable');
+      return passes;
+    };
+    const rows: [when: string, change: (passes: Passes) => void][] = [
+      ['a machine comes', (passes) => passes.machine('d', {})],
+      ['a pool grows', (passes) => passes.machine('a', { capacityBytes: 200 * GiB })],
+      ['an agent deleted what was there', (passes) => passes.machine('a', { allocatedBytes: GiB })],
+      ['a volume is deleted', (passes) => passes.sources.put('volumes', KEYS.volume(uidOf(1)), {}, true)],
+      ['a node may be used', (passes) => passes.sources.kube.storagenodes.set('node-a', storageNode('a'))],
+      ['it is some while later', (passes) => passes.wait(10_000)],
+    ];
+    for (const [when, change] of rows) {
+      it(`when ${when}`, () => {
+        const passes = waiting();
+        change(passes);
+        expect(passes.pass()).to.include(uidOf(0));
+      });
+    }
+
+    it('but not when a client wrote something', () => {
+      const passes = waiting();
+      passes.machine('a', { usedBytes: GiB, allocatedBytes: 2 * GiB });
+      expect(passes.pass()).to.deep.equal([]);
+    });
   });
 });
