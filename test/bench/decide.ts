@@ -203,6 +203,9 @@ pass();
 const idle: Parts = {};
 for (let count = 0; count < PASSES; count++) pass(idle);
 print('nothing happens', idle, PASSES);
+console.log(
+  `${''.padEnd(34)} ${(process.memoryUsage().heapUsed / 2 ** 20).toFixed(0).padStart(8)} MiB of heap, with everything that etcd and the API server hold`,
+);
 
 const beating: Parts = {};
 for (let count = 0; count < PASSES; count++) {
