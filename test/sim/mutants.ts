@@ -3,7 +3,7 @@
  * violated, and each situation that mutants are put into is simulated with no rule broken, in which nothing may be. Prints both tables, and on standard error how far it is.
  * Exit code 1: a mutant lived or does not fit the source any more, or a control was violated.
  *
- *     JOBS=2 CONTROLS=50 node test/sim/mutants.ts [name of a mutant or a control…]
+ *     JOBS=2 CONTROLS=50 node test/sim/mutants.ts [name of a mutant, or of a control with - for what is between its words…]
  */
 import { availableParallelism } from 'node:os';
 import { controls, MUTANTS } from './mutants/list.ts';
@@ -46,6 +46,9 @@ class Progress {
   }
 }
 
+/** How it is asked for: `half isolated` is half-isolated. */
+const asWord = (name: string): string => name.replaceAll(/[ ,]+/g, '-');
+
 const cell = (text: string): string => text.slice(0, 160).replaceAll('|', '/');
 
 /** What is wrong with it; null: it is as it should be. */
@@ -87,7 +90,7 @@ async function workOff<Each extends Trial>(
 }
 
 async function main(names: readonly string[]): Promise<number> {
-  const isChosen = ({ name }: Trial) => names.length === 0 || names.includes(name);
+  const isChosen = ({ name }: Trial) => names.length === 0 || names.includes(asWord(name));
   const mutants = MUTANTS.filter(isChosen);
   const unbroken = controls(Number(process.env.CONTROLS || CONTROL_SEEDS)).filter((control) => control.seedsMax > 0 && isChosen(control));
   const jobs = Math.max(1, Number(process.env.JOBS || availableParallelism()));
