@@ -153,6 +153,8 @@ export class FakeReplica {
       case 'flush':
       case 'level':
         return [{ type: 'done', id: message.id }];
+      case 'summary':
+        return [{ type: 'summaryDigest', id: message.id, digest: Buffer.alloc(16) }];
       case 'digest':
         return [{ type: 'digests', id: message.id, stamp: 1, digests: message.stampOnly ? null : this.digest }];
       case 'changed':

@@ -6,7 +6,8 @@
 import { crc32 } from 'node:zlib';
 import type { PrimaryLinkListener } from '../../../agent/replication/link.ts';
 import { assert as must } from '../../../core/assert.ts';
-import { ExtentSet } from '../../../core/extent.ts';
+import { BLOCK_BYTES, ExtentSet } from '../../../core/extent.ts';
+import { snapshotUid } from '../../../core/ids.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../../core/wire/decode.ts';
 import { Encoder } from '../../../core/wire/encode.ts';
 import { HEADER, HEADER_BYTES } from '../../../core/wire/layout.ts';
@@ -92,14 +93,22 @@ function withChecksum(frame: Buffer): Buffer {
   return frame;
 }
 
-type Rig = { bench: PrimaryBench; liar: Liar; asked: number };
+/** What else the primary has to do: bits of a frame of one byte. An input without one is what it was before there was a choice. */
+const EXTRA = { scrubs: 1, snapshots: 2, grows: 4, shards: 8 };
+
+const extrasOf = (frames: readonly Buffer[]): number => frames.find(({ length }) => length === 1)?.readUInt8(0) ?? 0;
+
+type Rig = { bench: PrimaryBench; liar: Liar; asked: number; extras: number };
 
 function makeRig(choices: Choices, frames: readonly Buffer[]): Rig {
   const liar = new Liar(choices, frames);
   const isLearner = choices.chance(3);
+  const extras = extrasOf(frames);
+  const another = extras & EXTRA.shards ? '/def' : '';
   const bench = new PrimaryBench({
-    inSync: isLearner ? 'ac' : 'abc',
+    inSync: `${isLearner ? 'ac' : 'abc'}${another}`,
     learners: isLearner ? LIAR : '',
+    settings: extras & EXTRA.scrubs ? { scrubIntervalSeconds: 1 } : {},
     before: (made) => {
       const replica = made.replica(LIAR);
       const connected = replica.connected.bind(replica);
@@ -111,7 +120,7 @@ function makeRig(choices: Choices, frames: readonly Buffer[]): Rig {
       for (const letter of 'abc') made.replica(letter).suspect = choices.byte() < 20;
     },
   });
-  return { bench, liar, asked: 0 };
+  return { bench, liar, asked: 0, extras };
 }
 
 /** Not `settle`: a liar may have everybody talk for ever, which costs it as much as us. */
@@ -136,7 +145,18 @@ function step(rig: Rig, choices: Choices): void {
   if (kind <= 4) rig.asked++;
   if (kind === 5) land(bench);
   if (kind >= 6) pass(rig, 50 + choices.byte() * 4);
+  if (rig.extras !== 0) doMore(rig, choices);
   talk(rig);
+}
+
+/** Whether a snapshot is made is the replicas' to say; that it is answered is not waited for, for it has longer than clients have. */
+function doMore({ bench, extras }: Rig, choices: Choices): void {
+  const kind = choices.below(8);
+  if (kind === 0 && extras & EXTRA.snapshots)
+    bench.primary.snapshot({ snapshot: snapshotUid('snapshot-1'), attempt: 1 + choices.byte() }, () => undefined);
+  if (kind === 1 && extras & EXTRA.grows)
+    bench.lands((config) => ({ ...config, sizeBytes: config.sizeBytes + (1 + choices.below(600)) * BLOCK_BYTES }));
+  for (const letter of 'de') if (kind === 2 && bench.replicas.has(letter)) bench.replica(letter).mute.add('write');
 }
 
 function land(bench: PrimaryBench): void {
@@ -208,9 +228,10 @@ export const primaryTarget: Target = {
   name: 'primary',
   sources: /\/(agent\/primary|core\/wire)\//,
   seeds: () =>
-    Array.from({ length: 12 }, (_, index) => ({
+    Array.from({ length: 12 + 15 }, (_, index) => ({
       choices: Buffer.from(Array.from({ length: 60 }, (_byte, at) => (index * 89 + at * 57 + at * at * 13 * index) & 255)),
-      frames: index === 0 ? [Buffer.alloc(0)] : FRAMES.slice(index % FRAMES.length),
+      frames:
+        index === 0 ? [Buffer.alloc(0)] : [...FRAMES.slice(index % FRAMES.length), ...(index > 11 ? [Buffer.from([index - 11])] : [])],
     })),
   fields: FRAME_FIELDS,
   repair: repairFrame,
