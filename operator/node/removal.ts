@@ -35,6 +35,13 @@ const hasLastOn = (node: NodeName, world: World) => (volume: ObservedVolume) =>
       !shard.members.some((member) => member.node !== node && isSound(member, shard, world)),
   );
 
+/** Snapshots of which something lies there. */
+export const snapshotsOn = (node: NodeName, { volumes }: Pick<Observed, 'volumes'>): number =>
+  [...volumes.values()].reduce(
+    (sum, { snapshots }) => sum + [...snapshots.values()].filter(({ value }) => value.replicas.some((part) => part.node === node)).length,
+    0,
+  );
+
 /** A snapshot that would be in pieces without it. */
 const hasLastPartOn = (node: NodeName) => (volume: ObservedVolume) =>
   [...volume.snapshots.values()].some(({ value: { replicas } }) => {

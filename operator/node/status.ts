@@ -25,6 +25,8 @@ export type NodeFacts = {
   /** Null: its agent is not heard of. */
   machine: MachineState | null;
   replicas: number;
+  /** Snapshots that have parts here, where it is to be emptied: those stay. */
+  snapshots: number;
   blocked: readonly BlockedReplica[];
   /** Null: nobody deleted it. */
   removal: Removal | null;
@@ -86,14 +88,16 @@ function schedulable({ spec, metadata }: StorageNodeObject, machine: MachineStat
 const count = (replicas: number): string => (replicas === 1 ? '1 replica is' : `${replicas} replicas are`);
 
 /** Only said while it shall be empty. */
-function evicted({ spec }: StorageNodeObject, { replicas, blocked }: NodeFacts): Judgement[] {
+function evicted({ spec }: StorageNodeObject, { replicas, blocked, snapshots }: NodeFacts): Judgement[] {
   if (!spec.evict) return [];
   const type = 'Evicted';
-  if (replicas === 0) return [{ type, holds: true, reason: 'Empty', message: 'no replica is left here' }];
+  const parts = snapshots === 1 ? 'the parts of 1 snapshot stay until it is' : `the parts of ${snapshots} snapshots stay until they are`;
+  const message = `no replica is left here${snapshots === 0 ? '' : `; ${parts} deleted`}`;
+  if (replicas === 0) return [{ type, holds: true, reason: 'Empty', message }];
   if (blocked.length === 0) return [{ type, holds: false, reason: 'Evicting', message: `${count(replicas)} left` }];
   const [first] = blocked;
-  const message = `${count(replicas)} left, ${blocked.length} cannot leave now: ${first?.volume}: ${first?.reason}`;
-  return [{ type, holds: false, reason: 'Blocked', message }];
+  const why = `${count(replicas)} left, ${blocked.length} cannot leave now: ${first?.volume}: ${first?.reason}`;
+  return [{ type, holds: false, reason: 'Blocked', message: why }];
 }
 
 /** Only said while somebody wants it. */

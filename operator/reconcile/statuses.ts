@@ -17,7 +17,7 @@ import {
 import type { StorageNodeStatus } from '../generated/storagenode.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
 import { nodeEventsOf } from '../node/events.ts';
-import { removalOf } from '../node/removal.ts';
+import { removalOf, snapshotsOn } from '../node/removal.ts';
 import { type NodeFacts, newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
 import type { KubeViews } from '../observe/observe.ts';
 import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
@@ -136,6 +136,7 @@ export class Statuses {
     const facts: NodeFacts = {
       machine: observed.machines.get(name) ?? null,
       replicas: world.ledger.replicas(name),
+      snapshots: object.spec.evict ? snapshotsOn(name, observed) : 0,
       blocked: world.blocked.get(name) ?? [],
       removal: deletionTimestamp === undefined ? null : removalOf(name, observed, world),
       limits: world.limits,
@@ -153,11 +154,12 @@ export class Statuses {
   }
 
   /** The very same was found to be what people see: of a thousand nodes nearly all. */
-  #isTold(object: StorageNodeObject, { machine, replicas, blocked, removal, isOutOfService }: NodeFacts): boolean {
+  #isTold(object: StorageNodeObject, { machine, replicas, snapshots, blocked, removal, isOutOfService }: NodeFacts): boolean {
     const told = this.#told.get(object.metadata.name);
     if (told === undefined || told.object !== object || removal !== null || blocked.length > 0) return false;
     const { facts } = told;
-    const isSame = facts.machine === machine && facts.replicas === replicas && facts.isOutOfService === isOutOfService;
+    const hasSame = facts.replicas === replicas && facts.snapshots === snapshots;
+    const isSame = facts.machine === machine && hasSame && facts.isOutOfService === isOutOfService;
     return isSame && facts.blocked.length === 0 && facts.removal === null;
   }
 

@@ -139,6 +139,7 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
   removal: null,
   limits: world.limits,
   isOutOfService: false,
+  snapshots: 0,
 });
 
 const told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();

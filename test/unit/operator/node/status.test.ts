@@ -10,6 +10,7 @@ const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.
 const facts = (change: Partial<NodeFacts> = {}): NodeFacts => ({
   machine: machine('a'),
   replicas: 2,
+  snapshots: 0,
   blocked: [],
   removal: null,
   limits: LIMITS,
@@ -55,6 +56,8 @@ describe('operator: the status of a node', () => {
     expect(conditions(stuck)[2]).to.equal('Evicted False: 1 replica is left, 1 cannot leave now: pgdata: no other node can hold it');
     const empty = nodeStatusOf({ ...asked({ evict: true }), status: stuck }, facts({ replicas: 0 }), NOW);
     expect(conditions(empty)[2]).to.equal('Evicted True: no replica is left here');
+    const kept = nodeStatusOf(asked({ evict: true }), facts({ replicas: 0, snapshots: 2 }), NOW);
+    expect(conditions(kept)[2]).to.equal('Evicted True: no replica is left here; the parts of 2 snapshots stay until they are deleted');
     expect(nodeEventsOf(evicting, stuck).map(({ reason }) => reason)).to.deep.equal(['EvictionBlocked']);
     expect(nodeEventsOf(stuck, empty).map(({ reason }) => reason)).to.deep.equal(['Evicted']);
     expect(nodeStatusOf({ ...node, status: empty }, facts(), NOW)).to.not.have.property('evicting');
