@@ -19,7 +19,7 @@ export const ANSWERING: readonly Mutant[] = [
   ),
   mutant('noLeaseWait', 20, 'a new primary waits until the leases of before have run out', [
     PRIMARY,
-    'this.#clock.monotonicMs() >= mayStartAtMs && ',
+    'this.#shards.every((shard) => shard.mayStart) && ',
     '',
   ]),
   mutant('repliesWithoutLease', 20, 'a reply leaves only while everyone counted has granted a lease', [
@@ -31,11 +31,7 @@ export const ANSWERING: readonly Mutant[] = [
     'oneShardCounts',
     100,
     'a reply needs the leases of every shard, and a new primary waits for those of every shard',
-    [
-      PRIMARY,
-      'Math.max(...this.#shards.map((shard) => shard.sessions.mayStartAtMs))',
-      'Math.min(...this.#shards.map((shard) => shard.sessions.mayStartAtMs))',
-    ],
+    [PRIMARY, 'this.#shards.every((shard) => shard.mayStart)', 'this.#shards.some((shard) => shard.mayStart)'],
     [
       REPLIES,
       'if (nowMs >= replication.leaseUntilMs) return false;\n    return true;',
