@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -70,6 +70,9 @@ bench-takeover: setup ## how long nobody leads when the leading operator is stop
 
 bench-move: setup ## how long a writer waits when its volume is moved to another node on purpose: make bench-move REPETITIONS=20
 	@$(RUN) REPETITIONS="$(REPETITIONS)" node test/bench/move.ts
+
+bench-failover: setup ## what a writer feels when the primary's node dies, its agent restarts, the volume moves: make bench-failover RUNS=100 KINDS="kill term"
+	@$(RUN) RUNS="$(RUNS)" KINDS="$(KINDS)" SECONDS="$(SECONDS)" node test/bench/failover.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts

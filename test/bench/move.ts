@@ -3,64 +3,20 @@
  * at a time and goes to whichever node serves. `make bench-move REPETITIONS=20`. Three replicas, mutual TLS, on this machine; what the client itself needs to notice and to
  * connect again is part of it.
  */
-import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DemoVolume } from '../../tools/demo/volume.ts';
 import { startCluster } from '../../tools/local/cluster.ts';
-import { HandNbdClient } from '../support/nbdClient.ts';
+import { StallWriter } from './stallWriter.ts';
 import { quantileOf } from './statistics.ts';
 
 const GOAL_MS = 500;
 const NODES = ['node-a', 'node-b'];
-const BLOCK = Buffer.alloc(4096, 0x5a);
 const REPETITIONS = Number(process.env.REPETITIONS || '20');
 const BOUND_MS = 30_000;
-const RETRY_MS = 2;
 const BETWEEN_MS = 500;
-
-class StallWriter {
-  isWorking = true;
-  /** Longest time between two acknowledged writes since it was looked at last. */
-  #worstMs = 0;
-  #lastMs = performance.now();
-  readonly #name: string;
-  readonly #sockets: readonly string[];
-
-  constructor(name: string, sockets: readonly string[]) {
-    this.#name = name;
-    this.#sockets = sockets;
-  }
-
-  takeWorstMs(): number {
-    const worstMs = this.#worstMs;
-    this.#worstMs = 0;
-    return worstMs;
-  }
-
-  async run(): Promise<void> {
-    while (this.isWorking) {
-      const socket = this.#sockets.find((one) => existsSync(one));
-      const client = socket === undefined ? null : await HandNbdClient.open(socket, this.#name, 1_000).catch(() => null);
-      if (client === null) await sleep(RETRY_MS);
-      else await this.#writeOn(client);
-    }
-  }
-
-  async #writeOn(client: HandNbdClient): Promise<void> {
-    for (let offset = 0; this.isWorking; offset = (offset + BLOCK.length) % (16 * 2 ** 20)) {
-      const answer = await client.write(offset, BLOCK);
-      if (answer.outcome !== 'replied' || answer.error !== 0) break;
-      const nowMs = performance.now();
-      this.#worstMs = Math.max(this.#worstMs, nowMs - this.#lastMs);
-      this.#lastMs = nowMs;
-    }
-    client.close();
-    await client.ended;
-  }
-}
 
 const directory = await mkdtemp(path.join(tmpdir(), 'hf-move-'));
 const cluster = await startCluster({ directory: path.join(directory, 'c'), nodes: 3, operators: 1 });
@@ -73,7 +29,7 @@ try {
     volume.name,
     NODES.map((node) => cluster.socket(node, volume.name)),
   );
-  const writing = writer.run();
+  writer.begin();
   const stalls: number[] = [];
   for (let count = 1; count <= REPETITIONS; count++) {
     await sleep(BETWEEN_MS);
@@ -85,8 +41,7 @@ try {
     stalls.push(writer.takeWorstMs());
     console.error(`to ${to}: ${Math.round(stalls.at(-1) ?? 0)} ms`);
   }
-  writer.isWorking = false;
-  await writing;
+  await writer.end();
   const p99 = quantileOf(stalls, 0.99);
   console.log('| a writer waits for a planned move | p50 | p99 | goal | |\n|---|---:|---:|---:|---|');
   const cells = [quantileOf(stalls, 0.5), p99, GOAL_MS].map((ms) => `${Math.round(ms)} ms`);
