@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover test-chaos spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -43,6 +43,9 @@ test-e2e: setup ## whole local clusters as users know them, with everything that
 
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" TOGETHER="$(TOGETHER)" node test/history/run.ts
+
+test-chaos: setup ## anything of a cluster fails by a seed, then all must be well: make test-chaos MINUTES=20 SEED=7 NODES=5 VOLUMES=20 ETCD_MEMBERS=3
+	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" ETCD_MEMBERS="$(ETCD_MEMBERS)" node test/chaos/run.ts
 
 fuzz: setup ## hostile bytes and damaged files, by what they reach: make fuzz MINUTES=10 TARGETS=replica SEED=7 KEEP=1
 	@$(RUN) MINUTES="$(MINUTES)" TARGETS="$(TARGETS)" SEED="$(SEED)" KEEP="$(KEEP)" node test/fuzz/run.ts

@@ -25,11 +25,17 @@ type Block = { acknowledged: number; inDoubt: number[] };
 
 export const WRITER_AREA_BYTES = WRITERS * BLOCKS_EACH * APART_BYTES;
 
+/** `paceMs`: between two writes of each; left out, none, and as many as tests with one volume have. */
+export type WriterSizes = { writers?: number; blocksEach?: number; paceMs?: number };
+
 export class Writer {
   /** Of how many blocks it was said that they are written and flushed. */
   acknowledged = 0;
   readonly #name: string;
   readonly #sockets: string[];
+  readonly #writers: number;
+  readonly #blocksEach: number;
+  readonly #paceMs: number;
   readonly #blocks = new Map<number, Block>();
   /** Of each block, all that was ever sent to it. */
   readonly #sent = new Map<number, number[]>();
@@ -43,14 +49,17 @@ export class Writer {
   readonly #clients = new Set<HandNbdClient>();
 
   /** `sockets`: where the volume might be served. */
-  constructor(name: string, sockets: string[]) {
+  constructor(name: string, sockets: string[], { writers = WRITERS, blocksEach = BLOCKS_EACH, paceMs = 0 }: WriterSizes = {}) {
     this.#name = name;
+    this.#writers = writers;
+    this.#blocksEach = blocksEach;
+    this.#paceMs = paceMs;
     this.#sockets = sockets;
   }
 
   begin(): void {
     this.#isWorking = true;
-    this.#work = Promise.all(Array.from({ length: WRITERS }, (_, writer) => this.#goOn(writer)));
+    this.#work = Promise.all(Array.from({ length: this.#writers }, (_, writer) => this.#goOn(writer)));
   }
 
   /** Ends at once; what is in flight stays in doubt. */
@@ -143,14 +152,17 @@ export class Writer {
       const client = await this.#connect();
       if (client === null) continue;
       this.#clients.add(client);
-      while (this.#isWorking && (await this.#writeOne(client, this.#offsetOf(writer, turn)))) turn++;
+      while (this.#isWorking && (await this.#writeOne(client, this.#offsetOf(writer, turn)))) {
+        turn++;
+        if (this.#paceMs > 0) await delay(this.#paceMs);
+      }
       this.#clients.delete(client);
       client.close();
     }
   }
 
   #offsetOf(writer: number, turn: number): number {
-    return ((turn % BLOCKS_EACH) * WRITERS + writer) * APART_BYTES;
+    return ((turn % this.#blocksEach) * this.#writers + writer) * APART_BYTES;
   }
 
   /** False: this connection is of no more use. */

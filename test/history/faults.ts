@@ -11,15 +11,17 @@ export type Fault =
   | { kind: 'cut' | 'cutBoth'; victim: Victim; other: number; ms: number }
   | { kind: 'deaf' | 'mute' | 'noEtcd'; victim: Victim; ms: number }
   | { kind: 'move' | 'zombie' | 'deafZombie' | 'coup' | 'isolated' | 'halfWritten'; volume: number; to: number; ms: number }
-  | { kind: 'etcdKill' | 'etcdStop' | 'operatorKill'; ms: number };
+  | { kind: 'etcdKill' | 'etcdStop' | 'operatorKill' | 'operatorStop' | 'apiKill' | 'apiStop' | 'fullDisk'; ms: number };
 
 /** Faults that begin together, at random distances; then peace. */
 export type Episode = { faults: { afterMs: number; fault: Fault }[]; peaceMs: number };
 
 export type Kind = Fault['kind'];
 
+export type Weights = Partial<Record<Kind, number>>;
+
 /** How often each comes. A zombie is what most rules of the protocol are there for. */
-const WEIGHTS: Record<Kind, number> = {
+const WEIGHTS: Weights = {
   zombie: 3,
   deafZombie: 4,
   isolated: 3,
@@ -43,18 +45,19 @@ const PEACE_MS = { min: 500, spread: 2_500 };
 const LASTS_MS = { min: 200, spread: 4_800 };
 
 export type Sizes = { nodes: number; volumes: number };
-export type Wanted = Sizes & { durationMs: number; together: number; kinds: readonly Kind[] };
+/** `weights`: left out, those of the histories. */
+export type Wanted = Sizes & { durationMs: number; together: number; kinds: readonly Kind[]; weights?: Weights };
 
-export const isKind = (name: string): name is Kind => name in WEIGHTS;
 export const KINDS = Object.keys(WEIGHTS);
+export const isKind = (name: string): name is Kind => KINDS.includes(name);
 
 /** `kinds`: only these; empty: all. `together`: so many at once, at most. */
-export function episodes(random: SeededRandom, { durationMs, together, kinds, ...sizes }: Wanted): Episode[] {
+export function episodes(random: SeededRandom, { durationMs, together, kinds, weights = WEIGHTS, ...sizes }: Wanted): Episode[] {
   const made: Episode[] = [];
   for (let sumMs = 0; sumMs < durationMs; ) {
     const faults = Array.from({ length: 1 + random.below(together) }, () => ({
       afterMs: random.below(TOGETHER_WITHIN_MS),
-      fault: faultOf(random, kindOf(random, kinds), sizes),
+      fault: faultOf(random, kindOf(random, kinds, weights), sizes),
     }));
     const peaceMs = PEACE_MS.min + random.below(PEACE_MS.spread);
     made.push({ faults, peaceMs });
@@ -69,9 +72,9 @@ export function describeFault(fault: Fault): string {
   return [kind, ...where, `${ms}ms`].join(' ');
 }
 
-function kindOf(random: SeededRandom, kinds: readonly Kind[]): Kind {
+function kindOf(random: SeededRandom, kinds: readonly Kind[], weights: Weights): Kind {
   // Each kind as often as it weighs.
-  const wanted = (Object.entries(WEIGHTS) as [Kind, number][]).filter(([kind]) => kinds.length === 0 || kinds.includes(kind));
+  const wanted = (Object.entries(weights) as [Kind, number][]).filter(([kind]) => kinds.length === 0 || kinds.includes(kind));
   const all = wanted.flatMap(([kind, weight]) => Array.from({ length: weight }, () => kind));
   return all[random.below(all.length)] ?? 'kill';
 }
@@ -99,6 +102,10 @@ function faultOf(random: SeededRandom, kind: Kind, { nodes, volumes }: Sizes): F
     case 'etcdKill':
     case 'etcdStop':
     case 'operatorKill':
+    case 'operatorStop':
+    case 'apiKill':
+    case 'apiStop':
+    case 'fullDisk':
       return { kind, ms };
   }
 }

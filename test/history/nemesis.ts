@@ -3,7 +3,7 @@
  * without having been killed is told as a crash, and started again.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { agentProcess, ETCD, operatorProcess, type ProcessName } from '../../tools/local/layout.ts';
+import { API_SERVER, agentProcess, etcdProcess, operatorProcess, type ProcessName } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
 import { describeFault, type Episode, type Fault, type Victim } from './faults.ts';
 import type { Recorder } from './recorder.ts';
@@ -18,6 +18,9 @@ const DEAF_AFTER_MS = 700;
 const HALF_WRITTEN_MS = 700;
 const AGENT_READY_BOUND_MS = 30_000;
 
+/** Fills a disk, and empties it again when that is over. */
+export type Fill = (meanwhile: () => Promise<unknown>) => Promise<unknown>;
+
 export class Nemesis {
   readonly #world: HistoryWorld;
   readonly #volumes: readonly HistoryVolume[];
@@ -27,6 +30,7 @@ export class Nemesis {
   /** Who is down because we killed it, and how often: two faults may meet. */
   readonly #killed = new Map<ProcessName, number>();
   readonly #isOver = new AbortController();
+  readonly #fill: Fill;
   readonly #looking: NodeJS.Timeout;
   #turn = 0;
   readonly crashes: string[] = [];
@@ -38,12 +42,14 @@ export class Nemesis {
     attachedTo: string[],
     recorder: Recorder,
     say: (line: string) => void,
+    fill: Fill = (meanwhile) => meanwhile(),
   ) {
     this.#world = world;
     this.#volumes = volumes;
     this.#attachedTo = attachedTo;
     this.#recorder = recorder;
     this.#say = say;
+    this.#fill = fill;
     this.#looking = setInterval(() => this.#lookForCrashes(), LOOK_MS);
   }
 
@@ -139,11 +145,19 @@ export class Nemesis {
       case 'halfWritten':
         return this.#halfWritten(fault.volume, fault.to, ms);
       case 'etcdKill':
-        return this.#killFor(ETCD, ms);
+        return this.#killFor(this.#etcdMember(), ms);
       case 'etcdStop':
-        return this.#stopFor(ETCD, () => this.#pause(ms));
+        return this.#stopFor(this.#etcdMember(), () => this.#pause(ms));
       case 'operatorKill':
-        return this.#killFor(operatorProcess(this.#world.cluster.operators[this.#turn++ % this.#world.cluster.operators.length] ?? ''), ms);
+        return this.#killFor(this.#operator(), ms);
+      case 'operatorStop':
+        return this.#stopFor(this.#operator(), () => this.#pause(ms));
+      case 'apiKill':
+        return this.#killFor(API_SERVER, ms);
+      case 'apiStop':
+        return this.#stopFor(API_SERVER, () => this.#pause(ms));
+      case 'fullDisk':
+        return this.#fill(() => this.#pause(ms));
     }
   }
 
@@ -243,6 +257,16 @@ export class Nemesis {
 
   async #pause(ms: number): Promise<void> {
     await delay(ms, null, { signal: this.#isOver.signal }).catch(() => null); // the run is over: sooner
+  }
+
+  #etcdMember(): ProcessName {
+    const { etcdMembers } = this.#world.cluster;
+    return etcdMembers[this.#turn++ % etcdMembers.length] ?? etcdProcess(0);
+  }
+
+  #operator(): ProcessName {
+    const { operators } = this.#world.cluster;
+    return operatorProcess(operators[this.#turn++ % operators.length] ?? '');
   }
 
   #volume(index: number): HistoryVolume {

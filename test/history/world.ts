@@ -11,7 +11,7 @@ import { connectStore } from '../../edge/etcd/connect.ts';
 import { loadCertificates } from '../../edge/tls.ts';
 import { DemoVolume } from '../../tools/demo/volume.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../tools/local/cluster.ts';
-import { agentProcess, CLUSTER_NAME, ETCD, nodeNames } from '../../tools/local/layout.ts';
+import { agentProcess, CLUSTER_NAME, etcdProcess, nodeNames } from '../../tools/local/layout.ts';
 import { findFreePort } from '../../tools/local/ports.ts';
 import { readRecord } from '../../tools/local/record.ts';
 import { waitFor } from '../../tools/local/wait.ts';
@@ -28,6 +28,10 @@ export type WorldOptions = {
   nodes: number;
   sources: string;
   leaseMs: number;
+  /** Left out: one. */
+  etcdMembers?: number;
+  /** Of agents, beside what relays need. */
+  agentEnvironment?: (node: string) => Record<string, string>;
   onProgress: NonNullable<ClusterOptions['onProgress']>;
 };
 
@@ -49,25 +53,38 @@ export class HistoryWorld {
     this.#looking = setInterval(() => void this.#follow(), LOOK_MS);
   }
 
-  static async open({ directory, nodes, sources, leaseMs, onProgress }: WorldOptions): Promise<HistoryWorld> {
+  static async open({
+    directory,
+    nodes,
+    sources,
+    leaseMs,
+    onProgress,
+    etcdMembers = 1,
+    agentEnvironment,
+  }: WorldOptions): Promise<HistoryWorld> {
     let cluster: Cluster | null = null;
     const names = nodeNames(nodes);
     const relays = new Relays(names, (node) => cluster?.process(agentProcess(node)).pid);
-    const etcdPorts = new Map<string, number>();
-    const etcd = (): Endpoint | null => portOf(readRecord(directory).ports[`${ETCD}/client`]);
+    const etcdPorts = new Map<string, number[]>();
+    const etcd = (member: number) => (): Endpoint | null => portOf(readRecord(directory).ports[`${etcdProcess(member)}/client`]);
     for (const node of names) {
-      const port = await findFreePort(new Set(etcdPorts.values()));
-      etcdPorts.set(node, port);
-      await relays.listen({ host: LISTEN_HOST, port }, node, 'etcd', etcd);
+      const ports: number[] = [];
+      etcdPorts.set(node, ports);
+      for (let member = 0; member < etcdMembers; member++) {
+        const port = await findFreePort(new Set([...etcdPorts.values()].flat()));
+        ports.push(port);
+        await relays.listen({ host: LISTEN_HOST, port }, node, 'etcd', etcd(member));
+      }
     }
     cluster = await startCluster({
-      ...{ directory, nodes, operators: 2, sources, onProgress },
+      ...{ directory, nodes, operators: 2, etcdMembers, sources, onProgress },
       operatorEnvironment: { SETTINGS: JSON.stringify({ ...SETTINGS, leaseMs }) },
       nodeOptions: (node) => ({
         environment: {
           ADVERTISE_ADDRESS: `127.0.1.${names.indexOf(node) + 1}`,
-          ETCD_ENDPOINTS: `https://${LISTEN_HOST}:${etcdPorts.get(node)}`,
+          ETCD_ENDPOINTS: (etcdPorts.get(node) ?? []).map((port) => `https://${LISTEN_HOST}:${port}`).join(','),
           ...SPOIL_FREED_MEMORY,
+          ...agentEnvironment?.(node),
         },
       }),
     });
@@ -110,6 +127,10 @@ export class HistoryWorld {
       const found = await this.servedBy(volume);
       return found === node ? { value: undefined } : { reason: `it is served by ${found ?? 'nobody'}` };
     });
+  }
+
+  get store(): Store {
+    return this.#store;
   }
 
   socketsOf(volume: string): string[] {

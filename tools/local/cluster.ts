@@ -30,6 +30,8 @@ export type ClusterOptions = {
   /** At least as many as this; what was started before stays. */
   nodes: number;
   operators: number;
+  /** Of etcd; left out: one. For a cluster that exists already, as many as it has. */
+  etcdMembers?: number;
   nodeOptions?: (node: string) => NodeOptions;
   operatorEnvironment?: Record<string, string>;
   /** Where an operator dials what is at `url`; left out: there. For tests that put something between them. */
@@ -99,12 +101,18 @@ export class Cluster {
     return layout.nodeNames(this.#record.nodes);
   }
 
+  get etcdMembers(): layout.ProcessName[] {
+    const all = Array.from({ length: layout.ETCD_MEMBERS_MAX }, (_, member) => layout.etcdProcess(member));
+    const known = all.filter((name) => this.#record.ports[`${name}/client`] !== undefined);
+    return known.length > 0 ? known : all.slice(0, this.#options.etcdMembers ?? 1);
+  }
+
   get operators(): string[] {
     return layout.operatorNames(this.#record.operators);
   }
 
   get etcd(): EtcdConnection {
-    return { endpoints: [this.#etcdEndpoint()], tls: this.administrator };
+    return { endpoints: this.#etcdEndpoints(), tls: this.administrator };
   }
 
   /** A client certificate that etcd, agents and operators accept. */
@@ -183,11 +191,16 @@ export class Cluster {
 
   async #startEtcd(): Promise<void> {
     await this.#step('etcd', this.versions.etcd, async () => {
-      const credentials = await this.#identities.etcd();
-      const [clientPort, peerPort] = [await this.#port(layout.ETCD, 'client'), await this.#port(layout.ETCD, 'peer')];
-      const directory = path.join(this.directory, layout.ETCD);
-      const etcd = this.#start(layout.ETCD, etcdLaunch({ program: this.#programs.etcd, directory, clientPort, peerPort, credentials }));
-      await this.#waitUntilAnswers(etcd, `${this.#etcdEndpoint()}/readyz`, this.administrator);
+      const [program, credentials, members] = [this.#programs.etcd, await this.#identities.etcd(), this.etcdMembers];
+      const peers = new Map<layout.ProcessName, number>();
+      for (const name of members) peers.set(name, await this.#port(name, 'peer'));
+      for (const name of members) {
+        const parts = { program, process: name, directory: path.join(this.directory, name), peers, credentials };
+        this.#start(name, etcdLaunch({ ...parts, clientPort: await this.#port(name, 'client') }));
+      }
+      // None of several is ready before most of them run.
+      for (const name of members)
+        await this.#waitUntilAnswers(this.process(name), `${this.#etcdEndpoint(name)}/readyz`, this.administrator);
     });
   }
 
@@ -196,7 +209,7 @@ export class Cluster {
       const parts = {
         program: this.#programs.apiServer,
         directory: path.join(this.directory, layout.API_SERVER),
-        etcdEndpoint: this.#etcdEndpoint(),
+        etcdEndpoint: this.#etcdEndpoints().join(','),
         serving: await this.#identities.apiServer(),
         etcd: await this.#identities.apiServerToEtcd(),
         tokenKeys: await this.#identities.tokenKeys(),
@@ -241,7 +254,8 @@ export class Cluster {
     const environment = this.#options.operatorEnvironment;
     const apiPort = await this.#port(name, 'api');
     const parts = await this.#programParts(name);
-    const etcdEndpoint = await route(own, 'etcd', parts.etcdEndpoint);
+    const endpoints = await Promise.all(this.#etcdEndpoints().map((url) => route(own, 'etcd', url)));
+    const etcdEndpoint = endpoints.join(',');
     this.#start(name, operatorLaunch({ ...parts, etcdEndpoint, environment, kubeconfig, apiPort }));
   }
 
@@ -263,7 +277,7 @@ export class Cluster {
   async #programParts(process: layout.ProcessName) {
     const credentials = await this.#identities.program(process);
     const { sources } = this.#options;
-    return { process, httpPort: await this.#port(process, 'http'), etcdEndpoint: this.#etcdEndpoint(), credentials, sources };
+    return { process, httpPort: await this.#port(process, 'http'), etcdEndpoint: this.#etcdEndpoints().join(','), credentials, sources };
   }
 
   #start(name: layout.ProcessName, launch: Launch): LocalProcess {
@@ -306,8 +320,12 @@ export class Cluster {
     return port;
   }
 
-  #etcdEndpoint(): string {
-    return `https://${ADDRESS}:${this.#record.ports[`${layout.ETCD}/client`]}`;
+  #etcdEndpoints(): string[] {
+    return this.etcdMembers.map((name) => this.#etcdEndpoint(name));
+  }
+
+  #etcdEndpoint(member: layout.ProcessName): string {
+    return `https://${ADDRESS}:${this.#record.ports[`${member}/client`]}`;
   }
 
   #apiServerUrl(): string {

@@ -11,22 +11,32 @@ import type { Launch } from './processes.ts';
 /** What one node of the cluster is like, beyond its name. */
 export type NodeOptions = { zone?: string; labels?: Record<string, string>; pools?: string[]; environment?: Record<string, string> };
 
-export type EtcdParts = { program: string; directory: string; clientPort: number; peerPort: number; credentials: TlsFiles };
+/** `peers`: of each member, in the order of their numbers, the port for the others; alike for all of them. */
+export type EtcdParts = {
+  program: string;
+  process: ProcessName;
+  directory: string;
+  clientPort: number;
+  peers: ReadonlyMap<ProcessName, number>;
+  credentials: TlsFiles;
+};
 
 export function etcdLaunch(parts: EtcdParts): Launch {
   const { ca, cert, key } = parts.credentials;
   const client = `https://${ADDRESS}:${parts.clientPort}`;
-  const peer = `https://${ADDRESS}:${parts.peerPort}`;
+  const peerOf = (port = 0): string => `https://${ADDRESS}:${port}`;
+  const peer = peerOf(parts.peers.get(parts.process));
+  const members = [...parts.peers].map(([name, port]) => `${lastPart(name)}=${peerOf(port)}`);
   return {
     file: parts.program,
     arguments: [
-      '--name=etcd-0',
+      `--name=${lastPart(parts.process)}`,
       `--data-dir=${path.join(parts.directory, 'data')}`,
       `--listen-client-urls=${client}`,
       `--advertise-client-urls=${client}`,
       `--listen-peer-urls=${peer}`,
       `--initial-advertise-peer-urls=${peer}`,
-      `--initial-cluster=etcd-0=${peer}`,
+      `--initial-cluster=${members.join(',')}`,
       '--client-cert-auth',
       `--trusted-ca-file=${ca}`,
       `--cert-file=${cert}`,

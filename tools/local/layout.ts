@@ -13,6 +13,7 @@ export const LOCAL_DIRECTORY = path.join(CHECKOUT, '.local');
 
 export const NODES_MAX = 26;
 export const OPERATORS_MAX = 5;
+export const ETCD_MEMBERS_MAX = 5;
 export const NAMESPACE = 'holdfast-system';
 /** Who may use the REST API of a local cluster (bindings.yaml). */
 export const SERVICE_ACCOUNT = 'administrator';
@@ -29,8 +30,13 @@ export type Program = 'etcd' | 'apiserver' | 'operator' | 'agent';
 /** `<program>/<name>`, such as `agent/node-a`: the name of a process, and its directory below that of the cluster. */
 export type ProcessName = `${Program}/${string}`;
 
+/** The first member, in most clusters the only one. */
 export const ETCD: ProcessName = 'etcd/etcd-0';
 export const API_SERVER: ProcessName = 'apiserver/apiserver';
+
+export function etcdProcess(member: number): ProcessName {
+  return `etcd/etcd-${member}`;
+}
 
 export function nodeName(index: number): string {
   return `node-${String.fromCharCode('a'.charCodeAt(0) + index)}`;

@@ -5,7 +5,7 @@
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { LocalClusterError } from './errors.ts';
-import { API_SERVER, ETCD } from './layout.ts';
+import { API_SERVER } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { endProcesses, findProcesses, killProcesses, resumeProcesses } from './processes.ts';
 
@@ -52,7 +52,7 @@ export async function stopLocked(directory: string): Promise<Stopped> {
 async function endAll(directory: string): Promise<number> {
   const all = findProcesses(directory);
   resumeProcesses(all);
-  const controlPlane = new Set([ETCD, API_SERVER].flatMap((name) => findProcesses(path.join(directory, name))));
+  const controlPlane = new Set(['etcd', API_SERVER].flatMap((name) => findProcesses(path.join(directory, name))));
   const programs = all.filter((pid) => !controlPlane.has(pid));
   await endProcesses(programs, directory);
   await killProcesses(findProcesses(directory), directory); // also what a program started while it ended

@@ -51,11 +51,20 @@ describe('local cluster: what its processes are told', () => {
   });
 
   it('lets nobody speak to etcd or the API server who has no certificate', () => {
-    const etcd = etcdLaunch({ program: 'etcd', directory: '/e', clientPort: 1, peerPort: 2, credentials });
+    const etcd = etcdLaunch({
+      ...{ program: 'etcd', process: 'etcd/etcd-1', directory: '/e', clientPort: 1, credentials },
+      peers: new Map([
+        ['etcd/etcd-0', 2],
+        ['etcd/etcd-1', 3],
+      ] as const),
+    });
     expect(etcd.arguments).to.include.members([
       '--client-cert-auth',
       '--peer-client-cert-auth',
       '--listen-client-urls=https://127.0.0.1:1',
+      '--name=etcd-1',
+      '--listen-peer-urls=https://127.0.0.1:3',
+      '--initial-cluster=etcd-0=https://127.0.0.1:2,etcd-1=https://127.0.0.1:3',
     ]);
     const tokenKeys = { publicFile: '/a/tokens.pub', privateFile: '/a/tokens.key' };
     const server = { program: 'kube-apiserver', directory: '/a', port: 3, etcdEndpoint: 'https://127.0.0.1:1' };

@@ -1,0 +1,214 @@
+/**
+ * `make test-chaos MINUTES=20 SEED=7`: a whole cluster with several members of etcd, and volumes that are written to, while anything of it is killed, stopped, cut
+ * off or full, by a seed. Then all faults end, and everything must be as if nothing had happened. Exit code 0: it is; 1: it is not, and the directory with the logs
+ * stays; 2: it could not run. Which values clients saw in between is `make test-history`'s business.
+ */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { CHECKOUT, DEFAULT_POOL, nodeName, nodeNames, poolDirectory } from '../../tools/local/layout.ts';
+import { printer, printFailure } from '../../tools/local/progress.ts';
+import { waitFor } from '../../tools/local/wait.ts';
+import { Writer } from '../e2e/writer.ts';
+import { episodes } from '../history/faults.ts';
+import { Nemesis } from '../history/nemesis.ts';
+import { Recorder } from '../history/recorder.ts';
+import { type HistoryVolume, HistoryWorld, REPLICAS } from '../history/world.ts';
+import { SeededRandom } from '../support/seededRandom.ts';
+import { configOf, leftOver, strayReplicas, unequalReplicas } from './rest.ts';
+import { type ChaosSettings, chaosSettings, WEIGHTS } from './settings.ts';
+import { SmallDisk } from './smallDisk.ts';
+import { TaskWatch } from './taskWatch.ts';
+
+const EXIT_WRONG = 1;
+const EXIT_COULD_NOT_RUN = 2;
+const EXIT_INTERRUPTED = 130;
+const SEED_MAX = 1_000_000;
+const VOLUME_BYTES = 16 * 1024 * 1024;
+/** Two cores are to show what faults do, not what starvation does: about 80 writes a second over 20 volumes. */
+const WRITERS = { writers: 2, blocksEach: 100, paceMs: 500 };
+const SMALL_DISK_BYTES = 1024 * 1024 * 1024;
+const AT_ONCE = 5;
+const LEASE_MS = 1_500;
+const TOGETHER = 2;
+const HEALTHY_BOUND_MS = 180_000;
+const SERVED_BOUND_MS = 60_000;
+const GONE_BOUND_MS = 120_000;
+const LOOK_MS = 1_000;
+/** After the faults every writer must get so many more through. */
+const MORE_WRITES = 5;
+
+type Say = (line: string) => void;
+type Run = {
+  settings: ChaosSettings;
+  world: HistoryWorld;
+  say: Say;
+  disk: SmallDisk;
+  poolOf: (node: string) => string;
+  problems: string[];
+};
+type Written = { volume: HistoryVolume; writer: Writer; node: string };
+
+async function main(): Promise<number> {
+  const settings = chaosSettings(process.env, () => 1 + Math.floor(Math.random() * SEED_MAX));
+  const started = performance.now();
+  const say: Say = (line) => process.stdout.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(7)} s  ${line}\n`);
+  process.stdout.write(`SEED=${settings.seed} ${JSON.stringify(settings)}\n`);
+  const directory = mkdtempSync(path.join(tmpdir(), 'hf-chaos-'));
+  const disk = new SmallDisk(path.join(directory, 'small'), SMALL_DISK_BYTES);
+  if (!disk.mount()) say('only root may mount a small disk: no disk is ever full in this run');
+  let problems: string[];
+  try {
+    problems = await inWorld(settings, directory, disk, say);
+  } finally {
+    disk.unmount();
+  }
+  return tell(settings, directory, problems);
+}
+
+async function inWorld(settings: ChaosSettings, directory: string, disk: SmallDisk, say: Say): Promise<string[]> {
+  const { nodes, etcdMembers } = settings;
+  const crowded = nodeName(nodes - 1);
+  const inCluster = path.join(directory, 'c');
+  const world = await HistoryWorld.open({
+    ...{ directory: inCluster, nodes, etcdMembers, sources: CHECKOUT, leaseMs: LEASE_MS, onProgress: printer(process.stderr) },
+    agentEnvironment: (node): Record<string, string> => (node === crowded ? { POOLS: `${DEFAULT_POOL}=${disk.directory}` } : {}),
+  });
+  const poolOf = (node: string): string => (node === crowded ? disk.directory : poolDirectory(inCluster, node, DEFAULT_POOL));
+  const run: Run = { settings, world, say, disk, poolOf, problems: [] };
+  try {
+    await wholeRun(run);
+  } catch (error) {
+    run.problems.push(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  } finally {
+    for (const file of world.logFiles()) cpSync(path.join(inCluster, file), path.join(directory, 'logs', file.replaceAll('/', '-')));
+    await world.close();
+  }
+  return run.problems;
+}
+
+async function wholeRun(run: Run): Promise<void> {
+  const { world, problems, say } = run;
+  const tasks = await TaskWatch.open(world.cluster);
+  const all = await makeVolumes(run);
+  say(`${all.length} volumes are Healthy and written to`);
+  const nemesis = await underFaults(run, all);
+  problems.push(...nemesis.crashes);
+  await becomesWell(run, all);
+  await keepsWhatWasWritten(run, all);
+  await restsAlike(run, all, tasks);
+  await leavesNothing(run, all);
+  const writes = all.reduce((sum, { writer }) => sum + writer.acknowledged, 0);
+  say(`${writes} writes were acknowledged, ${tasks.filed} tasks filed, ${nemesis.failovers} failovers asked for`);
+  tasks.close();
+}
+
+async function makeVolumes({ settings, world }: Run): Promise<Written[]> {
+  const indexes = Array.from({ length: settings.volumes }, (_, index) => index);
+  return await inTurns(indexes, async (index) => {
+    const node = nodeNames(settings.nodes)[index % settings.nodes] ?? '';
+    const volume = await world.volume(`chaos-${index}`, index, VOLUME_BYTES, node);
+    const writer = new Writer(volume.name, world.socketsOf(volume.name), WRITERS);
+    writer.begin();
+    return { volume, writer, node };
+  });
+}
+
+async function underFaults({ settings, world, say, disk }: Run, all: Written[]): Promise<Nemesis> {
+  const wanted = { durationMs: settings.durationMs, together: TOGETHER, kinds: [], weights: WEIGHTS };
+  const schedule = episodes(new SeededRandom(settings.seed), { ...wanted, nodes: settings.nodes, volumes: settings.volumes });
+  const attachedTo = all.map(({ node }) => node);
+  const volumes = all.map(({ volume }) => volume);
+  const nemesis = new Nemesis(world, volumes, attachedTo, new Recorder(), say, (meanwhile) => disk.fill(meanwhile));
+  await Promise.race([nemesis.run(schedule), delay(settings.durationMs)]);
+  nemesis.end();
+  await nemesis.heal();
+  for (const [index, one] of all.entries()) one.node = attachedTo[index] ?? one.node;
+  say('all faults are over');
+  return nemesis;
+}
+
+async function becomesWell({ say, problems }: Run, all: Written[]): Promise<void> {
+  const endMs = performance.now() + HEALTHY_BOUND_MS;
+  await inTurns(all, async ({ volume, writer, node }) => {
+    try {
+      await volume.resource.untilServedBy(node, Math.max(LOOK_MS, endMs - performance.now()));
+      await volume.resource.untilHealthy(REPLICAS, Math.max(LOOK_MS, endMs - performance.now()));
+      await writer.untilMore(MORE_WRITES);
+    } catch (error) {
+      problems.push(`${volume.name} is not well again: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  });
+  say('looked whether all volumes are Healthy and take writes');
+}
+
+async function keepsWhatWasWritten({ world, say, problems }: Run, all: Written[]): Promise<void> {
+  await inTurns(all, async ({ volume, writer, node }) => {
+    await writer.end();
+    const faults = await writer.faults(world.cluster.socket(node, volume.name)).catch((error: unknown) => [String(error)]);
+    problems.push(...faults.map((fault) => `${volume.name} ${fault}`));
+  });
+  say('read back every acknowledged write');
+}
+
+async function restsAlike({ world, say, problems, poolOf }: Run, all: Written[], tasks: TaskWatch): Promise<void> {
+  const configs = await inTurns(all, async ({ volume }) => {
+    await volume.resource.attachTo('');
+    await volume.resource.until('detached', SERVED_BOUND_MS, (status) => !status.attachment && !status.primary);
+    return await configOf(world, volume);
+  });
+  for (const config of configs) problems.push(...(await unequalReplicas(config, poolOf)));
+  problems.push(...(await strayReplicas(world, configs, poolOf)), ...tasks.problems());
+  say('compared all replicas, and tasks with what they made');
+}
+
+async function leavesNothing({ world, say, problems, poolOf }: Run, all: Written[]): Promise<void> {
+  await inTurns(all, ({ volume }) => volume.resource.delete());
+  try {
+    await waitFor(
+      'Nothing to be left of any volume',
+      GONE_BOUND_MS,
+      async () => {
+        const left = await leftOver(world, poolOf);
+        return left.length === 0 ? { value: undefined } : { reason: `there are still ${left.join(', ')}` };
+      },
+      LOOK_MS,
+    );
+  } catch (error) {
+    problems.push(error instanceof Error ? error.message : String(error));
+  }
+  say('deleted all volumes');
+}
+
+/** A few at a time: each asks through a kubectl of its own. */
+async function inTurns<Item, Result>(items: readonly Item[], work: (item: Item) => Promise<Result>): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let index = 0; index < items.length; index += AT_ONCE)
+    results.push(...(await Promise.all(items.slice(index, index + AT_ONCE).map(work))));
+  return results;
+}
+
+function tell({ seed, durationMs, nodes, volumes, etcdMembers }: ChaosSettings, directory: string, problems: string[]): number {
+  for (const problem of problems) process.stdout.write(`${problem}\n`);
+  if (problems.length === 0) {
+    rmSync(directory, { recursive: true, force: true });
+    process.stdout.write(`SEED=${seed}: all held\n`);
+    return 0;
+  }
+  const again = `SEED=${seed} MINUTES=${durationMs / 60_000} NODES=${nodes} VOLUMES=${volumes} ETCD_MEMBERS=${etcdMembers}`;
+  process.stdout.write(
+    `NOT all held: ${problems.length} problems; logs are in ${directory}/logs. The same again: make test-chaos ${again}\n`,
+  );
+  return EXIT_WRONG;
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => process.exit(EXIT_INTERRUPTED)); // the cluster's guard takes it away
+}
+try {
+  process.exitCode = await main();
+} catch (error) {
+  printFailure(error);
+  process.exitCode = EXIT_COULD_NOT_RUN;
+}

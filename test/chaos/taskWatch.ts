@@ -1,0 +1,43 @@
+/** Hears of every task's end from etcd while faults go on, through whichever member answers: one that ends twice was done twice. Changes nothing. */
+import { readFileSync } from 'node:fs';
+import { Etcd3 } from 'etcd3';
+import { keysOf } from '../../core/keys.ts';
+import { hasEnded, type Task } from '../../core/task.ts';
+import type { Cluster } from '../../tools/local/cluster.ts';
+import { CLUSTER_NAME } from '../../tools/local/layout.ts';
+
+export class TaskWatch {
+  readonly #client: Etcd3;
+  /** Of each task and filing, how often it ended. */
+  readonly #ends = new Map<string, number>();
+  readonly #filed = new Set<string>();
+
+  private constructor(client: Etcd3) {
+    this.#client = client;
+  }
+
+  static async open({ etcd: { endpoints, tls } }: Cluster): Promise<TaskWatch> {
+    const credentials = { rootCertificate: readFileSync(tls.ca), certChain: readFileSync(tls.cert), privateKey: readFileSync(tls.key) };
+    const watch = new TaskWatch(new Etcd3({ hosts: endpoints, credentials }));
+    const watcher = await watch.#client.watch().prefix(keysOf(CLUSTER_NAME).tasks).create();
+    watcher.on('put', ({ value }) => watch.#put(JSON.parse(value.toString()) as Task));
+    return watch;
+  }
+
+  #put(task: Task): void {
+    this.#filed.add(task.id);
+    if (hasEnded(task)) this.#ends.set(task.id, (this.#ends.get(task.id) ?? 0) + (task.state === 'done' ? 1 : 0));
+  }
+
+  get filed(): number {
+    return this.#filed.size;
+  }
+
+  problems(): string[] {
+    return [...this.#ends].filter(([, count]) => count > 1).map(([id, count]) => `the task ${id} was done ${count} times`);
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+}
