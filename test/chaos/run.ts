@@ -30,6 +30,7 @@ const VOLUME_BYTES = 16 * 1024 * 1024;
 const WRITERS = { writers: 2, blocksEach: 100, paceMs: 500 };
 const SMALL_DISK_BYTES = 1024 * 1024 * 1024;
 const AT_ONCE = 5;
+const WRITES_PER_SECOND_MIN = 5;
 const LEASE_MS = 1_500;
 const TOGETHER = 2;
 const HEALTHY_BOUND_MS = 180_000;
@@ -51,7 +52,9 @@ type Run = {
 type Written = { volume: HistoryVolume; writer: Writer; node: string };
 
 async function main(): Promise<number> {
-  const settings = chaosSettings(process.env, () => 1 + Math.floor(Math.random() * SEED_MAX));
+  // Words such as MINUTES=1 go before the environment: a list of commands has none.
+  const words = process.argv.slice(2).map((word) => [word.split('=')[0] ?? '', word.slice(word.indexOf('=') + 1)] as const);
+  const settings = chaosSettings({ ...process.env, ...Object.fromEntries(words) }, () => 1 + Math.floor(Math.random() * SEED_MAX));
   const started = performance.now();
   const say: Say = (line) => process.stdout.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(7)} s  ${line}\n`);
   process.stdout.write(`SEED=${settings.seed} ${JSON.stringify(settings)}\n`);
@@ -99,9 +102,26 @@ async function wholeRun(run: Run): Promise<void> {
   await keepsWhatWasWritten(run, all);
   await restsAlike(run, all, tasks);
   await leavesNothing(run, all);
-  const writes = all.reduce((sum, { writer }) => sum + writer.acknowledged, 0);
-  say(`${writes} writes were acknowledged, ${tasks.filed} tasks filed, ${nemesis.failovers} failovers asked for`);
+  tellTotals(run, all, tasks, nemesis);
   tasks.close();
+}
+
+/** What happened, and what would make a run that found nothing worth nothing. */
+function tellTotals({ world, problems, settings }: Run, all: Written[], tasks: TaskWatch, nemesis: Nemesis): void {
+  const writes = all.reduce((sum, { writer }) => sum + writer.acknowledged, 0);
+  const kinds = [...nemesis.done].sort(([, one], [, other]) => other - one).map(([kind, count]) => `${kind} ${count}`);
+  const rows: [string, string | number][] = [
+    ['faults', kinds.join(', ')],
+    ['writes acknowledged and read back', writes],
+    ['tasks filed, each ended once', tasks.filed],
+    ['moves under faults', nemesis.failovers],
+    ['connections between agents that could be cut', world.relays.connections],
+  ];
+  process.stdout.write(`\n${rows.map(([name, value]) => `${name.padEnd(46)}${value}`).join('\n')}\n\n`);
+  if (world.relays.connections === 0) problems.push('no agent reached another through a relay, so no cut has cut anything');
+  const wanted = (settings.durationMs / 1000) * WRITES_PER_SECOND_MIN;
+  if (writes < wanted) problems.push(`only ${writes} writes were acknowledged, ${wanted} at least were to be: this run shows nothing`);
+  if (tasks.filed < settings.volumes * REPLICAS) problems.push(`only ${tasks.filed} tasks were heard of`);
 }
 
 async function makeVolumes({ settings, world }: Run): Promise<Written[]> {

@@ -35,6 +35,8 @@ export class Nemesis {
   #turn = 0;
   readonly crashes: string[] = [];
   failovers = 0;
+  /** How often each was begun. */
+  readonly done = new Map<Fault['kind'], number>();
 
   constructor(
     world: HistoryWorld,
@@ -101,6 +103,7 @@ export class Nemesis {
     if (this.#isOver.signal.aborted) return;
     const ended = this.#recorder.beginFault(describeFault(fault));
     this.#say(describeFault(fault));
+    this.done.set(fault.kind, (this.done.get(fault.kind) ?? 0) + 1);
     try {
       await this.#perform(fault);
     } catch (error) {
