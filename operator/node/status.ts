@@ -129,7 +129,9 @@ export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: N
       }
     : before;
   const isLeft = object.spec.evict || facts.removal !== null;
-  const evicting = isLeft ? { evicting: { replicasLeft: replicas, blocked: blocked.slice(0, BLOCKED_MAX) } } : {};
+  const evicting = isLeft
+    ? { evicting: { replicasLeft: replicas, blocked: blocked.slice(0, BLOCKED_MAX).map(({ volume, reason }) => ({ volume, reason })) } }
+    : {};
   const judgements = [
     ready(object.spec, machine),
     schedulable(object, machine),

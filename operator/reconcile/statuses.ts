@@ -24,7 +24,7 @@ import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
 import type { KubeApi, KubeView } from '../ports.ts';
 import type { SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotEventsOf, snapshotStatusOf } from '../snapshot/status.ts';
-import type { Decision, World } from '../volume/decision.ts';
+import type { BlockedReplica, Decision, World } from '../volume/decision.ts';
 import { eventsOf } from '../volume/events.ts';
 import { type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
 import type { Events } from './events.ts';
@@ -59,6 +59,8 @@ export class Statuses {
   /** Of every volume, as it was last decided. */
   readonly #phases = new Map<VolumeUid, Phase>();
   readonly #unschedulable = new Set<VolumeUid>();
+  /** Of volumes whose replica cannot leave its node, as it was last decided. */
+  readonly #blocked = new Map<VolumeUid, { node: NodeName; volume: string; reason: string }[]>();
   /** Nodes whose status is as it should be, and what that was found of. */
   readonly #told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();
   #forgotMs = Number.NEGATIVE_INFINITY;
@@ -84,11 +86,31 @@ export class Statuses {
       if (!volume?.object) this.#phases.delete(uid);
       else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
     }
+    this.#noteBlocked(decisions, world);
     this.#updateNodes(observed, world, outOfService);
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
     if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
     return { phases: this.#phases.values(), unsettled, unschedulable: this.#unschedulable.size };
+  }
+
+  /** A pass decides some of the volumes; of the others what was decided before stands. */
+  #noteBlocked({ volumes }: Decisions, world: World): void {
+    for (const uid of volumes.keys()) this.#blocked.delete(uid);
+    for (const [node, replicas] of world.blocked) {
+      for (const { uid, volume, reason } of replicas) {
+        const known = this.#blocked.get(uid) ?? [];
+        known.push({ node, volume, reason });
+        this.#blocked.set(uid, known);
+      }
+    }
+  }
+
+  #blockedOn({ metadata: { name, deletionTimestamp }, spec }: StorageNodeObject): BlockedReplica[] {
+    if (this.#blocked.size === 0 || (!spec.evict && deletionTimestamp === undefined)) return [];
+    return [...this.#blocked].flatMap(([uid, replicas]) =>
+      replicas.filter(({ node }) => node === name).map(({ volume, reason }) => ({ uid, volume, reason })),
+    );
   }
 
   /** Whether there is nothing more to write. */
@@ -137,7 +159,7 @@ export class Statuses {
       machine: observed.machines.get(name) ?? null,
       replicas: world.ledger.replicas(name),
       snapshots: object.spec.evict ? snapshotsOn(name, observed) : 0,
-      blocked: world.blocked.get(name) ?? [],
+      blocked: this.#blockedOn(object),
       removal: deletionTimestamp === undefined ? null : removalOf(name, observed, world),
       limits: world.limits,
       isOutOfService: outOfService.has(name),
@@ -196,7 +218,7 @@ export class Statuses {
 
   #forgetOthers(observed: Observed, nowMs: number): void {
     this.#forgotMs = nowMs;
-    for (const known of [this.#phases, this.#unschedulable])
+    for (const known of [this.#phases, this.#unschedulable, this.#blocked])
       for (const uid of known.keys()) if (!observed.volumes.has(uid)) known.delete(uid);
     for (const name of this.#told.keys()) if (!observed.storageNodes.has(name)) this.#told.delete(name);
     const keys = new Set<string>();

@@ -76,7 +76,7 @@ export type Decision = {
 };
 
 /** A replica that shall leave its node and cannot now. */
-export type BlockedReplica = { volume: string; reason: string };
+export type BlockedReplica = { uid: VolumeUid; volume: string; reason: string };
 
 /** What a decision about one volume may look at beside the volume itself. */
 export type World = {

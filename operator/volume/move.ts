@@ -29,13 +29,21 @@ const refused = (reason: string): Decision =>
     event: moveRefusedEvent(reason),
   });
 
-/** It may be tried again at any time, and people shall see what it waits for. */
-function blocked(volume: PlacedVolume, member: Member, departure: Departure, reason: string, reasons: readonly NodeReason[], world: World) {
+/** It is tried again, and people shall see what it waits for: at the node, for with the volume nothing is wrong. */
+function blocked(
+  volume: PlacedVolume,
+  member: Member,
+  departure: Departure,
+  state: 'replacing' | 'unschedulable',
+  reason: string,
+  world: World,
+): Decision {
   if (departure.kind === 'node') {
     const told = world.blocked.get(member.node) ?? [];
-    world.blocked.set(member.node, [...told, { volume: volume.object.metadata.name, reason }]);
+    told.push({ uid: volume.uid, volume: volume.object.metadata.name, reason });
+    world.blocked.set(member.node, told);
   }
-  return note('replacing', `${member.node}: ${departure.reason}, but ${reason}`, departure.kind === 'node' ? reasons : []);
+  return note(state, `${member.node}: ${departure.reason}, but ${reason}`);
 }
 
 /** What it has to wait for, in words; null: nothing. */
@@ -60,7 +68,8 @@ function add(volume: PlacedVolume, index: number, member: Member, departure: Dep
     const why = `no other node can hold it (${inShort(reasons ?? [])})`;
     const only = reasons?.find(({ node }) => departure.only?.places.some((place) => place.node === node));
     if (departure.kind === 'asked') return refused(only ? `${only.node}: ${only.reason}` : why);
-    return blocked(volume, member, departure, why, reasons ?? [], world);
+    // Tried again when something changed that may help, and now and then: looking at every node is much for a pass.
+    return blocked(volume, member, departure, 'unschedulable', why, world);
   }
   world.replacements.left--;
   const next = newMember(world, found.node, found.pool);
@@ -87,7 +96,7 @@ export const moveStep: Step<PlacedVolume> = overShards((volume, shard, index, wo
     const departure = departureOf(volume, member, world);
     if (departure === null) continue;
     const why = obstacle(volume, shard, departure, world);
-    if (why !== null) return blocked(volume, member, departure, why, [], world);
+    if (why !== null) return blocked(volume, member, departure, 'replacing', why, world);
     const reason = `${replicaOn(volume.config.value, index, member.node)} is to move: ${departure.reason}`;
     const isTried = waitMs(world.memory, setbackOf(volume, index, member), '', world.now.monotonicMs) > 0;
     if (isTried && departure.kind !== 'asked') return note('replacing', `${reason}; tried before, again after a while`);

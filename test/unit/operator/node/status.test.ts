@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import type { StorageNodeObject } from '../../../../operator/api.ts';
 import { nodeEventsOf } from '../../../../operator/node/events.ts';
 import { type NodeFacts, newStorageNode, nodeStateOf, nodeStatusOf } from '../../../../operator/node/status.ts';
-import { GiB, machine, pool } from '../../../support/operator/builders.ts';
+import { GiB, machine, pool, UID } from '../../../support/operator/builders.ts';
 
 const NOW = { monotonicMs: 0, wallMs: Date.parse('2026-01-02T03:04:05Z') };
 const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
@@ -51,7 +51,7 @@ describe('operator: the status of a node', () => {
     expect(evicting.evicting).to.deep.equal({ replicasLeft: 2, blocked: [] });
     expect(conditions(evicting)[2]).to.equal('Evicted False: 2 replicas are left');
     const blocked = [{ volume: 'pgdata', reason: 'no other node can hold it' }];
-    const stuck = nodeStatusOf(asked({ evict: true }), facts({ replicas: 1, blocked }), NOW);
+    const stuck = nodeStatusOf(asked({ evict: true }), facts({ replicas: 1, blocked: blocked.map((one) => ({ ...one, uid: UID })) }), NOW);
     expect(stuck.evicting).to.deep.equal({ replicasLeft: 1, blocked });
     expect(conditions(stuck)[2]).to.equal('Evicted False: 1 replica is left, 1 cannot leave now: pgdata: no other node can hold it');
     const empty = nodeStatusOf({ ...asked({ evict: true }), status: stuck }, facts({ replicas: 0 }), NOW);
