@@ -94,6 +94,11 @@ export type ReplicaMeta = {
   resync: ResyncProgress | null;
   /** The last config that it saw, so that the store can be rebuilt from the disks. */
   config: VolumeConfig | null;
+  /**
+   * The latest config version that an operation it took was of, where no config so late was seen: durable before the operation is applied, so that a rebuilt
+   * store is never taken for the latest while somebody knows better. Left out: none.
+   */
+  toldVersion?: number;
 };
 
 /** What is to be kept, and by which attempt: each attempt has a number of its own, above those before it. */

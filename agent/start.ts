@@ -3,12 +3,13 @@
  */
 import type { Clock } from '../core/clock.ts';
 import { type InstanceId, newInstanceId } from '../core/ids.ts';
+import type { Inventory } from '../core/inventory.ts';
 import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
 import { formatHostPort } from '../core/parameter-kinds.ts';
 import { systemRandom } from '../core/random.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
-import { type HttpServer, startHttpServer } from '../edge/http/server.ts';
+import { demandCertificate, type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
 import { type Certificates, loadCertificates, type TlsFiles } from '../edge/tls.ts';
@@ -54,7 +55,7 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
 
   const base = connect(program, parameters, certificates);
   const wired = await wire(base, workers, { bootId, tls });
-  const http = await listen(base, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
+  const http = await listen(base, wired.pools, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
   const registration: Registration = register(base, bootId, wired, http);
   const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
   const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
@@ -210,7 +211,11 @@ function untilSettled(pools: Pools): Promise<void> {
   });
 }
 
-const listen = ({ parameters, certificates, registry, log }: Base, isReady: () => string | null): Promise<HttpServer> =>
+const listen = (
+  { parameters, certificates, registry, log, node, instance }: Base,
+  pools: Pools,
+  isReady: () => string | null,
+): Promise<HttpServer> =>
   startHttpServer(
     {
       listen: parameters.httpListen,
@@ -218,6 +223,11 @@ const listen = ({ parameters, certificates, registry, log }: Base, isReady: () =
       metrics: registry,
       healthChecks: [],
       readyChecks: [{ name: 'registration', run: isReady }],
+      addRoutes: (router) =>
+        router.get('/inventory', async (request, response) => {
+          demandCertificate(request, 'what a node holds is');
+          response.json({ node, instance, ...(await pools.inventory()) } satisfies Inventory);
+        }),
     },
     log,
   );

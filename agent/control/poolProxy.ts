@@ -11,6 +11,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { PoolInventory } from '../../core/inventory.ts';
 import type { Log } from '../../core/log.ts';
 import type { PoolReport } from '../../core/machine.ts';
 import type { PoolSpec } from '../../core/task.ts';
@@ -23,6 +24,8 @@ export const POOL_SILENT_MS = 20_000;
 const PING_MS = 1_000;
 /** One alone may come from before the whole process stood still. */
 const SLOW_PONGS = 2;
+/** Each is a copy of all that is known of thousands of replicas. */
+const INVENTORIES_AT_ONCE_MAX = 2;
 
 export type PoolProxyOptions = {
   name: string;
@@ -57,6 +60,7 @@ export class PoolProxy {
   readonly #pulse: Pulse;
   #oldestCallMs = 0;
   #slowPongs = 0;
+  readonly #asking = new Map<number, (found: PoolInventory | string) => void>();
   readonly #performing = new Map<number, (problem: string | null) => void>();
   #nextId = 1;
   #isClosing = false;
@@ -129,6 +133,18 @@ export class PoolProxy {
     });
   }
 
+  /** All that lies in it, or why nobody can say. A pool that hangs is answered for when it is known to hang. */
+  inventory(): Promise<PoolInventory | string> {
+    const refusal = this.#isClosing ? 'the agent is stopping' : (this.#hung ?? (this.#state === 'open' ? null : 'it is not open'));
+    if (refusal !== null) return Promise.resolve(this.#named(refusal));
+    if (this.#asking.size >= INVENTORIES_AT_ONCE_MAX) return Promise.resolve(this.#named('it is being asked by others already'));
+    const id = this.#nextId++;
+    return new Promise((resolve) => {
+      this.#asking.set(id, resolve);
+      this.#options.channel.post({ type: 'inventory', id });
+    });
+  }
+
   /** `isClosed` says when. */
   close(): void {
     this.#isClosing = true;
@@ -170,6 +186,8 @@ export class PoolProxy {
         return this.#sendConfigs();
       case 'performed':
         return this.#performed(message.id, message.problem);
+      case 'inventory':
+        return this.#inventoryTold(message.id, message.found ?? this.#named(message.problem));
       case 'pong':
         return this.#answered(message);
       case 'closed':
@@ -230,6 +248,7 @@ export class PoolProxy {
     this.#options.hung(this.#hung);
     this.#options.channel.post({ type: 'giveUp', reason: this.#hung });
     this.#configs.clear();
+    for (const id of [...this.#asking.keys()]) this.#inventoryTold(id, this.#named(this.#hung));
     for (const id of [...this.#performing.keys()]) this.#performed(id, this.#named(this.#hung));
   }
 
@@ -237,6 +256,12 @@ export class PoolProxy {
   #named(reason: string): string {
     const name = `pool ${this.name}: `;
     return reason.startsWith(name) ? reason : `${name}${reason}`;
+  }
+
+  #inventoryTold(id: number, found: PoolInventory | string): void {
+    const resolve = this.#asking.get(id);
+    this.#asking.delete(id);
+    resolve?.(found);
   }
 
   #performed(id: number, problem: string | null): void {

@@ -3,6 +3,7 @@
  */
 import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { PoolInventory } from '../../core/inventory.ts';
 import type { FailedReplica, PoolReport } from '../../core/machine.ts';
 import type { PoolSpec, ReplicaSpec } from '../../core/task.ts';
 import type { HeldReplica } from '../workers/messages.ts';
@@ -56,6 +57,17 @@ export class Pools {
 
   silences(): { name: string; silentMs: number }[] {
     return [...this.#pools.values()].map(({ name, silentMs }) => ({ name, silentMs }));
+  }
+
+  /** All that lies on this node, and of which pools nobody can say it. */
+  async inventory(): Promise<PoolInventory & { problems: string[] }> {
+    const found = await Promise.all([...this.#pools.values()].map((pool) => pool.inventory()));
+    const told = found.filter((each) => typeof each !== 'string');
+    return {
+      problems: found.filter((each) => typeof each === 'string'),
+      replicas: told.flatMap(({ replicas }) => replicas),
+      snapshots: told.flatMap(({ snapshots }) => snapshots),
+    };
   }
 
   /** To those that hold a replica of the volume, or are to. */

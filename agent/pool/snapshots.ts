@@ -3,6 +3,7 @@
  * hold one back for anything that takes long: a volume's writers wait while it is made. Must never take one away that a later attempt has not replaced,
  * unless it is told to.
  */
+import type { VolumeConfig } from '../../core/config.ts';
 import type { SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import type { CloneSource } from '../../core/task.ts';
 import { type Done, IoError, type SnapshotRequest } from '../ports.ts';
@@ -33,6 +34,8 @@ export type KeptSnapshot = KeptId & {
   /** Of the replica when it was made; 0 when the meta that would tell cannot be read. */
   sizeBytes: number;
   problem: string | null;
+  /** The last that its replica had seen then, if that is known. */
+  config?: VolumeConfig;
 };
 
 export type PoolSnapshotsOptions = {
@@ -77,7 +80,8 @@ export class PoolSnapshots implements SnapshotKeeper {
     return this.#names().map((id) => {
       const meta = readKeptMeta(disk, this.#path, id);
       if (meta.problem !== null) return { ...id, volume: null, sizeBytes: 0, problem: meta.problem };
-      return { ...id, volume: meta.value.volume, sizeBytes: meta.value.sizeBytes, problem: null };
+      const { volume, sizeBytes, config } = meta.value;
+      return { ...id, volume, sizeBytes, problem: null, ...(config ? { config } : {}) };
     });
   }
 

@@ -1,6 +1,9 @@
 /**
  * Takes one learner of a shard at a time to where it may be proposed: the primary counts it; it flushes, behind everything sent so far, and grants
  * leases. If its session breaks before the proposal is out, it is a learner again.
+ *
+ * Before anybody joins, those who are in sync note that a later config may be there. Else, should etcd be lost for good after they have all left, unwritten since
+ * and cut off from etcd all the while, their last config would call them in sync, and nobody present could know better (operator/recover).
  */
 import type { Clock } from '../../core/clock.ts';
 import type { Peer } from './peer.ts';
@@ -12,6 +15,9 @@ export class Joining {
   readonly #changed: () => void;
   #isFlushed = false;
   #countings = 0;
+  /** Sequence of the operation by which a later config was announced, and the version of that. */
+  #announced = 0;
+  #announcedVersion = 0;
 
   constructor(replication: Replication, clock: Clock, changed: () => void) {
     this.#replication = replication;
@@ -21,11 +27,14 @@ export class Joining {
 
   /** It may be proposed. */
   isReady(peer: Peer, nowMs: number): boolean {
-    return peer === this.#replication.joining && this.#isFlushed && (peer.leaseUntilMs > nowMs || !this.#replication.needsLeases);
+    const { joining, known } = this.#replication;
+    if (peer !== joining || this.#announcedVersion <= known.version || !this.#replication.isAnnounced(this.#announced)) return false;
+    return this.#isFlushed && (peer.leaseUntilMs > nowMs || !this.#replication.needsLeases);
   }
 
   step(): void {
     const replication = this.#replication;
+    if (replication.joining && this.#announcedVersion <= replication.known.version) this.#announce();
     if (replication.joining || replication.authority?.state !== 'open') return;
     const peer = this.#next();
     if (!peer?.link) return;
@@ -33,6 +42,7 @@ export class Joining {
     replication.joining = peer;
     this.#isFlushed = false;
     replication.recount();
+    this.#announce();
     // Behind everything sent so far, restamps too; the answer comes when all of it is applied and durable. One that was asked for when the same
     // peer was counted before says nothing of what was sent since.
     const counting = ++this.#countings;
@@ -44,6 +54,11 @@ export class Joining {
       this.#changed();
     };
     peer.ask({ type: 'flush' }, this.#clock.monotonicMs(), flushed, () => undefined);
+  }
+
+  #announce(): void {
+    this.#announcedVersion = this.#replication.known.version + 1;
+    this.#announced = this.#replication.announce();
   }
 
   /** With the room for all that the config names: whoever is in sync can be all that is left of what was offered. */

@@ -224,10 +224,10 @@ export class Replication {
   }
 
   /** Gives an operation its place in the order and sends it to everybody who is there, counted or not. */
-  submit(body: OperationBody, done: WriteDone | null): InFlightOperation {
+  submit(body: OperationBody, done: WriteDone | null, version = this.known.version): InFlightOperation {
     const nowMs = this.#clock.monotonicMs();
     const sequence = this.inFlight.last + 1;
-    const operation = { ...body, sequence, settled: this.inFlight.settled, version: this.known.version } as Operation;
+    const operation = { ...body, sequence, settled: this.inFlight.settled, version } as Operation;
     const entry: InFlightOperation = { operation, barrier: sequence, done, waiters: null };
     this.inFlight.add(entry);
     let local: Peer | null = null;
@@ -284,6 +284,19 @@ export class Replication {
       last = this.submit({ type: 'restamp', extents: all.slice(start, start + RESTAMP_EXTENTS_MAX) }, null).operation.sequence;
     }
     return last;
+  }
+
+  /**
+   * Has everybody who is there note durably that a config later than the known one may come: an operation of that version that stamps nothing. Returns its
+   * sequence. See Joining for why.
+   */
+  announce(): number {
+    return this.submit({ type: 'restamp', extents: [] }, null, this.known.version + 1).operation.sequence;
+  }
+
+  /** Whether all that count and are there have applied that operation. */
+  isAnnounced(sequence: number): boolean {
+    return this.counted.every((peer) => peer.state !== 'open' || peer.applied >= sequence);
   }
 
   /** Takes off the front all that everyone who counts has. Returns what was settled, in order. */

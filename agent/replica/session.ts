@@ -6,14 +6,16 @@
  */
 import { unreachable } from '../../core/assert.ts';
 import { type FromReplica, LOG_ONLY, type Operation, type Request, type ToReplica } from '../../core/wire/messages.ts';
-import { type Done, IoError, type ReplicaMeta, type ReplicaStore, type SnapshotRequest } from '../ports.ts';
-import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import { type Done, IoError, type ReplicaMeta, type ReplicaStore } from '../ports.ts';
+import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, isMutation, levelledNext, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
 import { Heat } from './heat.ts';
+import type { Owner } from './owner.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
+import { ToldVersion } from './told.ts';
 
 /** A primary never has more outstanding; one that does breaks the protocol. */
 export const QUEUED_MESSAGES_MAX = 65_536;
@@ -23,19 +25,6 @@ export const SUMMARIES_MAX = 64;
 /** How many queued messages are looked at to gather extents for one commit of the intent log. */
 const COMMIT_LOOKAHEAD_MAX = 1_024;
 const CLEAN_EXTENTS_MAX = 65_536;
-
-/** What a session needs of its replica. */
-interface Owner {
-  /** Calls back when the lease is granted. */
-  grantLease(session: Session, holder: Holder, leaseMs: number, granted: () => void): void;
-  voidLease(session: Session): void;
-  holderOf(session: Session): Holder | null;
-  sessionClosed(session: Session, reason: string): void;
-  ioFailed(session: Session, error: IoError): void;
-  keep(request: SnapshotRequest, done: Done): void;
-  /** Durable when it calls back. */
-  changeMeta(change: (meta: ReplicaMeta) => ReplicaMeta, done: Done): void;
-}
 
 type Queued = Operation | Request;
 
@@ -51,6 +40,7 @@ export class Session implements ReplicaSession {
   #head = 0;
   #queuedBytes = 0;
   #committing = false;
+  readonly #toldVersion: ToldVersion;
   /** A snapshot is being kept: nothing may be changed until it is. */
   #isKeeping = false;
   #isWorking = false;
@@ -84,6 +74,13 @@ export class Session implements ReplicaSession {
     this.epoch = options.epoch;
     this.#nowMs = options.nowMs;
     this.#protocolError = options.protocolError;
+    const { replica, store } = options;
+    this.#toldVersion = new ToldVersion({
+      meta: () => store.meta,
+      changeMeta: (change, done) => replica.changeMeta(change, done),
+      goOn: () => this.#goOn(),
+      failed: (error) => replica.ioFailed(this, error),
+    });
     this.#summaries = new Summaries({
       store: options.store,
       nextTurn: options.nextTurn,
@@ -253,7 +250,7 @@ export class Session implements ReplicaSession {
   #workOff(): void {
     while (this.#state === 'open' && this.#head < this.#queue.length) {
       const message = this.#queue[this.#head];
-      if (!message || (isMutation(message.type) && (this.#isKeeping || this.#waitsForIntents(message)))) break;
+      if (!message || (isMutation(message.type) && this.#waits(message))) break;
       this.#head++;
       try {
         this.#apply(message);
@@ -265,6 +262,11 @@ export class Session implements ReplicaSession {
     if (this.#head < this.#queue.length && this.#head <= COMMIT_LOOKAHEAD_MAX) return;
     this.#queue.splice(0, this.#head);
     this.#head = 0;
+  }
+
+  #waits(message: Queued): boolean {
+    const isLater = 'version' in message && this.#toldVersion.waits(message.version);
+    return this.#isKeeping || isLater || this.#waitsForIntents(message);
   }
 
   /** Whether an extent of it is not in the durable log yet; then a commit for it, and for those queued behind it, is under way. */

@@ -7,6 +7,7 @@
  */
 import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId, VolumeUid } from '../../core/ids.ts';
+import type { PoolInventory } from '../../core/inventory.ts';
 import type { LogFields, LogLevel } from '../../core/log.ts';
 import type { PoolReport, ServingReport } from '../../core/machine.ts';
 import type { HostPort } from '../../core/parameter-kinds.ts';
@@ -64,6 +65,8 @@ export type ToPool =
   /** `config`: the latest of the volume, for a replica that is made. */
   | { type: 'perform'; id: number; spec: PoolSpec; config: VolumeConfig | null }
   | { type: 'ping'; id: number }
+  /** Answered by `inventory`; for people who rebuild a lost store, seldom. */
+  | { type: 'inventory'; id: number }
   /** Its disk has hung: nothing here is served any more. */
   | { type: 'giveUp'; reason: string }
   | { type: 'close' };
@@ -80,6 +83,7 @@ export type FromPool =
   | { type: 'held'; held: HeldReplica[]; gone: ReplicaId[] }
   | { type: 'observed'; id: number }
   | { type: 'performed'; id: number; problem: string | null }
+  | { type: 'inventory'; id: number; found: PoolInventory | null; problem: string }
   /** `oldestCallMs`: how long the disk has not answered its oldest call. */
   | { type: 'pong'; id: number; oldestCallMs: number }
   /** All replicas and the lock are given up. */

@@ -11,6 +11,7 @@ import { messageOf } from '../../core/errors.ts';
 import type { ReplicaId } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { MakeReplica } from '../control/engines.ts';
+import { DiskError } from '../replica/store/disk.ts';
 import type { Accept } from '../replication/link.ts';
 import type { Channel } from './channel.ts';
 import type { FromPool, ToPool } from './messages.ts';
@@ -107,6 +108,9 @@ export class PoolHost {
       case 'perform':
         this.#perform(message);
         return;
+      case 'inventory':
+        this.#tellInventory(message.id);
+        return;
       case 'giveUp':
         this.#open?.pool.port.quarantine(message.reason);
         this.#open?.replicas.giveUp(message.reason);
@@ -130,6 +134,18 @@ export class PoolHost {
       this.#tell(open);
       channel.post({ type: 'performed', id, problem });
     });
+  }
+
+  #tellInventory(id: number): void {
+    const { channel } = this.#options;
+    const open = this.#open;
+    try {
+      const found = open === null || this.#isClosing ? null : open.pool.port.inventory();
+      channel.post({ type: 'inventory', id, found, problem: found === null ? 'it is not open' : '' });
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      channel.post({ type: 'inventory', id, found: null, problem: messageOf(error) });
+    }
   }
 
   #close(): void {

@@ -1,5 +1,6 @@
 /** One of the agent's pools as its worker uses it: opened, its replicas found. Must never decide what is kept. */
 import type { Random } from '../../core/random.ts';
+import { inventoryOf } from '../pool/inventory.ts';
 import { openPool, type PoolOpened } from '../pool/open.ts';
 import type { Pool } from '../pool/pool.ts';
 import { type Disk, DiskError } from '../replica/store/disk.ts';
@@ -41,6 +42,7 @@ function portOf(pool: Pool): PoolPort {
   return {
     name: pool.name,
     report: () => pool.report(),
+    inventory: () => inventoryOf(pool),
     quarantine: (reason) => pool.quarantine(reason),
     create: (replica) =>
       new Promise((resolve) => {

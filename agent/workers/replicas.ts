@@ -5,6 +5,7 @@
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import type { ReplicaId, SnapshotUid, VolumeUid } from '../../core/ids.ts';
+import type { PoolInventory } from '../../core/inventory.ts';
 import type { Log } from '../../core/log.ts';
 import type { PoolReport } from '../../core/machine.ts';
 import type { CloneSource, CreateSpec, PoolSpec } from '../../core/task.ts';
@@ -20,6 +21,8 @@ export type NewReplica = Pick<ReplicaMeta, 'volume' | 'volumeName' | 'replica' |
 export interface PoolPort {
   readonly name: string;
   report(): PoolReport;
+  /** All that lies in it, as its files say. Throws DiskError. */
+  inventory(): PoolInventory;
   /** Made if it is not there; resolves with its files, opened, or with what went wrong in words. */
   create(replica: NewReplica): Promise<{ store: ReplicaStore } | { problem: string }>;
   /** Its files must be closed. Also for damaged ones, and for those that are not there. Resolves with null or what went wrong in words. */

@@ -74,6 +74,12 @@ export const notFoundRoute: RequestHandler = (request) => {
   throw new HttpError(404, 'NotFound', `there is no ${request.method} ${request.path.slice(0, 200)}`);
 };
 
+/** For what only clients with a certificate of the cluster's authority may see. */
+export function demandCertificate(request: { socket: unknown }, what: string): void {
+  if ((request.socket as TLSSocket).authorized) return;
+  throw new HttpError(401, 'Unauthorized', `${what} only for clients that show a certificate of the authority of this cluster`);
+}
+
 function metricsRoute({ registry, render, counter }: Metrics): RequestHandler {
   const refused = counter('http_refused_total', 'HTTP requests without the certificate that they need', ['route']);
   return async (request, response) => {

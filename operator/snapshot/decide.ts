@@ -134,11 +134,17 @@ function undo(subject: SnapshotSubject, world: World, traceId: string): Snapshot
   return forget(subject, world, traceId);
 }
 
+/** It was ready, and etcd has no record of it: the store was lost. Taken anew it would be of another time. */
+const isUnrecorded = ({ object, record }: SnapshotSubject): boolean => record === null && object?.status?.createdAt !== undefined;
+const UNRECORDED =
+  'etcd has no record of it, and it was ready before: the store was lost; its parts are left as they are until recover has rebuilt it';
+
 export function decideSnapshot(subject: SnapshotSubject, world: World): SnapshotDecision {
   const { object } = subject;
   const { traceId } = traceFrom(object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random);
   if (!isWanted(subject)) return undo(subject, world, traceId);
   if (object !== null && !isMine(subject)) return say('waiting', 'waits for its finalizer', { kind: 'addFinalizer' });
+  if (isUnrecorded(subject)) return say('blocked', UNRECORDED);
   return subject.record === null ? take(subject, world, traceId) : keep(subject, world, traceId);
 }
 

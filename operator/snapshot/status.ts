@@ -17,6 +17,10 @@ const PHASES = {
   gone: 'Deleting',
 } as const satisfies Record<SnapshotDecision['state'], SnapshotStatus['phase']>;
 
+/** What says, as long as etcd does not, that it was ready once. */
+const keptOf = ({ size, createdAt, nodes }: SnapshotStatus = {}): SnapshotStatus =>
+  createdAt === undefined ? {} : { createdAt, ...(size === undefined ? {} : { size }), ...(nodes === undefined ? {} : { nodes }) };
+
 export function snapshotStatusOf(object: SnapshotObject, { record }: SnapshotSubject, { state, reason }: SnapshotDecision): SnapshotStatus {
   const { generation } = object.metadata;
   const recorded = record?.value;
@@ -29,7 +33,9 @@ export function snapshotStatusOf(object: SnapshotObject, { record }: SnapshotSub
           createdAt: toSeconds(recorded.createdAtMs),
           nodes: [...new Set(recorded.replicas.map(({ node }) => node))].sort(),
         }
-      : {}),
+      : state === 'blocked'
+        ? keptOf(object.status)
+        : {}),
     ...(state === 'ready' || state === 'taking' ? {} : { error: reason }),
     ...(generation === undefined ? {} : { observedGeneration: generation }),
   };

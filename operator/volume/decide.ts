@@ -47,6 +47,14 @@ const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
 /** Before the first in-sync set nothing but making the replicas is allowed. */
 const CREATION_STEPS: readonly Step<PlacedVolume>[] = [refileStep, creationStep];
 
+/**
+ * It was served once, and etcd has nothing of it: the store was lost. Its replicas are on the disks; placed anew it would be empty. The epoch stays in its status
+ * until it is recovered.
+ */
+export const isUnrecorded = ({ object, config }: ObservedVolume): boolean => config === null && (object?.status?.epoch ?? 0) > 0;
+const UNRECORDED =
+  'etcd has no config of it, and it was served before: the store was lost; its replicas are left as they are until recover has rebuilt it';
+
 const isPlaced = (volume: ObservedVolume): volume is PlacedVolume => volume.object !== null && volume.config !== null;
 const isNew = (volume: ObservedVolume): volume is NewVolume => volume.object !== null;
 
@@ -85,6 +93,7 @@ export function decideVolume(volume: ObservedVolume, world: World): Decision {
   const traceId = traceOf(volume, world);
   if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
   if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
+  if (isUnrecorded(volume)) return note('unrecorded', UNRECORDED);
   if (isPlaced(volume)) return firstThatActs([finalizerStep], volume, world, traceId) ?? decidePlaced(volume, world, traceId);
   return firstThatActs(NEW_STEPS, volume, world, traceId) ?? note('new', 'waits to be placed');
 }

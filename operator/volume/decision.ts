@@ -37,6 +37,7 @@ export const DECISION_STATES = [
   'replacing',
   'settling',
   'lost',
+  'unrecorded',
   'serving',
   'detached',
 ] as const;

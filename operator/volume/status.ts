@@ -147,6 +147,7 @@ const PHASES: readonly ((facts: Facts) => Judged | null)[] = [
     volume.object.metadata.deletionTimestamp ? { phase: 'Deleting', reason: 'Deleting', message: decision.reason } : null,
   ({ volume, decision }) => (volume.damage === null ? null : { phase: 'Failed', reason: 'DamagedConfig', message: decision.reason }),
   ({ decision }) => (decision.state === 'unsupported' ? { phase: 'Failed', reason: 'NotSupported', message: decision.reason } : null),
+  ({ decision }) => (decision.state === 'unrecorded' ? { phase: 'Failed', reason: 'ConfigLost', message: decision.reason } : null),
   ({ decision }) => (decision.state === 'lost' ? { phase: 'Failed', reason: 'AllReplicasFailed', message: decision.reason } : null),
   ({ volume, decision }) => (volume.config ? null : { phase: 'Pending', reason: pendingReason(decision), message: decision.reason }),
   ({ volume, decision }) =>
@@ -262,6 +263,10 @@ export function foremost(reasons: readonly NodeReason[]): NodeReason[] {
   return reasons.filter((reason) => chosen.has(reason));
 }
 
+/** What says, as long as etcd does not, that it is not new. */
+const epochKept = ({ object }: Seen, { state }: Decision): Pick<VolumeStatus, 'epoch'> =>
+  state === 'unrecorded' && object.status?.epoch !== undefined ? { epoch: object.status.epoch } : {};
+
 export function statusOf(volume: Seen, decision: Decision, world: World): VolumeStatus {
   const facts = factsOf(volume, decision, world);
   const judged = judge(facts);
@@ -273,7 +278,7 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     ...(size === null ? {} : { size: formatExact(size) }),
     inSync: share(facts),
-    ...(config ? { epoch: config.epoch } : {}),
+    ...(config ? { epoch: config.epoch } : epochKept(volume, decision)),
     ...(config?.primary ? { primary: config.primary.node } : {}),
     ...(facts.attachment ? { attachment: { ...facts.attachment, since: toSeconds(Date.parse(facts.attachment.since)) } } : {}),
     replicas: replicasOf(volume, world),

@@ -89,8 +89,15 @@ export class FakeReplica {
   answer(): boolean {
     const { listener } = this;
     if (!listener) return false;
-    const now = this.#unanswered.filter((message) => !this.mute.has(message.type));
-    this.#unanswered = this.#unanswered.filter((message) => this.mute.has(message.type));
+    const waiting = new Set<ToReplica>();
+    // Operations are applied in their order: one that is muted holds up those behind it.
+    let isHeldUp = false;
+    for (const message of this.#unanswered) {
+      if ('sequence' in message) isHeldUp ||= this.mute.has(message.type);
+      if ('sequence' in message ? isHeldUp : this.mute.has(message.type)) waiting.add(message);
+    }
+    const now = this.#unanswered.filter((message) => !waiting.has(message));
+    this.#unanswered = [...waiting];
     for (const message of now) this.unread.delete(message);
     const answers = now.flatMap((message) => this.#answerTo(message));
     for (const answer of answers) if (this.listener === listener) listener.message(answer);

@@ -80,6 +80,7 @@ const RULES: readonly Rule[] = [
   { key: 'longestLeaseMs', rule: 'must be a count', holds: isCount },
   { key: 'resync', rule: 'must be the progress of a resync or null', holds: (value) => value === null || isResync(value) },
   { key: 'config', rule: 'must be a volume config or null', holds: (value) => value === null || isConfig(value) },
+  { key: 'toldVersion', rule: 'must be a count or left out', holds: (value) => value === undefined || isCount(value) },
 ];
 
 /** A meta, or the rule that the value breaks. */

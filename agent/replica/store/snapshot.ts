@@ -5,6 +5,7 @@
  * That it is there says nothing of the volume's snapshot: that exists when it is recorded, with the attempt that made it. Must never take the blocks of one
  * attempt for another's.
  */
+import type { VolumeConfig } from '../../../core/config.ts';
 import {
   isHexId,
   isSnapshotUid,
@@ -15,6 +16,7 @@ import {
   snapshotUid,
   type VolumeUid,
 } from '../../../core/ids.ts';
+import { parseVolumeConfig } from '../../../core/parseConfig.ts';
 import type { Done, IoError, ReplicaMeta, SnapshotRequest } from '../../ports.ts';
 import { CREATING, DELETING, makeFile, removeTree, syncFile } from './create.ts';
 import { type Disk, DiskError } from './disk.ts';
@@ -45,6 +47,8 @@ export type KeptMeta = {
   volumeName: string;
   /** Of the replica; its data file may be longer. */
   sizeBytes: number;
+  /** The last that the replica had seen: so that a lost record can be made anew. */
+  config?: VolumeConfig;
 };
 
 export const keptName = ({ snapshot, attempt, replica }: KeptId): string => `${snapshot}.${attempt}.${replica}`;
@@ -69,7 +73,11 @@ export function readKeptMeta(disk: Disk, snapshots: string, id: KeptId): Decoded
   if (typeof volume !== 'string' || !isVolumeUid(volume)) return { problem: 'volume must be a volume uid' };
   if (typeof volumeName !== 'string') return { problem: 'volumeName must be a text' };
   if (typeof sizeBytes !== 'number' || !isReplicaSize(sizeBytes)) return { problem: 'sizeBytes must be the size of a replica' };
-  return { value: { format: 1, snapshot, attempt, replica, volume, volumeName, sizeBytes }, problem: null };
+  const { value: config } = parseVolumeConfig(meta.config);
+  return {
+    value: { format: 1, snapshot, attempt, replica, volume, volumeName, sizeBytes, ...(config ? { config } : {}) },
+    problem: null,
+  };
 }
 
 /** What the pool has against it, looked at again right before it is there. */
@@ -81,11 +89,14 @@ export function keepSnapshot(
   done: StepDone,
 ): void {
   const { disk, snapshots, source, request, refusal } = options;
-  const { replica, volume, volumeName, sizeBytes } = source.meta;
+  const { replica, volume, volumeName, sizeBytes, config } = source.meta;
   const name = keptName({ ...request, replica });
   const directory = `${snapshots}/${name}`;
   const creating = `${directory}${CREATING}`;
-  const meta = encodeRecord({ format: 1, ...request, replica, volume, volumeName, sizeBytes } satisfies KeptMeta);
+  const meta = encodeRecord({
+    ...{ format: 1 as const, ...request, replica, volume, volumeName, sizeBytes },
+    ...(config ? { config } : {}),
+  } satisfies KeptMeta);
   const steps: Step[] = [
     (next) => removeTree(disk, creating, next),
     // A crash from here on leaves a directory under its temporary name, which the next opening of the pool removes.

@@ -36,6 +36,10 @@ class FakePool implements PoolPort {
     throw new Error('not asked here');
   }
 
+  inventory(): never {
+    throw new Error('not asked here');
+  }
+
   async create({ replica, source }: { replica: ReplicaId; source?: CloneSource }): Promise<{ store: ReplicaStore } | { problem: string }> {
     if (this.problem !== null) return { problem: this.problem };
     this.there.add(replica);
