@@ -53,7 +53,7 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
     store: storeOf(calls, lease, pulse, ports),
     lease,
     check: () => silenceOf(endpoints),
-    members: memberProbe(endpoints),
+    members: memberProbe(endpoints, metrics),
     async close() {
       stopRenewing?.();
       pulse.close();

@@ -66,8 +66,17 @@ describe('end to end: a lost store', function () {
     );
   };
 
-  const isUnrecorded = (volume: DemoVolume) =>
-    volume.until('known as lost', LOST_BOUND_MS, ({ conditions }) => conditions?.some(({ reason }) => reason === 'ConfigLost'));
+  /** A volume whose config is lost has failed, which other waits take for the end of it. */
+  const isUnrecorded = (volume: DemoVolume, isIt: boolean) =>
+    waitFor(`${volume.name} ${isIt ? 'known as lost' : 'rebuilt'}`, LOST_BOUND_MS, async () => {
+      const { conditions, phase } = await volume.status();
+      const isLost = conditions?.some(({ reason }) => reason === 'ConfigLost') ?? false;
+      return isLost === isIt ? { value: true } : { reason: `it is ${phase}` };
+    });
+  const servedAgain = async (volume: DemoVolume, node: string): Promise<string> => {
+    await isUnrecorded(volume, false);
+    return volume.untilServedBy(node, FAILOVER_BOUND_MS);
+  };
   const untilTold = (count: number) =>
     waitFor(`${count} agents to be registered again`, LOST_BOUND_MS, async () => {
       const { text } = await recover();
@@ -89,7 +98,7 @@ describe('end to end: a lost store', function () {
     );
 
     await loseStore();
-    await Promise.all([isUnrecorded(whole.volume), isUnrecorded(pair.volume)]);
+    await Promise.all([isUnrecorded(whole.volume, true), isUnrecorded(pair.volume, true)]);
     await untilTold(2);
     expect(
       replicas.filter((directory) => !existsSync(directory)),
@@ -101,14 +110,14 @@ describe('end to end: a lost store', function () {
 
     const without = await recover('--without', 'node-c', '--apply');
     expect(without.text).to.match(new RegExp(`rebuilt +${pair.volume.name} `));
-    const served = await pair.volume.untilServedBy('node-b', FAILOVER_BOUND_MS);
+    const served = await servedAgain(pair.volume, 'node-b');
     await qemuIo(served, 'read -P 0x52 0 4M', 'read -P 0x53 4M 4M');
 
     world.cluster.process('agent/node-c').start();
     await untilTold(3);
     const all = await recover('--apply');
     expect(all.code, all.text).to.equal(0);
-    const again = await whole.volume.untilServedBy('node-a', FAILOVER_BOUND_MS);
+    const again = await servedAgain(whole.volume, 'node-a');
     await qemuIo(again, 'read -P 0x51 0 8M');
     await Promise.all([whole, pair].map(({ volume }) => volume.untilHealthy(3, RETURN_BOUND_MS)));
     for (const node of ['node-b', 'node-c', 'node-a']) {
