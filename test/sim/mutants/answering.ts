@@ -78,7 +78,7 @@ export const ANSWERING: readonly Mutant[] = [
     'return this.isAdmissible(offsetBytes, lengthBytes) && this.inFlight.lastOverlapping(offsetBytes, lengthBytes) === null;',
     'return this.isAdmissible(offsetBytes, lengthBytes);',
   ]),
-  mutant('readsNowInDoubt', 50, 'what is read past the session is not in doubt', [
+  mutant('readsNowInDoubt', 20, 'what is read past the session is not in doubt', [
     REPLICATION,
     'return this.isAdmissible(offsetBytes, lengthBytes) && this.inFlight',
     'return this.inFlight',

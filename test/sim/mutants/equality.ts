@@ -29,7 +29,7 @@ export const EQUALITY: readonly Mutant[] = [
     'for (const log of [own, ...rest]) if (log) peer.need.addAll(log);',
     'peer.need.clear();',
   ]),
-  mutant('servedUnlevelled', 50, 'an extent is levelled before any read or write of it goes on', [
+  mutant('servedUnlevelled', 20, 'an extent is levelled before any read or write of it goes on', [
     REPLICATION,
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.locks.has(extent)) return false',

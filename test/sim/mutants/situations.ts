@@ -136,6 +136,9 @@ export const INTERRUPTED = calm('interrupted', INTERRUPTED_OPTIONS);
 /** Two learners at once. */
 export const NEEDY = calm('needy', { ...INTERRUPTED_OPTIONS, replicas: 3, moveEveryMs: 1_500 });
 
+/** One promotion after another, with much that is levelled slowly while clients ask for it. */
+export const IN_DOUBT = calm('in doubt', { ...INTERRUPTED_OPTIONS, replicas: 3, thinkMs: 20, promoteEveryMs: 1_500 });
+
 /** A learner that alone has what its primary and the replica beside it took with them. */
 export const ORPHANS = calm('orphans', {
   nodes: 4,
