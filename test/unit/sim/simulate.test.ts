@@ -17,7 +17,7 @@ describe('The simulated cluster', function () {
     it(`keeps every invariant with seed ${seed}`, () => {
       const { violation, answered } = simulate(drawOptions(seed, STEPS));
       expect(violation).to.equal(null);
-      expect(answered).to.be.greaterThan(20);
+      expect(answered).to.be.greaterThan(10);
     });
   }
 
