@@ -17,20 +17,27 @@ import { openPageCache, type PageCache } from './pageCache.ts';
 
 const { O_RDONLY, O_NOATIME } = fs.constants;
 
-/** For a thread of primaries. `pools`: where they lie, by name. */
-export async function localReads(pools: ReadonlyMap<string, string>, log: Log): Promise<OpenReads> {
-  const cache = await openPageCache();
-  if ('problem' in cache) {
-    log.warn('all reads go through the threads of the pools', { reason: cache.problem });
-    return () => null;
-  }
+/**
+ * For a thread of primaries. `pools`: where they lie, by name. The library is loaded for the first replica, not before: Node ends with SIGABRT, whatever code it was
+ * to exit with, when a process exits while a thread of it loads one, and an agent that may not start does so as its threads come up.
+ */
+export function localReads(pools: ReadonlyMap<string, string>, log: Log): OpenReads {
   const turns = new Map<string, Turns>([...pools.keys()].map((pool) => [pool, new Turns()]));
+  let loading: Promise<PageCache | null> | null = null;
   return ({ replica, pool }) => {
     const path = pools.get(pool);
     const turnsOfPool = turns.get(pool);
     if (path === undefined || turnsOfPool === undefined) return null;
-    return new CachedFile(cache, `${replicaDirectory(replicasPath(path), replica)}/${DATA_FILE}`, turnsOfPool);
+    loading ??= load(log);
+    return new CachedFile(loading, `${replicaDirectory(replicasPath(path), replica)}/${DATA_FILE}`, turnsOfPool);
   };
+}
+
+async function load(log: Log): Promise<PageCache | null> {
+  const cache = await openPageCache();
+  if (!('problem' in cache)) return cache;
+  log.warn('all reads go through the threads of the pools', { reason: cache.problem });
+  return null;
 }
 
 /** One after the other: `next` begins when the one before has said that it ended. */
@@ -52,38 +59,36 @@ class Turns {
 }
 
 class CachedFile implements LocalReads {
-  readonly #cache: PageCache;
   readonly #turns: Turns;
-  #descriptor: number | null = null;
+  #file: { cache: PageCache; descriptor: number } | null = null;
   #isClosed = false;
 
-  constructor(cache: PageCache, path: string, turns: Turns) {
-    this.#cache = cache;
+  /** `loading` resolves with null where this machine cannot: then it stays unread. */
+  constructor(loading: Promise<PageCache | null>, path: string, turns: Turns) {
     this.#turns = turns;
-    turns.wait((ended) => {
-      if (this.#isClosed) return ended();
-      fs.open(path, O_RDONLY | O_NOATIME, (error, descriptor) => {
-        // What cannot be opened is the pool's thread's to say.
-        if (!error) this.#opened(descriptor);
-        ended();
-      });
+    void loading.then((cache) => {
+      if (cache) turns.wait((ended) => this.#open(cache, path, ended));
     });
   }
 
   read(offsetBytes: number, target: Buffer): boolean {
-    return this.#descriptor !== null && this.#cache.read(this.#descriptor, offsetBytes, target);
+    return this.#file?.cache.read(this.#file.descriptor, offsetBytes, target) ?? false;
   }
 
   close(): void {
     this.#isClosed = true;
-    if (this.#descriptor === null) return;
-    this.#closeLater(this.#descriptor);
-    this.#descriptor = null;
+    if (this.#file) this.#closeLater(this.#file.descriptor);
+    this.#file = null;
   }
 
-  #opened(descriptor: number): void {
-    if (this.#isClosed) this.#closeLater(descriptor);
-    else this.#descriptor = descriptor;
+  #open(cache: PageCache, path: string, ended: () => void): void {
+    if (this.#isClosed) return ended();
+    fs.open(path, O_RDONLY | O_NOATIME, (error, descriptor) => {
+      // What cannot be opened is the pool's thread's to say.
+      if (!error && this.#isClosed) this.#closeLater(descriptor);
+      else if (!error) this.#file = { cache, descriptor };
+      ended();
+    });
   }
 
   #closeLater(descriptor: number): void {

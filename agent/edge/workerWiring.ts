@@ -71,7 +71,7 @@ export async function runPrimaryWorker(
   const { node, instance, runDirectory } = data;
   const events = replicationEvents(log, counters);
   const blocks = threadBlocks;
-  const openReads = await localReads(data.pools, log);
+  const openReads = localReads(data.pools, log);
   const host = new PrimaryHost({
     channel,
     hasten: base.hasten,

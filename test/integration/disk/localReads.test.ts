@@ -36,7 +36,7 @@ const forget = (data: string): void => {
 };
 
 async function opened(pool: string): Promise<LocalReads> {
-  const reads = (await localReads(new Map([['default', pool]]), silentLog))(MEMBER);
+  const reads = localReads(new Map([['default', pool]]), silentLog)(MEMBER);
   if (!reads) throw new Error('no pool of that name');
   await until('the file is open', () => reads.read(0, Buffer.alloc(1)));
   return reads;
@@ -104,7 +104,7 @@ describe('The page cache', function () {
   it('is read no more once it is closed, whether it was open or only about to be', async () => {
     const reads = await opened(pool);
     expect(descriptors()).to.equal(1);
-    const next = (await localReads(new Map([['default', pool]]), silentLog))(MEMBER);
+    const next = localReads(new Map([['default', pool]]), silentLog)(MEMBER);
     for (const each of [reads, next]) {
       each?.close();
       expect(each?.read(0, Buffer.alloc(1))).to.equal(false);
@@ -113,7 +113,7 @@ describe('The page cache', function () {
   });
 
   it('is none of a pool that is not this agent’s', async () => {
-    expect((await localReads(new Map(), silentLog))(MEMBER)).to.equal(null);
+    expect(localReads(new Map(), silentLog)(MEMBER)).to.equal(null);
   });
 
   it('of a disk that hangs is read as before, and what it has not got is not waited for', async () => {
@@ -124,7 +124,7 @@ describe('The page cache', function () {
       const descriptor = fs.openSync(sick, 'r');
       fs.readSync(descriptor, Buffer.alloc(4096), 0, 4096, 0);
       fs.closeSync(descriptor);
-      const open = await localReads(new Map([['default', disk.directory]]), silentLog);
+      const open = localReads(new Map([['default', disk.directory]]), silentLog);
       const reads = open(MEMBER);
       await until('the file is open', () => reads?.read(0, Buffer.alloc(1)) === true);
       disk.hang();
