@@ -227,8 +227,9 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => process.exit(EXIT_INTERRUPTED)); // the cluster's guard takes it away
 }
 try {
-  process.exitCode = await main();
+  // Not by running dry: a fault that was given up in the middle may have a timer of minutes.
+  process.exit(await main());
 } catch (error) {
   printFailure(error);
-  process.exitCode = EXIT_COULD_NOT_RUN;
+  process.exit(EXIT_COULD_NOT_RUN);
 }
