@@ -6,6 +6,7 @@
 import type { BlockClient } from '../../agent/ports.ts';
 import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
+import type { Serving } from './agentProcess.ts';
 import { inSyncOf, type ReplicaView } from './checkers/view.ts';
 import { encodeBlock, PIECE_BYTES } from './layout.ts';
 import { pick } from './seeds.ts';
@@ -26,6 +27,7 @@ export class Rot {
   readonly #shard: number;
   readonly #piece: number;
   #isWritten = false;
+  #asked: { serving: Serving; client: BlockClient } | null = null;
   #rotten = 0;
 
   constructor(world: World, random: SeededRandom, coldExtent: number) {
@@ -95,7 +97,10 @@ export class Rot {
     if (!serving) return this.#later();
     serving.process.run('cold block', () => {
       if (serving.isOver) return;
+      // Who asks again has given up what he asked before: it must not wait beside it.
+      if (this.#asked?.serving === serving) this.#asked.client.close();
       const client: BlockClient = serving.device.connect();
+      this.#asked = { serving, client };
       client.write(this.#block * BLOCK_BYTES, [encodeBlock(SOUND)], BLOCK_BYTES, true, (error) => {
         this.#isWritten ||= error === null;
       });
