@@ -15,5 +15,6 @@ export function checkBounded({ device, primary }: Serving, requestsOpen: number)
   }
   if (!(device instanceof Frontend)) return;
   const waiting = device.waitingCount;
-  if (waiting > requestsOpen + COLD_REQUESTS) throw new Violation('bounded', `${waiting} requests wait, while clients have ${requestsOpen} open`);
+  if (waiting > requestsOpen + COLD_REQUESTS)
+    throw new Violation('bounded', `${waiting} requests wait, while clients have ${requestsOpen} open`);
 }
