@@ -148,7 +148,9 @@ describe('a disk that is ill', function () {
     const task = await leader.ended(await leader.file('node-a', createSpec('sick')), 5_000);
     expect(task).to.include({ state: 'failed', error: `pool sick: ${found.reason}` });
     expect((await leader.ended(await leader.file('node-a', createSpec('default')))).state).to.equal('done');
-    expect((await agents.get(agent, '/metrics')).body).to.contain('holdfast_pool_quarantined_count{pool="sick"} 1');
+    // Levels are looked at once a second.
+    const counts = async () => (await agents.get(agent, '/metrics')).body.includes('holdfast_pool_quarantined_count{pool="sick"} 1');
+    await until('its metrics say so', counts);
     await expectOthersUnharmed(set);
 
     const stoppedMs = performance.now();
