@@ -74,19 +74,12 @@ export class Session implements ReplicaSession {
     this.epoch = options.epoch;
     this.#nowMs = options.nowMs;
     this.#protocolError = options.protocolError;
-    const { replica, store } = options;
-    this.#toldVersion = new ToldVersion({
-      meta: () => store.meta,
-      changeMeta: (change, done) => replica.changeMeta(change, done),
-      goOn: () => this.#goOn(),
-      failed: (error) => replica.ioFailed(this, error),
-    });
-    this.#summaries = new Summaries({
-      store: options.store,
-      nextTurn: options.nextTurn,
-      answer: (id, digest) => this.#link.send({ type: 'summaryDigest', id, digest }),
-      failed: (error) => this.#replica.ioFailed(this, error),
-    });
+    const { replica, store, nextTurn } = options;
+    const failed = (error: IoError) => replica.ioFailed(this, error);
+    const changeMeta: Owner['changeMeta'] = (change, done) => replica.changeMeta(change, done);
+    const answer = (id: number, digest: Buffer) => this.#link.send({ type: 'summaryDigest', id, digest });
+    this.#toldVersion = new ToldVersion({ store, changeMeta, goOn: () => this.#goOn(), failed });
+    this.#summaries = new Summaries({ store, nextTurn, answer, failed });
   }
 
   get isOpen(): boolean {

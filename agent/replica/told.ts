@@ -3,12 +3,12 @@
  * a config of which those who acknowledge it know nothing, and a rebuilt store never calls in sync who has left by it (operator/recover). One note at a time; a crash
  * leaves a note of what was never applied, which does no harm.
  */
-import type { Done, IoError, ReplicaMeta } from '../ports.ts';
+import type { IoError, ReplicaMeta, ReplicaStore } from '../ports.ts';
+import type { Owner } from './owner.ts';
 
 export type ToldVersionOptions = {
-  meta: () => ReplicaMeta;
-  /** Durable when it calls back. */
-  changeMeta: (change: (meta: ReplicaMeta) => ReplicaMeta, done: Done) => void;
+  store: Pick<ReplicaStore, 'meta'>;
+  changeMeta: Owner['changeMeta'];
   /** Something waited for the note. */
   goOn: () => void;
   failed: (error: IoError) => void;
@@ -27,7 +27,7 @@ export class ToldVersion {
   waits(version: number): boolean {
     if (version <= this.#known) return false;
     if (this.#isNoting) return true;
-    const { config, toldVersion = 0 } = this.#options.meta();
+    const { config, toldVersion = 0 } = this.#options.store.meta;
     this.#known = Math.max(config?.version ?? 0, toldVersion);
     return version > this.#known && !this.#note(version);
   }
