@@ -1,19 +1,20 @@
 /**
- * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, and their JSON schemas for the REST API's document. `--check` writes
- * nothing and fails when a file is stale.
+ * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, their JSON schemas for the REST API's document, and the types of the
+ * Container Storage Interface from its own file. `--check` writes nothing and fails when a file is stale.
  * Must never be edited around: a type that does not fit is a schema to correct.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
+import { csiTypes } from './csi.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCE = join(ROOT, 'crds');
-const TARGET = join(ROOT, 'operator', 'generated');
+const TARGET = 'operator/generated';
 
 type Schema = JSONSchema & { properties?: Record<string, Schema>; items?: Schema };
-/** What is written: a file's name in operator/generated, and its text. */
+/** What is written: a file's path in the checkout, and its text. */
 type Generated = { name: string; text: string };
 type Definition = {
   spec: { names: { kind: string; singular: string }; versions: { name: string; schema: { openAPIV3Schema: Schema } }[] };
@@ -50,7 +51,7 @@ async function typesOf(file: string): Promise<Generated> {
     bannerComment: `/** The API type ${kind}, made from crds/${file} by tools/generate/types.ts: change it there. */`,
     style: { singleQuote: true, printWidth: 140 },
   });
-  return { name: `${name}.ts`, text: body };
+  return { name: `${TARGET}/${name}.ts`, text: body };
 }
 
 /** JSON Schema as OpenAPI 3.1 has it: without Kubernetes' own keywords, and closed where the API server drops what is unknown. */
@@ -70,20 +71,20 @@ async function schemasOf(files: readonly string[]): Promise<Generated> {
   const definitions = await Promise.all(files.map(definitionOf));
   const schemas = Object.fromEntries(definitions.map(({ names, schema }) => [names.kind, plain(schema, true)]));
   const text = `/** The API's kinds as JSON Schema, made from crds/ by tools/generate/types.ts: change them there. */\nexport const SCHEMAS = ${JSON.stringify(schemas, null, 2)} as const;\n`;
-  return { name: 'schemas.ts', text };
+  return { name: `${TARGET}/schemas.ts`, text };
 }
 
 async function main(): Promise<void> {
   const check = process.argv.includes('--check');
   const files = (await readdir(SOURCE)).filter((file) => file.endsWith('.yaml')).sort();
-  await mkdir(TARGET, { recursive: true });
+  await mkdir(join(ROOT, TARGET), { recursive: true });
   const stale: string[] = [];
-  const all = [...(await Promise.all(files.map(typesOf))), await schemasOf(files)];
+  const all = [...(await Promise.all(files.map(typesOf))), await schemasOf(files), csiTypes(ROOT)];
   for (const { name, text } of all) {
-    const before = await readFile(join(TARGET, name), 'utf8').catch(() => null);
+    const before = await readFile(join(ROOT, name), 'utf8').catch(() => null);
     if (before === text) continue;
-    stale.push(`operator/generated/${name}`);
-    if (!check) await writeFile(join(TARGET, name), text);
+    stale.push(name);
+    if (!check) await writeFile(join(ROOT, name), text);
   }
   if (check && stale.length > 0) {
     console.error(`Stale, run make generate: ${stale.join(', ')}`);
