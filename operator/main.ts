@@ -6,6 +6,8 @@ import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
 import { type Random, systemRandom } from '../core/random.ts';
 import type { Store } from '../core/store.ts';
+import { identity } from '../edge/csi/identity.ts';
+import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
 import { startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
@@ -15,6 +17,9 @@ import { Access } from './api/access.ts';
 import { operations } from './api/operations.ts';
 import { Server } from './api/serve.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from './api.ts';
+import { controllerService } from './csi/controller.ts';
+import type { CsiPorts } from './csi/ports.ts';
+import { Waiting } from './csi/waiting.ts';
 import { HttpKubeApi } from './edge/kubeApi.ts';
 import { HttpKubeCalls } from './edge/kubeCalls.ts';
 import { KubeConnection } from './edge/kubeConnection.ts';
@@ -84,6 +89,16 @@ async function openRest({ connection, kube, metrics, certificates, parameters, .
   };
 }
 
+type CsiParts = CsiPorts & { parameters: OperatorParameters; metrics: Metrics; log: Log; ready: () => string | null };
+
+/** The sidecars beside this operator ask it, whoever leads. */
+async function openCsi({ parameters, metrics, log, ready, ...ports }: CsiParts): Promise<CsiServer> {
+  const { csiSocket: socket } = parameters;
+  if (socket === '') return { close: async () => undefined };
+  const Identity = identity(VERSION, ['CONTROLLER_SERVICE'], ready);
+  return startCsiServer({ socket, handlers: { Identity, Controller: controllerService(ports) }, metrics, log });
+}
+
 type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'> & {
   clock: Clock;
   random: Random;
@@ -135,7 +150,11 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
   const kubeConnection = new KubeConnection(parameters.kubeconfig);
   const api = new HttpKubeApi(kubeConnection);
 
-  const views = openViews(store, keys, api, log, () => controller.wake());
+  const waiting = new Waiting(systemTimers);
+  const views = openViews(store, keys, api, log, () => {
+    controller.wake();
+    waiting.changed();
+  });
   const sources = { ...views, keys };
 
   const controller = new Controller({
@@ -169,6 +188,9 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
 
   const rest = await openRest({ ...ports, connection, kube: kubeConnection, metrics, certificates, parameters });
 
+  const ready = () => staleReason(views.store, views.kube);
+  const csi = await openCsi({ ...ports, kube: api, waiting, views: views.kube, limits, parameters, metrics, ready });
+
   const stopping = new AbortController();
   const election = elector.run(stopping.signal).catch(fail);
   return {
@@ -176,7 +198,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
       stopping.abort();
       await election;
       await office.idle();
-      await Promise.all([http.close(), rest.close()]);
+      await Promise.all([http.close(), rest.close(), csi.close()]);
       for (const view of [...Object.values(views.store), ...Object.values(views.kube)]) view.close();
       await kubeConnection.close();
       await connection.close();

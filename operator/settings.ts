@@ -16,6 +16,7 @@ const OPERATOR_PARAMETERS = {
   namespace: row('POD_NAMESPACE', name, 'holdfast-system', 'where the Lease lies'),
   leaseName: row('LEASE_NAME', name, `operator.${GROUP}`, 'which of several operators leads'),
   apiPort: row('API_PORT', wholeNumber('port', 0, 65_535), '9444', 'where the REST API answers, at the address of HTTP_LISTEN; 0: nowhere'),
+  csiSocket: row('CSI_SOCKET', anyText, '', 'where the CSI controller answers the sidecars, a path; empty: nowhere'),
   settings: row('SETTINGS', anyText, '', "every agent's settings, as JSON; left out: the defaults"),
   settingsFile: row('SETTINGS_FILE', anyText, '', 'a file with the same, instead'),
   overProvisioningPercent: row(

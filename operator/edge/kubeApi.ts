@@ -2,6 +2,7 @@
 import type { ResponseContext } from '@kubernetes/client-node';
 import { isOperatingError, messageOf, OperatingError } from '../../core/errors.ts';
 import type { KubeObject } from '../api.ts';
+import type { CsiKube, Page } from '../csi/ports.ts';
 import { Gone, type KubeApi, KubeRefusal, type WatchEvent } from '../ports.ts';
 import type { KubeConnection, KubeMethod } from './kubeConnection.ts';
 
@@ -16,6 +17,7 @@ const WATCH_SILENCE_MAX_MS = 90_000;
 const WATCH_LINE_MAX = 8 * 1024 * 1024;
 
 type StatusBody = { message?: string; reason?: string; code?: number };
+type KubeList<Object> = KubeObject & { items?: Object[]; metadata: { continue?: string } };
 type Reader = ReadableStreamDefaultReader<Uint8Array>;
 
 const statusOf = (text: string): StatusBody => {
@@ -48,7 +50,7 @@ const unanswered = (attempted: string, error: unknown): Error =>
     ? error
     : new OperatingError('Unavailable', attempted, `the API server gave no answer: ${wordsOf(error)}`, { cause: error });
 
-export class HttpKubeApi implements KubeApi {
+export class HttpKubeApi implements KubeApi, CsiKube {
   readonly #connection: KubeConnection;
 
   constructor(connection: KubeConnection) {
@@ -69,18 +71,27 @@ export class HttpKubeApi implements KubeApi {
     return this.#call('PUT', path, body, deadlineMs);
   }
 
+  async remove(path: string, uid: string): Promise<void> {
+    try {
+      await this.#call('DELETE', path, { preconditions: { uid } }, DEADLINE_MS);
+    } catch (error) {
+      // Another object has the name: the one that was meant is gone.
+      if (!isOperatingError(error, 'Conflict')) throw error;
+    }
+  }
+
+  async page<Object extends KubeObject>(path: string, limit: number, token: string, selector = ''): Promise<Page<Object>> {
+    const query = [`limit=${limit || LIST_PAGE_LENGTH}`, token === '' ? '' : `continue=${encodeURIComponent(token)}`, selector];
+    const { items, metadata } = await this.#listed<Object>(`${path}?${query.filter((one) => one !== '').join('&')}`);
+    return { items: items ?? [], next: metadata.continue ?? '' };
+  }
+
   async list<Object extends KubeObject>(path: string): Promise<{ items: Object[]; resourceVersion: string }> {
     const items: Object[] = [];
     let next = '';
     for (let page = 0; page < LIST_PAGES_MAX; page++) {
       const query = `limit=${LIST_PAGE_LENGTH}${next === '' ? '' : `&continue=${encodeURIComponent(next)}`}`;
-      const answer = await this.#call<KubeObject & { items?: Object[]; metadata: { continue?: string } }>(
-        'GET',
-        `${path}?${query}`,
-        undefined,
-        DEADLINE_MS,
-      );
-      if (answer === null) throw new OperatingError('Unavailable', `GET ${path}`, 'the API server does not know this kind (yet)');
+      const answer = await this.#listed<Object>(`${path}?${query}`);
       items.push(...(answer.items ?? []));
       next = answer.metadata.continue ?? '';
       if (next === '') return { items, resourceVersion: answer.metadata.resourceVersion };
@@ -106,6 +117,12 @@ export class HttpKubeApi implements KubeApi {
       clearTimeout(silence);
       ending.abort();
     }
+  }
+
+  async #listed<Object>(path: string): Promise<KubeList<Object>> {
+    const answer = await this.#call<KubeList<Object>>('GET', path, undefined, DEADLINE_MS);
+    if (answer === null) throw new OperatingError('Unavailable', `GET ${path}`, 'the API server does not know this kind (yet)');
+    return answer;
   }
 
   /** Null: not there. */

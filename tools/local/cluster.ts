@@ -158,6 +158,11 @@ export class Cluster {
     return `https://${ADDRESS}:${port}`;
   }
 
+  /** Where a process answers CSI: an operator as the controller, an agent as the node. */
+  csiSocket(name: layout.ProcessName): string {
+    return layout.csiSocket(this.directory, name);
+  }
+
   /** Where a volume's NBD socket is while the node serves it. */
   socket(node: string, volume: string): string {
     return path.join(layout.runDirectory(this.directory, node), `${volume}.sock`);
@@ -256,7 +261,7 @@ export class Cluster {
     const parts = await this.#programParts(name);
     const endpoints = await Promise.all(this.#etcdEndpoints().map((url) => route(own, 'etcd', url)));
     const etcdEndpoint = endpoints.join(',');
-    this.#start(name, operatorLaunch({ ...parts, etcdEndpoint, environment, kubeconfig, apiPort }));
+    this.#start(name, operatorLaunch({ ...parts, etcdEndpoint, environment, kubeconfig, apiPort, csiSocket: this.csiSocket(name) }));
   }
 
   async #startAgent(name: layout.ProcessName): Promise<void> {

@@ -103,12 +103,13 @@ export type ProgramParts = {
   sources?: string | undefined;
 };
 
-export function operatorLaunch(parts: ProgramParts & { kubeconfig: string; apiPort: number }): Launch {
+export function operatorLaunch(parts: ProgramParts & { kubeconfig: string; apiPort: number; csiSocket: string }): Launch {
   return ourProgram('operator/main.ts', parts, {
     NAME: lastPart(parts.process),
     KUBECONFIG: parts.kubeconfig,
     POD_NAMESPACE: NAMESPACE,
     API_PORT: String(parts.apiPort),
+    CSI_SOCKET: parts.csiSocket,
   });
 }
 

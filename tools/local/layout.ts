@@ -74,6 +74,11 @@ export function runDirectory(directory: string, node: string): string {
   return path.join(directory, agentProcess(node), 'run');
 }
 
+/** Where a process answers CSI. */
+export function csiSocket(directory: string, process: ProcessName): string {
+  return path.join(directory, process, 'csi.sock');
+}
+
 /** Told before anything starts: an agent would find out only when the first volume is attached, with a far less clear error. */
 export function checkSocketPaths(directory: string, nodes: string[]): void {
   for (const node of nodes) {

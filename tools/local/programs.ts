@@ -54,6 +54,17 @@ const HISTORY: Pin = {
   sources: ['main.go'],
 };
 
+const CSI_SANITY: Pin = {
+  program: 'csi-sanity',
+  module: 'csi-sanity',
+  goPackage: 'github.com/kubernetes-csi/csi-test/v5/cmd/csi-sanity',
+  versionOf: 'github.com/kubernetes-csi/csi-test/v5',
+  firstBuild: 'about a minute',
+};
+
+/** The standard tests of a CSI driver (tools/csi-sanity). */
+export const findCsiSanity = (onProgress: OnProgress): Promise<string> => build(CSI_SANITY, onProgress);
+
 /** The program that says whether a history is linearizable (tools/history). */
 export const findHistoryChecker = (onProgress: OnProgress): Promise<string> => build(HISTORY, onProgress);
 

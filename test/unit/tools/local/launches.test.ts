@@ -19,7 +19,13 @@ const sharedEnvironment = {
 
 describe('local cluster: what its processes are told', () => {
   it('tells an operator its name, its kubeconfig and its namespace', () => {
-    const launch = operatorLaunch({ ...shared, process: 'operator/operator-1', kubeconfig: '/d/kubeconfig', apiPort: 20009 });
+    const launch = operatorLaunch({
+      ...shared,
+      process: 'operator/operator-1',
+      kubeconfig: '/d/kubeconfig',
+      apiPort: 20009,
+      csiSocket: '/c/operator/operator-1/csi.sock',
+    });
     expect(launch.arguments).to.deep.equal(['--disable-warning=DEP0123', 'operator/main.ts']);
     expect(launch.environment).to.deep.equal({
       ...sharedEnvironment,
@@ -27,6 +33,7 @@ describe('local cluster: what its processes are told', () => {
       KUBECONFIG: '/d/kubeconfig',
       POD_NAMESPACE: 'holdfast-system',
       API_PORT: '20009',
+      CSI_SOCKET: '/c/operator/operator-1/csi.sock',
     });
   });
 
