@@ -93,9 +93,17 @@ export class AgentProcess implements Host, Watcher {
     return !this.#mayStart;
   }
 
-  /** It answers nobody before that it was open is durable. */
+  /**
+   * It answers nobody before that it was open is durable. One that is found to have failed is reported, as every agent reports what it holds and
+   * does not serve: the process before may have been killed before it said so, or have failed in closing it.
+   */
   open(replica: ReplicaId, files: ReplicaFiles, bootId: string): void {
-    files.open(bootId, this.#world.storeTiming(this), (store) => this.#begin(replica, store));
+    const opened = (store: ReplicaStore | null) => {
+      const { failed } = files.meta;
+      if (failed !== null) this.#world.replicaFailed(replica, failed);
+      if (store) this.#begin(replica, store);
+    };
+    files.open(bootId, this.#world.storeTiming(this), opened);
   }
 
   run(channel: string, act: () => void): void {

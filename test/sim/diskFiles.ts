@@ -96,16 +96,14 @@ export class DiskFiles implements ReplicaFiles {
     }
   }
 
-  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore) => void): void {
+  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore | null) => void): void {
     this.#timing = timing;
     const { replica } = this.#replica;
     const options = { disk: this.#disk, directory: this.#directory, replica, bootId, onFailed: () => undefined, keeper: NO_KEEPER };
     openReplica(options, (error, store) => {
-      if (store) {
-        this.#store = store;
-        opened(store);
-        // One that has failed stays so, and answers nobody.
-      } else if (this.#find().meta.failed === null) throw new Violation('contract', `${replica} cannot be opened: ${messageOf(error)}`);
+      this.#store = store;
+      if (!store && this.#find().meta.failed === null) throw new Violation('contract', `${replica} cannot be opened: ${messageOf(error)}`);
+      opened(store);
     });
     this.pump();
   }

@@ -35,8 +35,8 @@ export interface ReplicaFiles {
   /** The pieces of an extent that were ever written. */
   written(extent: number): Iterable<number>;
 
-  /** A process opens it. It answers nobody before that it was open is durable. */
-  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore) => void): void;
+  /** A process opens it. It answers nobody before that it was open is durable. Null: it has failed, as its meta says, and is not opened again. */
+  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore | null) => void): void;
   /** The end of an event of that process. */
   pump(): void;
   /** The process is gone. What it had begun may have reached the cache or not. */

@@ -70,7 +70,7 @@ export class Platter implements ReplicaFiles {
     return this.#store?.stamp(extent) ?? this.notes[extent]?.stamp ?? 0;
   }
 
-  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore) => void): void {
+  open(bootId: string, timing: StoreTiming, opened: (store: ReplicaStore | null) => void): void {
     const store = new SimulatedStore(this, timing);
     this.#store = store;
     const { openBootId, suspect } = this.meta;

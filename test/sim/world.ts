@@ -265,8 +265,8 @@ export class World {
   }
 
   replicaFailed(replica: ReplicaId, reason: string): void {
+    if (!this.failed.has(replica)) this.schedule.trace(`${replica} failed: ${reason}`);
     this.failed.add(replica);
-    this.schedule.trace(`${replica} failed: ${reason}`);
   }
 
   protocolError(text: string): void {

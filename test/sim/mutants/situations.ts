@@ -33,7 +33,8 @@ const SETTINGS: Settings = {
 /** So that catching up takes seconds, and breaks on the way. */
 const SLOW_RESYNC: Settings = { ...SETTINGS, resyncBytesPerSecond: EXTENT_BYTES / 4 };
 
-const CALM: Situation['options'] = {
+/** Clients, and nothing that goes wrong. */
+export const CALM: Situation['options'] = {
   nodes: 5,
   replicas: 3,
   minInSync: 1,
