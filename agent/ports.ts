@@ -8,7 +8,7 @@ import type { ExtentSet } from '../core/extent.ts';
 import type { InstanceId, ReplicaId, SnapshotUid, VolumeUid } from '../core/ids.ts';
 import type { ResyncProgress } from '../core/wire/messages.ts';
 
-/** Why an I/O did not happen. Retryable means: the same request may succeed later without anybody's doing. */
+/** Why an I/O did not happen. `shutdown`: nobody is answered here any more; what became of it only the next one to serve may say, and no client is told an error. */
 export type IoErrorCode = 'io' | 'noSpace' | 'invalid' | 'shutdown' | 'notSupported';
 
 export class IoError extends Error {

@@ -60,8 +60,8 @@ export type Engines = { makeReplica: MakeReplica; makePrimary: MakePrimary };
 
 /** The NBD server of one volume. */
 export interface SocketServer {
-  /** Waiting requests fail with ESHUTDOWN; resolves when no connection is left. */
-  close(reason: string): Promise<void>;
+  /** Replies that are ready are sent, what waits is not answered; resolves when no connection is left. */
+  close(): Promise<void>;
   /** At once, and not a byte more to anybody. */
   stopAnswering(): void;
 }

@@ -62,11 +62,11 @@ export class NbdServer {
     return this.#connections.size;
   }
 
-  /** Everything that waits fails with ESHUTDOWN, then the connections end and the socket file goes. Resolves when no connection is left. */
-  async close(reason: string): Promise<void> {
+  /** The connections end, without an answer to what waits, and the socket file goes. Resolves when no connection is left. */
+  async close(): Promise<void> {
     this.#stopListening();
     const closed = [...this.#connections.keys()].map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
-    for (const session of this.#connections.values()) session.shutdown(reason);
+    for (const session of this.#connections.values()) session.shutdown();
     await Promise.all(closed);
   }
 

@@ -102,7 +102,6 @@ export const NBD_ERROR = {
   noSpace: 28,
   overflow: 75,
   notSupported: 95,
-  shutdown: 108,
 } as const;
 export type NbdError = (typeof NBD_ERROR)[keyof typeof NBD_ERROR];
 

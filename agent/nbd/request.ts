@@ -57,8 +57,6 @@ const TOO_LONG_UNFRAGMENTED = refusal('tooLong', NBD_ERROR.overflow);
 const FLUSH_RANGE = refusal('flushRange');
 const CONTEXT_NOT_SELECTED = refusal('contextNotSelected');
 const FAST_ZERO = refusal('fastZero', NBD_ERROR.notSupported);
-/** For requests that a closing server still finds. */
-export const SHUTDOWN = refusal('shutdown', NBD_ERROR.shutdown);
 
 export const hasFlag = (request: Request, flag: number): boolean => (request.flags & flag) !== 0;
 

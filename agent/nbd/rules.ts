@@ -32,8 +32,7 @@ export type RequestRule =
   | 'tooLong'
   | 'flushRange'
   | 'contextNotSelected'
-  | 'fastZero'
-  | 'shutdown';
+  | 'fastZero';
 
 export const REQUEST_RULES: Record<RequestRule, string> = {
   unknownCommand: 'the command is not one that this server knows',
@@ -44,5 +43,4 @@ export const REQUEST_RULES: Record<RequestRule, string> = {
   flushRange: 'offset and length of a flush must be 0',
   contextNotSelected: 'block status needs structured replies and the context base:allocation, selected in the handshake',
   fastZero: 'zeroes that must stay allocated are no faster than a write',
-  shutdown: 'the volume is no longer served here',
 };

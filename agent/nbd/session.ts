@@ -13,7 +13,7 @@ import { type NbdLimits, REQUEST_BYTES_MAX, SEND_AT_BYTES } from './limits.ts';
 import { type Export, type Negotiation, negotiate, startNegotiation } from './negotiate.ts';
 import type { NbdConnection, NbdEvents } from './ports.ts';
 import { ReplyQueue } from './replies.ts';
-import { type Agreement, type Request, refuse, SHUTDOWN } from './request.ts';
+import { type Agreement, type Request, refuse } from './request.ts';
 import type { ConnectionRule } from './rules.ts';
 import { type Transaction, Transactions } from './transactions.ts';
 
@@ -115,12 +115,14 @@ export class NbdSession {
     if (this.#phase !== 'draining') this.stopAnswering();
   }
 
-  /** Everything that waits here fails with ESHUTDOWN and the reason, then the connection ends. */
-  shutdown(reason: string): void {
+  /**
+   * Replies that are ready are sent, then the connection ends. What waits is not answered: its client connects again, to whoever serves the volume next, and
+   * asks again. An error would reach the file system as one, and a success would be a lie. What the device still does of it, it does before anybody else serves.
+   */
+  shutdown(): void {
     if (this.#phase === 'closed') return;
     this.#become('closed');
-    this.#transactions?.abandon(SHUTDOWN, `${this.#export.name} is no longer served here: ${reason}`, this.#arriving);
-    this.#refuseUnadmitted();
+    this.#transactions?.close();
     this.#send();
     this.#connection.end();
     this.#regulate();
@@ -250,26 +252,13 @@ export class NbdSession {
       limits,
       blocks: blocks ?? null,
       answered: this.#answered,
+      unserved: () => this.shutdown(),
     });
   }
 
   #refuseConnection(rule: ConnectionRule): void {
     this.#options.events.connectionRefused(rule);
     this.stopAnswering();
-  }
-
-  /** At a shutdown: those that have arrived but were not given to the device. Not a write cut short, its client is still sending. */
-  #refuseUnadmitted(): void {
-    const transactions = this.#transactions;
-    if (transactions === null) return;
-    for (let message = this.#held ?? this.#decoder.next(); message?.kind === 'request'; message = this.#decoder.next()) {
-      if (message.type === COMMAND.disconnect) return;
-      if (message.type === COMMAND.write && message.lengthBytes > 0) {
-        this.#decoder.expectPayload(message.lengthBytes, false);
-        if (this.#decoder.next() === null) return;
-      }
-      transactions.perform(transactions.begin(message, SHUTDOWN), []);
-    }
   }
 
   /** A reply waits to be sent, and what was blocked may go on. */

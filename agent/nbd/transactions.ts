@@ -1,12 +1,12 @@
 /**
- * The requests of one connection that are on their way: given to the device, answered when it is done. Each is answered exactly once.
+ * The requests of one connection that are on their way: given to the device, answered when it is done. Each is answered once, or the connection ends.
  * Must never read the stream or send: it appends to the reply queue and says that it did.
  */
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
 import { BLOCK_BYTES_MAX, type BlockPool, LONG_BYTES } from '../../core/wire/blockPool.ts';
 import type { AllocationRun, BlockClient, IoError } from '../ports.ts';
-import { nbdErrorOf } from './errors.ts';
+import { isUnserved, nbdErrorOf } from './errors.ts';
 import { COMMAND, COMMAND_FLAG, NBD_ERROR, type NbdError } from './layout.ts';
 import { type NbdLimits, REQUEST_BYTES_MAX, STATUS_DESCRIPTORS_MAX } from './limits.ts';
 import { ALLOCATION_CONTEXT_ID } from './negotiate.ts';
@@ -35,6 +35,8 @@ export type TransactionsOptions = {
   readonly blocks: BlockPool | null;
   /** Called after each answer. */
   readonly answered: () => void;
+  /** The device is served here no more: nothing is answered, and the connection is to end. */
+  readonly unserved: () => void;
 };
 
 export class Transactions {
@@ -113,14 +115,6 @@ export class Transactions {
     this.#options.client.close();
   }
 
-  /** As `close`, but whoever still waits is told; not `arriving`, whose payload the client is still sending. */
-  abandon(refusal: Refusal, sentence: string, arriving: Transaction | null): void {
-    this.close();
-    for (const transaction of this.#open.splice(0)) {
-      if (transaction !== arriving) this.#answerError(transaction, refusal.error, sentence);
-    }
-  }
-
   /** In pieces: no request may make the device work on more than REQUEST_BYTES_MAX at a time. */
   #zero(transaction: Transaction, zeroedBytes: number): void {
     const { request } = transaction;
@@ -139,7 +133,7 @@ export class Transactions {
   #finish(transaction: Transaction, error: IoError | null): void {
     if (this.#closed) return;
     if (error !== null) {
-      this.#fail(transaction, nbdErrorOf(error.code), error.message);
+      this.#failed(transaction, error);
       return;
     }
     this.#end(transaction);
@@ -181,7 +175,7 @@ export class Transactions {
     if (this.#closed) return;
     const { request } = transaction;
     if (error !== null) {
-      this.#fail(transaction, nbdErrorOf(error.code), error.message);
+      this.#failed(transaction, error);
       return;
     }
     let readBytes = 0;
@@ -200,7 +194,7 @@ export class Transactions {
     if (this.#closed) return;
     const { request } = transaction;
     if (error !== null) {
-      this.#fail(transaction, nbdErrorOf(error.code), error.message);
+      this.#failed(transaction, error);
       return;
     }
     this.#end(transaction);
@@ -210,17 +204,19 @@ export class Transactions {
     this.#options.answered();
   }
 
-  #fail(transaction: Transaction, error: NbdError, sentence: string): void {
-    this.#end(transaction);
-    this.#answerError(transaction, error, sentence);
-    this.#options.answered();
+  /** Of a device that has gone elsewhere nothing may be said: only the next one knows what became of the request. */
+  #failed(transaction: Transaction, { code, message }: IoError): void {
+    if (isUnserved(code)) this.#options.unserved();
+    else this.#fail(transaction, nbdErrorOf(code), message);
   }
 
-  #answerError(transaction: Transaction, error: NbdError, sentence: string): void {
+  #fail(transaction: Transaction, error: NbdError, sentence: string): void {
+    this.#end(transaction);
     const { replies, agreement } = this.#options;
     if (agreement.structuredReplies) replies.structuredError(transaction.request, error, sentence);
     else replies.simple(transaction.request, error);
     this.#report(transaction, error);
+    this.#options.answered();
   }
 
   /** Takes it out of the table; the last one takes its place. */

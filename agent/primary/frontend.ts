@@ -10,6 +10,7 @@ import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '..
 import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '../ports.ts';
 import { IoError } from '../ports.ts';
 import { type AllocationDone, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
+import { GIVEN_AWAY } from './endings.ts';
 import { flushQuestion, Inquiries, type Question } from './inquiries.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
 import { Replies } from './replies.ts';
@@ -60,6 +61,7 @@ export class Frontend implements BlockDevice, Requests {
   readonly throttle: Throttle;
   #sizeBytes = 0;
   #state: 'closed' | 'open' | 'silent' = 'closed';
+  #closedBy = GIVEN_AWAY;
   #waiting: Pending[] = [];
   /** Everything begun and not replied, in the order of beginning: for time-outs and for the end. */
   readonly #pending = new Set<Pending>();
@@ -105,13 +107,14 @@ export class Frontend implements BlockDevice, Requests {
     this.throttle.open();
   }
 
-  /** Everything that waits is answered with an error; operations that were sent stay in flight. */
-  close(reason: string): void {
+  /** Everything that waits, or comes from here on, ends so; operations that were sent stay in flight. */
+  close(why: IoError): void {
     if (this.#state === 'silent') return;
     this.#state = 'closed';
-    for (const pending of [...this.#pending]) this.#finish(pending, new IoError('shutdown', reason));
+    this.#closedBy = why;
+    for (const pending of [...this.#pending]) this.#finish(pending, why);
     this.#waiting = [];
-    this.throttle.close(new IoError('shutdown', reason));
+    this.throttle.close(why);
   }
 
   /** From here on nobody hears anything. */
@@ -320,7 +323,7 @@ export class Frontend implements BlockDevice, Requests {
 
   #dispatch(pending: Pending): void {
     if (this.#state === 'silent' || !pending.finish) return;
-    if (this.#state === 'closed') return this.#finish(pending, new IoError('shutdown', 'the volume is not served here'));
+    if (this.#state === 'closed') return this.#finish(pending, this.#closedBy);
     if (this.#mayGo(pending)) pending.run();
     else this.#wait(pending);
   }

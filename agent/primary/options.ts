@@ -13,7 +13,7 @@ import type { Witness } from './witness.ts';
 export type PrimaryEnd = 'released' | 'fenced' | 'lost';
 
 export interface PrimaryEvents {
-  /** True: serve `device` on the NBD socket now. False: close it, answering waiting requests with ESHUTDOWN. */
+  /** True: serve `device` on the NBD socket now. False: close it; what its clients shall hear they have heard. */
   socket(open: boolean): void;
   /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
   closed(why: PrimaryEnd, reason: string): void;

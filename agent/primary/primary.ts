@@ -11,9 +11,10 @@ import type { Clock } from '../../core/clock.ts';
 import { isLossUnseen, type PrimaryMode, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { ScrubState } from '../../core/scrub.ts';
-import type { BlockDevice, SnapshotRequest } from '../ports.ts';
+import type { BlockDevice, IoError, SnapshotRequest } from '../ports.ts';
 import type { ConfigPort } from '../replication/link.ts';
 import { PROGRESS_PACE } from './catchUp.ts';
+import { GIVEN_AWAY, LOST } from './endings.ts';
 import { Frontend } from './frontend.ts';
 import { offerableBytes } from './growth.ts';
 import { Heartbeats } from './heartbeats.ts';
@@ -300,17 +301,15 @@ export class Primary {
   /** A loss that may still be told is; one under a primary that has served ends it: the clients of the next epoch attach knowing. */
   #endsByLoss(): boolean {
     if (!this.#hasServed) for (const { replication } of this.#shards) tellLoss(replication);
-    else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {
-      this.#giveUp('every in-sync replica lost power: what was not flushed may be gone');
-    }
+    else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) this.#giveUp();
     return this.#isGivenUp;
   }
 
   /** No client of this epoch may go on. The leader is told by `primary: null`, and promotes anew; what is in flight was never acknowledged. */
-  #giveUp(reason: string): void {
+  #giveUp(): void {
     if (this.#isGivenUp) return;
     this.#isGivenUp = true;
-    this.#beginClosing(reason);
+    this.#beginClosing(LOST);
   }
 
   /** Offers what everybody has room for by now. */
@@ -338,7 +337,7 @@ export class Primary {
     if (wantsSocket === this.#socketOpen) return;
     this.#socketOpen = wantsSocket;
     if (wantsSocket) this.#frontend.open();
-    else this.#frontend.close('the volume is detached');
+    else this.#frontend.close(isLossUnseen(this.#knowledge.known) ? LOST : GIVEN_AWAY);
     this.#options.events.socket(wantsSocket);
     this.#options.events.reportChanged();
   }
@@ -348,7 +347,7 @@ export class Primary {
     const { known, proposal } = this.#knowledge;
     if (this.#phase !== 'closing') {
       if (this.#mode !== 'release' && !this.#isIdle) return;
-      this.#beginClosing('the volume is detached');
+      this.#beginClosing(GIVEN_AWAY);
     }
     const isSettled = this.#isGivenUp || (this.#scrubber.isIdle && this.#shards.every((shard) => shard.isSettled));
     if (proposal || !isSettled) return;
@@ -364,10 +363,10 @@ export class Primary {
     return !isNew && hasGrown && this.#shards.every((shard) => shard.isWhole);
   }
 
-  #beginClosing(reason: string): void {
-    this.#snapshots.end(reason);
+  #beginClosing(why: IoError): void {
+    this.#snapshots.end(why.message);
     this.#become('closing');
-    this.#frontend.close(reason);
+    this.#frontend.close(why);
     if (this.#socketOpen) this.#options.events.socket(false);
     this.#socketOpen = false;
   }

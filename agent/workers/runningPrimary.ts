@@ -145,7 +145,7 @@ export class RunningPrimary {
     if (this.#hasEnded) return;
     this.#wantsSocket = open;
     this.#isReportDue = true;
-    if (!open) this.#socket.close('the volume is no longer served here');
+    if (!open) this.#socket.close();
     else if (this.#engine !== undefined) this.#socket.open(this.#engine.device);
   }
 
@@ -158,7 +158,7 @@ export class RunningPrimary {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#wantsSocket = false;
-    if (why === 'released') this.#socket.close('the volume was let go');
+    if (why === 'released') this.#socket.close();
     else this.#socket.drop();
     this.#voice.ended(why, reason);
   }

@@ -34,7 +34,6 @@ export class VolumeSocket {
   #state: State = 'closed';
   #wanted: BlockDevice | null = null;
   #server: SocketServer | null = null;
-  #closeReason = '';
   /** Rises with each drop: a server that began to listen before it must not answer. */
   #drops = 0;
   #failures = 0;
@@ -65,10 +64,9 @@ export class VolumeSocket {
     this.#step();
   }
 
-  close(reason: string): void {
+  close(): void {
     this.#wanted = null;
     this.#problem = null;
-    this.#closeReason = reason;
     this.#step();
   }
 
@@ -132,7 +130,7 @@ export class VolumeSocket {
       this.#become('closed');
       this.#step();
     };
-    server.close(this.#closeReason).then(ended, (error: unknown) => {
+    server.close().then(ended, (error: unknown) => {
       this.#options.log.error('socket did not close cleanly', { error });
       ended();
     });

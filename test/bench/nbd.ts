@@ -66,6 +66,6 @@ try {
     console.log(...columns, `${Math.round(side.bw / 1024)} MiB/s`.padStart(11), `p99 ${Math.round(p99Microseconds)} us`.padStart(13), cpu);
   }
 } finally {
-  await server.close('the benchmark is over');
+  await server.close();
   await rm(directory, { recursive: true });
 }

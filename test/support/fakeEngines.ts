@@ -165,7 +165,7 @@ export class FakeServer implements SocketServer {
     this.path = path;
   }
 
-  close(_reason: string): Promise<void> {
+  close(): Promise<void> {
     if (this.state === 'open') this.state = 'closing';
     return new Promise((resolve) => {
       this.#closed = resolve;

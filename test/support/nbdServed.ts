@@ -30,7 +30,7 @@ export async function serve(device: BlockDevice, limits: Partial<NbdLimits> = {}
   const events = new CollectedEvents();
   const server = await NbdServer.listen({ device, socketPath, events, limits });
   const remove = async () => {
-    await server.close('the test is over');
+    await server.close();
     await rm(directory, { recursive: true });
   };
   return { server, events, directory, socketPath, uri: (name = device.name) => `nbd+unix:///${name}?socket=${socketPath}`, remove };

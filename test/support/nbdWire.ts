@@ -78,7 +78,6 @@ export const EINVAL = 22;
 export const ENOSPC = 28;
 export const EOVERFLOW = 75;
 export const ENOTSUP = 95;
-export const ESHUTDOWN = 108;
 
 export type RequestFields = {
   type: number;

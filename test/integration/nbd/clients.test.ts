@@ -270,12 +270,12 @@ describe('nbd clients', function () {
     const retry = ['--filter=retry', 'nbd', `uri=${served.uri('')}`, 'retries=20', 'retry-delay=1', 'retry-exponential=no'];
     const running = run('nbdkit', '-U', '-', ...retry, '--run', `${fio} ${verify}`);
     await until('it writes', () => served.events.completed.length > 300);
-    await served.server.close('the agent restarts');
+    await served.server.close();
     const completedBefore = served.events.completed.length;
     const { socketPath, events } = served;
     const restarted = await NbdServer.listen({ device, socketPath, events });
     const { code, stdout, stderr } = await running;
-    await restarted.close('the test is over');
+    await restarted.close();
     expect([code, /err= *0/.test(stdout)], stdout + stderr).to.deep.equal([0, true]);
     expect(served.events.completed.length - completedBefore).to.be.greaterThan(2048);
   });

@@ -1,5 +1,6 @@
 /** How a connection ends: by the client, by the server, by the network; and what becomes of the requests that wait. */
 import { expect } from 'chai';
+import { IoError } from '../../../../agent/ports.ts';
 import { MemoryDevice } from '../../../support/memoryDevice.ts';
 import { HeldDevice, TestConnection, transmitting } from '../../../support/nbdSession.ts';
 import * as nbd from '../../../support/nbdWire.ts';
@@ -8,7 +9,6 @@ const SIZE = 64 * 1024 * 1024;
 const held = () => new HeldDevice(new MemoryDevice('pgdata', SIZE));
 const read = (cookie: number, length = 512) => nbd.request({ type: nbd.READ, cookie, length });
 const write = (cookie: number, offset = 0) => nbd.request({ type: nbd.WRITE, cookie, offset, payload: Buffer.alloc(512, 'w') });
-const REASON = 'pgdata is no longer served here: moved to node-b';
 
 describe('nbd endings', () => {
   describe('DISC', () => {
@@ -78,76 +78,68 @@ describe('nbd endings', () => {
   });
 
   describe('shutdown', () => {
-    it('answers everything that waits with ESHUTDOWN and the reason, then ends', () => {
-      const device = held();
-      const connection = transmitting(device);
-      const requests = [
-        read(1),
-        write(2),
-        nbd.request({ type: nbd.FLUSH, cookie: 3 }),
-        nbd.request({ type: nbd.TRIM, cookie: 4, length: 9 }),
-      ];
-      connection.receive(...requests);
-      connection.session.shutdown('moved to node-b');
-      expect(connection.ending).to.equal('ended');
-      const expected = [1, 2, 3, 4].map((cookie) => nbd.errorChunk(cookie, nbd.ESHUTDOWN, REASON));
-      expect(Buffer.concat(connection.sent.flat().slice(-1))).to.deep.equal(Buffer.concat(expected));
-      expect(device.closedClients).to.equal(1);
-      expect(connection.events.completed.map(({ error }) => error)).to.deep.equal(Array(4).fill(nbd.ESHUTDOWN));
+    it('ends the connection and answers nothing that waits: whoever serves next is asked again', () => {
+      for (const structured of [true, false]) {
+        const device = held();
+        const connection = transmitting(device, { structured });
+        const requests = [
+          read(1),
+          write(2),
+          nbd.request({ type: nbd.FLUSH, cookie: 3 }),
+          nbd.request({ type: nbd.TRIM, cookie: 4, length: 9 }),
+        ];
+        connection.receive(...requests);
+        connection.session.shutdown();
+        expect(connection.ending).to.equal('ended');
+        expect(device.closedClients).to.equal(1);
+        for (const call of device.calls) call.go();
+        connection.turn();
+        expect(connection.take().length).to.equal(0);
+        expect(connection.events.completed).to.deep.equal([]);
+      }
     });
 
-    it('does so with simple replies where no other were agreed', () => {
-      const connection = transmitting(held(), { structured: false });
-      connection.receive(read(1), write(2));
-      connection.session.shutdown('moved to node-b');
-      const expected = Buffer.concat([nbd.simpleReply(1, nbd.ESHUTDOWN), nbd.simpleReply(2, nbd.ESHUTDOWN)]);
-      expect(connection.take()).to.deep.equal(expected);
-    });
-
-    it('sends replies that were ready before the errors', () => {
+    it('sends replies that were ready', () => {
       const device = held();
       const connection = transmitting(device);
       connection.receive(write(1), write(2));
       device.next().go();
-      connection.session.shutdown('moved to node-b');
-      const expected = Buffer.concat([nbd.simpleReply(1), nbd.errorChunk(2, nbd.ESHUTDOWN, REASON)]);
-      expect(connection.take()).to.deep.equal(expected);
+      connection.session.shutdown();
+      expect(connection.take()).to.deep.equal(nbd.simpleReply(1));
     });
 
-    it('tells also those that had arrived and waited for room, and no write whose payload is not here', () => {
+    it('gives the device nothing more of what had arrived and waited for room', () => {
       const device = held();
       const connection = transmitting(device, {}, { requestsInFlightMax: 1 });
-      const half = nbd.request({ type: nbd.WRITE, cookie: 5, length: 1000 });
-      connection.receive(Buffer.concat([read(1), read(2), write(3), nbd.request({ type: nbd.FLUSH, cookie: 4 }), half, Buffer.alloc(999)]));
-      expect(device.calls.length).to.equal(1);
-      connection.session.shutdown('moved to node-b');
-      const replies = nbd.parseStructured(connection.take());
-      expect(replies.map(({ cookie, error }) => [Number(cookie), error])).to.deep.equal(
-        [1, 2, 3, 4].map((cookie) => [cookie, nbd.ESHUTDOWN]),
-      );
-      expect(device.calls.length).to.equal(1);
+      connection.receive(Buffer.concat([read(1), read(2), write(3), nbd.request({ type: nbd.FLUSH, cookie: 4 })]));
+      connection.session.shutdown();
+      device.next().go();
+      expect([device.calls.length, connection.take().length]).to.deep.equal([0, 0]);
     });
 
-    it('tells a read that was held for its bytes', () => {
-      const connection = transmitting(held(), {}, { bytesInFlightMax: 32 * 1024 * 1024 });
-      connection.receive(read(1, 32 * 1024 * 1024), Buffer.concat([read(2), read(3)]));
-      connection.session.shutdown('moved to node-b');
-      const replies = nbd.parseStructured(connection.take());
-      expect(replies.map(({ cookie, error }) => [Number(cookie), error])).to.deep.equal([1, 2, 3].map((cookie) => [cookie, nbd.ESHUTDOWN]));
-    });
-
-    it('does not answer a write whose payload is still arriving', () => {
+    it('does not wait for a write whose payload is still arriving', () => {
       const device = held();
       const connection = transmitting(device);
-      connection.receive(read(1), nbd.request({ type: nbd.WRITE, cookie: 2, length: 1000 }), Buffer.alloc(10));
-      connection.session.shutdown('moved to node-b');
-      expect(connection.take()).to.deep.equal(nbd.errorChunk(1, nbd.ESHUTDOWN, REASON));
+      connection.receive(nbd.request({ type: nbd.WRITE, cookie: 2, length: 1000 }), Buffer.alloc(10));
+      connection.session.shutdown();
+      expect(connection.ending).to.equal('ended');
+      connection.receive(Buffer.alloc(990));
+      expect([device.calls.length, connection.take().length]).to.deep.equal([0, 0]);
+    });
+
+    it('behind a DISC ends the connection, too', () => {
+      const device = held();
+      const connection = transmitting(device);
+      connection.receive(write(1), nbd.request({ type: nbd.DISC, cookie: 2 }));
+      connection.session.shutdown();
+      device.next().go();
+      expect([connection.ending, connection.take().length, device.closedClients]).to.deep.equal(['ended', 0, 1]);
     });
 
     it('in the handshake just ends', () => {
       const connection = new TestConnection(held());
       connection.receive(nbd.clientFlags());
-      connection.session.shutdown('moved to node-b');
+      connection.session.shutdown();
       expect(connection.ending).to.equal('ended');
     });
 
@@ -156,11 +148,37 @@ describe('nbd endings', () => {
       const connection = transmitting(device, {}, { requestsInFlightMax: 1 });
       connection.receive(read(1));
       expect(connection.paused).to.equal(true);
-      connection.session.shutdown('moved to node-b');
+      connection.session.shutdown();
       expect(connection.paused).to.equal(false);
       connection.receive(write(2), Buffer.from('garbage'));
       expect(device.calls.length).to.equal(1);
     });
+  });
+
+  describe('a device that says that it is served here no more', () => {
+    const gone = new IoError('shutdown', 'pgdata has moved to node-b');
+    const commands = [
+      { type: nbd.READ, length: 10 },
+      { type: nbd.WRITE, payload: Buffer.alloc(10) },
+      { type: nbd.FLUSH },
+      { type: nbd.TRIM, length: 10 },
+      { type: nbd.WRITE_ZEROES, length: 10 },
+      { type: nbd.BLOCK_STATUS, length: 10 },
+    ];
+    for (const structured of [true, false])
+      it(`ends the connection behind what was answered, and no client is told an error${structured ? '' : ' in simple replies either'}`, () => {
+        for (const command of commands.filter(({ type }) => structured || type !== nbd.BLOCK_STATUS)) {
+          const device = held();
+          const connection = transmitting(device, { structured });
+          connection.receive(write(1), nbd.request({ cookie: 2, ...command }), write(3));
+          device.next().go();
+          device.next().fail(gone);
+          expect([connection.ending, device.closedClients]).to.deep.equal(['ended', 1]);
+          device.next().go();
+          connection.turn();
+          expect(connection.take()).to.deep.equal(nbd.simpleReply(1));
+        }
+      });
   });
 
   it('stopAnswering sends nothing more, not even replies that were ready', () => {
@@ -170,7 +188,7 @@ describe('nbd endings', () => {
     connection.receive(read(1), write(2));
     device.next().go();
     connection.session.stopAnswering();
-    connection.session.shutdown('too late');
+    connection.session.shutdown();
     expect(connection.ending).to.equal('destroyed');
     connection.turn();
     expect(connection.sent.length).to.equal(sentBefore);

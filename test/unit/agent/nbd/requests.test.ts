@@ -225,7 +225,6 @@ describe('nbd requests', () => {
       ['io', nbd.EIO],
       ['noSpace', nbd.ENOSPC],
       ['invalid', nbd.EINVAL],
-      ['shutdown', nbd.ESHUTDOWN],
       ['notSupported', nbd.EINVAL],
     ];
     const commands = [

@@ -90,7 +90,7 @@ describe('A primary whose replicas lost power', () => {
     }
     bench.pass(2_500);
     expect(bench.events).to.deep.equal(['socket opens', 'socket closes']);
-    expect(bench.answers).to.deep.equal(['write 0: shutdown']);
+    expect(bench.answers).to.deep.equal(['write 0: io']);
     expect(bench.proposals.map(({ primary }) => primary)).to.deep.equal([null]);
     bench.lands();
     bench.pass(100);

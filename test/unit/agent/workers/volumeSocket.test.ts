@@ -1,4 +1,4 @@
-/** The NBD socket of one volume: opened, closed with answers, dropped without. */
+/** The NBD socket of one volume: opened, closed behind what was answered, dropped without another byte. */
 import { expect } from 'chai';
 import type { BlockDevice } from '../../../../agent/ports.ts';
 import { VolumeSocket } from '../../../../agent/workers/volumeSocket.ts';
@@ -37,11 +37,11 @@ describe("a volume's socket", () => {
     expect(changes).to.deep.equal(['/run/holdfast/pgdata.sock']);
   });
 
-  it('closes with answers, and counts as closed when the last connection has gone', async () => {
+  it('closes, and counts as closed when the last connection has gone', async () => {
     const { sockets, socket } = setUp();
     socket.open(DEVICE);
     await atRest();
-    socket.close('detached');
+    socket.close();
     expect(sockets.servers[0]?.state).to.equal('closing');
     expect(socket.isClosed).to.equal(false);
     sockets.servers[0]?.lastConnectionLeft();
@@ -53,7 +53,7 @@ describe("a volume's socket", () => {
     const { sockets, socket } = setUp();
     sockets.isManual = true;
     socket.open(DEVICE);
-    socket.close('detached');
+    socket.close();
     sockets.proceed();
     await atRest();
     expect(sockets.servers.map(({ state }) => state)).to.deep.equal(['closing']);
@@ -66,7 +66,7 @@ describe("a volume's socket", () => {
       socket.open(DEVICE);
       if (before !== 'opening') sockets.proceed();
       await atRest();
-      if (before === 'closing') socket.close('detached');
+      if (before === 'closing') socket.close();
       socket.drop();
       if (before === 'opening') sockets.proceed();
       await atRest();
@@ -82,7 +82,7 @@ describe("a volume's socket", () => {
     const { sockets, socket } = setUp();
     socket.open(DEVICE);
     await atRest();
-    socket.close('background');
+    socket.close();
     socket.open(DEVICE);
     await atRest();
     expect(sockets.servers.length).to.equal(1);
