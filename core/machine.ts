@@ -34,6 +34,8 @@ export type MachineState = {
   failedReplicas: FailedReplica[];
   version: string;
   settingsVersion: number;
+  /** It lets go of everything and ends: nothing new is begun there. Left out, as by agents that do not know the word: it does not. */
+  stopping?: true;
 };
 
 /** waiting: it may not serve yet, `reason` says why. stalled: it serves, but I/O waits, `reason` says for what. */

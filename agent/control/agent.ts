@@ -2,7 +2,7 @@
  * The control loop: everything that lives on this node, ticked in one place, and the order in which it ends. Each part says when it is next due, and the loop
  * sleeps until then or until something is heard (`doorbell.ts`).
  *
- *   running --stop--> letting go --no primary left, or the bound--> closing --replicas closed, or the bound--> stopped
+ *   running --stop--> telling --etcd has it, or the bound--> letting go --no primary left, or the bound--> closing --replicas closed, or the bound--> stopped
  *
  * It must never wait for data, nor for etcd: each part does what is due and returns.
  */
@@ -22,6 +22,8 @@ import type { SnapshotTasks } from './tasks/snapshotTasks.ts';
 import type { TaskRunner } from './tasks/taskRunner.ts';
 import type { Volumes } from './volumes.ts';
 
+/** For etcd to take that this agent is stopping. Without that it is promoted once more, in vain. */
+const TELL_MS = 1_000;
 /** For clients to get their last answers, for etcd to take `primary: null`. Those that need longer are left as by a crash. */
 const LET_GO_MS = 5_000;
 /** For the last flushes. */
@@ -80,9 +82,11 @@ export class Agent {
 
   /** False: some replicas could not be closed in time; their worker may hang. */
   async stop(): Promise<boolean> {
-    const { log, volumes, pools, addresses, reports, tasks, settings } = this.#parts;
+    const { log, volumes, pools, addresses, reports, tasks, settings, registration } = this.#parts;
     log.info('stopping: volumes are let go', { primaries: volumes.primaries });
     tasks.stop();
+    registration.stopping();
+    if (registration.wasRegistered) await this.#until(() => registration.isToldStopping, TELL_MS);
     volumes.letGo();
     const hasLetGo = await this.#until(() => volumes.primaries === 0 && reports.isSettled, LET_GO_MS);
     if (!hasLetGo) log.warn('some volumes could not be let go in time', { primaries: volumes.primaries });

@@ -58,6 +58,7 @@ export class Registration {
   #toldAtMs = 0;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #wasRegistered = false;
+  #isStopping = false;
   /** Another agent's registration that was there before ours, and since when we see it. */
   #other: { instance: string; sinceMs: number } | null = null;
 
@@ -81,11 +82,25 @@ export class Registration {
     return this.#wasRegistered;
   }
 
+  /**
+   * Says that nothing new is to begin here, before anything is let go: else the leader would give it back. A crash behind this leaves a key that goes with its
+   * lease, or is replaced by the next process.
+   */
+  stopping(): void {
+    this.#isStopping = true;
+    this.#lookedAtMs = Number.NEGATIVE_INFINITY;
+  }
+
+  /** Etcd has it. */
+  get isToldStopping(): boolean {
+    return this.#told?.stopping === true && this.#key.isSettled;
+  }
+
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
     if (nowMs - this.#lookedAtMs >= LOOK_MS) {
       this.#lookedAtMs = nowMs;
-      const state = this.#options.state();
+      const state: MachineState = { ...this.#options.state(), ...(this.#isStopping ? { stopping: true } : {}) };
       if (isWorthTelling(this.#told, state, nowMs - this.#toldAtMs)) {
         this.#told = state;
         this.#toldAtMs = nowMs;

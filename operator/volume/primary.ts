@@ -42,6 +42,12 @@ export const wantedNode = (volume: PlacedVolume): NodeName | null => volume.obje
 /** The very process that was promoted, not only its node. */
 export const isAlive = (primary: PrimaryRole, world: World): boolean => world.machines.get(primary.node)?.instance === primary.instance;
 
+/** It may be promoted: one that is stopping would only let go again. */
+function mayServe(node: NodeName, world: World): boolean {
+  const machine = world.machines.get(node);
+  return machine !== undefined && machine.stopping !== true;
+}
+
 function changed(
   volume: { config: PlacedVolume['config'] },
   after: VolumeConfig,
@@ -114,18 +120,19 @@ export function isReleaseOverdue(config: VolumeConfig, world: World): boolean {
 }
 
 const notHeardOf = (node: NodeName): string => `the agent of ${node} is not heard of`;
+const whyNot = (node: NodeName, world: World): string => (world.machines.has(node) ? `the agent of ${node} is stopping` : notHeardOf(node));
 
 /** It holds every acknowledged write, and its agent lives. */
 const isSound = (shard: Shard, member: Member, world: World): boolean =>
   shard.inSync.includes(member.replica) && world.machines.has(member.node) && failureOf(member, world) === null;
 
-/** An agent that lives and holds the most sound replicas; null where some shard has none anywhere: nobody could serve it. */
+/** An agent that lives, is not stopping and holds the most sound replicas; null where there is none, or some shard has none anywhere: nobody could serve it. */
 export function successorOf({ shards }: VolumeConfig, world: World): NodeName | null {
   const counts = new Map<NodeName, number>();
   for (const shard of shards) {
     const sound = shard.members.filter((member) => isSound(shard, member, world));
     if (sound.length === 0) return null;
-    for (const { node } of sound) counts.set(node, (counts.get(node) ?? 0) + 1);
+    for (const { node } of sound) if (mayServe(node, world)) counts.set(node, (counts.get(node) ?? 0) + 1);
   }
   const most = Math.max(...counts.values());
   return [...counts].find(([, count]) => count === most)?.[0] ?? null;
@@ -150,10 +157,15 @@ function promoteAfter(
 function replaceGone(volume: PlacedVolume, gone: PrimaryRole, world: World, traceId: string): Decision {
   const wanted = wantedNode(volume);
   const lost = `${notHeardOf(gone.node)} under its old instance`;
-  if (wanted !== null && world.machines.has(wanted))
+  if (wanted !== null && mayServe(wanted, world))
     return promoteAfter(volume, gone, wanted, 'serve', `${wanted} takes over: ${lost}`, world, traceId);
   if (wanted !== null)
-    return fence(volume, `${notHeardOf(wanted)}; nobody serves the volume until it is back or spec.attachTo names another`, world, traceId);
+    return fence(
+      volume,
+      `${whyNot(wanted, world)}; nobody serves the volume until it is back or spec.attachTo names another`,
+      world,
+      traceId,
+    );
   // What the one that is gone left in doubt is levelled now, not only at the next attachment.
   const successor = successorOf(volume.config.value, world);
   return successor === null
@@ -164,7 +176,7 @@ function replaceGone(volume: PlacedVolume, gone: PrimaryRole, world: World, trac
 function keepAlive(volume: PlacedVolume, primary: PrimaryRole, world: World, traceId: string): Decision | null {
   const wanted = wantedNode(volume);
   if (primary.mode === 'release') {
-    if (wanted === null || !world.machines.has(wanted) || !isReleaseOverdue(volume.config.value, world))
+    if (wanted === null || !mayServe(wanted, world) || !isReleaseOverdue(volume.config.value, world))
       return note('releasing', `${primary.node} is letting go`);
     return promote(
       volume,
@@ -190,8 +202,8 @@ export const primaryStep: Step<PlacedVolume> = (volume, world, traceId) => {
     return isAlive(primary, world) ? keepAlive(volume, primary, world, traceId) : replaceGone(volume, primary, world, traceId);
   const wanted = wantedNode(volume);
   if (wanted === null) return null;
-  if (!world.machines.has(wanted))
-    return note('unattachable', `${notHeardOf(wanted)}; nobody serves the volume until it is back or spec.attachTo names another`);
+  if (!mayServe(wanted, world))
+    return note('unattachable', `${whyNot(wanted, world)}; nobody serves the volume until it is back or spec.attachTo names another`);
   return promote(volume, wanted, 'serve', `${wanted} is to serve it`, world, traceId);
 };
 

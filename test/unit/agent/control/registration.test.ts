@@ -120,6 +120,32 @@ describe('a machine registers', () => {
     });
   }
 
+  it('says that it is stopping at the next tick, whenever it looked last, and knows when etcd has it', async () => {
+    const agent = new Agent();
+    await agent.run();
+    expect(agent.stands).not.to.have.property('stopping');
+    await agent.run(500);
+    agent.registration.stopping();
+    expect(agent.registration.isToldStopping).to.equal(false);
+    await agent.run(100);
+    expect(agent.stands).to.deep.equal({ ...agent.state, stopping: true });
+    expect(agent.registration.isToldStopping).to.equal(true);
+  });
+
+  it('in the place of its former process that was stopping, as one that is not', async () => {
+    const agent = new Agent();
+    agent.store.put(KEY, machine({ instance: OTHER_INSTANCE, stopping: true }), true);
+    await agent.run(300);
+    expect(agent.stands).to.deep.equal(agent.state);
+  });
+
+  it('in the place of one that tells more than this one knows', async () => {
+    const agent = new Agent();
+    agent.store.put(KEY, { ...machine({ instance: OTHER_INSTANCE }), wordOfALaterVersion: { much: true } }, true);
+    await agent.run(300);
+    expect(agent.stands?.instance).to.equal(INSTANCE);
+  });
+
   it('again under each new lease, and not while there is none', async () => {
     const agent = new Agent();
     agent.lease.isAlive = false;

@@ -32,6 +32,9 @@ describe('operator: what stands in etcd', () => {
     expect(decodeConfig(entry(withPrimary)).value).to.deep.equal(withPrimary);
     expect(decodeTask(entry(task)).value).to.deep.equal(task);
     expect(decodeMachine(entry(machine('a'))).value).to.deep.equal(machine('a'));
+    expect(decodeMachine(entry(machine('a', { stopping: true }))).value?.stopping).to.equal(true);
+    const later = { ...machine('a'), wordOfALaterVersion: true };
+    expect(decodeMachine(entry(later)).problem, 'agents may be newer than their operator').to.equal(null);
     expect(decodeServing(entry(serving('a'))).value).to.deep.equal(serving('a'));
     expect(decodeSnapshot(entry(RECORD)).value).to.deep.equal(RECORD);
     expect(decodeScrub(entry(SCRUB)).value).to.deep.equal(SCRUB);

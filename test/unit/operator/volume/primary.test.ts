@@ -23,6 +23,7 @@ describe('operator: deciding who is the primary', () => {
     attachTo?: string;
     before: VolumeConfig['primary'];
     alive?: string;
+    stopping?: string;
     state: Decision['state'];
     after?: VolumeConfig['primary'];
     epoch?: number;
@@ -79,6 +80,36 @@ describe('operator: deciding who is the primary', () => {
       before: primary('a', 'serve', 'old'),
       state: 'attaching',
       after: primary('a'),
+      epoch: NEXT,
+    },
+    { says: 'does not give it back to an agent that is stopping', attachTo: 'a', before: null, stopping: 'a', state: 'unattachable' },
+    { says: 'lets one that is stopping let go by itself', attachTo: 'a', before: primary('a'), stopping: 'a', state: 'serving' },
+    {
+      says: 'asks one that is stopping to let go where another is next',
+      attachTo: 'b',
+      before: primary('a'),
+      stopping: 'a',
+      state: 'releasing',
+      after: primary('a', 'release'),
+      epoch: SAME,
+    },
+    {
+      says: 'fences one that is gone while the next is stopping',
+      attachTo: 'b',
+      before: primary('a'),
+      alive: 'bcde',
+      stopping: 'b',
+      state: 'fencing',
+      after: null,
+      epoch: NEXT,
+    },
+    {
+      says: 'lets another finish than one that is stopping',
+      before: primary('a', 'background'),
+      alive: 'bcde',
+      stopping: 'b',
+      state: 'settling',
+      after: primary('c', 'background'),
       epoch: NEXT,
     },
     {
@@ -141,10 +172,10 @@ describe('operator: deciding who is the primary', () => {
       epoch: NEXT,
     },
   ];
-  for (const { says, attachTo, before, alive = 'abcde', state, after, epoch, inSync = 'abc' } of rows) {
+  for (const { says, attachTo, before, alive = 'abcde', stopping = '', state, after, epoch, inSync = 'abc' } of rows) {
     it(says, () => {
       const object = attachTo === undefined ? volumeObject() : attached(attachTo);
-      const machines = [...alive].map((letter) => machine(letter));
+      const machines = [...alive].map((letter) => machine(letter, stopping.includes(letter) ? { stopping: true } : {}));
       const decision = decide(observedVolume({ object, config: config({ primary: before }, 'abc', inSync) }), world({ machines }));
       expect(decision.state).to.equal(state);
       if (after === undefined) expect(decision.actions).to.deep.equal([]);
