@@ -116,13 +116,13 @@ export const EQUALITY: readonly Mutant[] = [
     'who joins is counted first, then flushes',
     [
       JOINING,
-      '    replication.joining = peer;\n    this.#isFlushed = false;\n    replication.recount();\n',
-      '    this.#isFlushed = false;\n',
+      '    replication.joining = peer;\n    this.#isFlushed = false;\n    replication.recount();\n    this.#announce();\n',
+      '    if (link.flushes) return;\n    link.flushes = true;\n    this.#isFlushed = false;\n',
     ],
     [
       JOINING,
-      'replication.joining !== peer || peer.link !== link) return;\n      this.#isFlushed = true;',
-      'replication.joining || peer.link !== link) return;\n      replication.joining = peer;\n      replication.recount();\n      this.#isFlushed = true;',
+      'if (this.#countings !== counting || replication.joining !== peer || peer.link !== link) return;\n',
+      'link.flushes = false;\n      if (this.#countings !== counting || replication.joining || peer.link !== link) return;\n      replication.joining = peer;\n      replication.recount();\n      this.#announce();\n',
     ],
   ),
   mutant('offeredTooEarly', 20, 'a size is offered when everyone who counts has it', [
