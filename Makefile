@@ -44,8 +44,8 @@ test-e2e: setup ## whole local clusters as users know them, with everything that
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" TOGETHER="$(TOGETHER)" node test/history/run.ts
 
-test-chaos: setup ## anything of a cluster fails by a seed, then all must be well: make test-chaos MINUTES=20 SEED=7 NODES=5 VOLUMES=20 ETCD_MEMBERS=3
-	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" ETCD_MEMBERS="$(ETCD_MEMBERS)" node test/chaos/run.ts
+test-chaos: setup ## anything of a cluster fails by a seed, then all must be well: make test-chaos MINUTES=20 SEED=7 NODES=5 VOLUMES=20 FIO=4 ETCD_MEMBERS=3 SPOIL=0
+	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" FIO="$(FIO)" ETCD_MEMBERS="$(ETCD_MEMBERS)" SPOIL="$(SPOIL)" node test/chaos/run.ts
 
 fuzz: setup ## hostile bytes and damaged files, by what they reach: make fuzz MINUTES=10 TARGETS=replica SEED=7 KEEP=1
 	@$(RUN) MINUTES="$(MINUTES)" TARGETS="$(TARGETS)" SEED="$(SEED)" KEEP="$(KEEP)" node test/fuzz/run.ts

@@ -3,6 +3,7 @@ import { globSync, readdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import type { Member, VolumeConfig } from '../../core/config.ts';
+import { messageOf } from '../../core/errors.ts';
 import { volumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
 import { CLUSTER_NAME, runDirectory } from '../../tools/local/layout.ts';
@@ -28,8 +29,8 @@ export async function unequalReplicas(config: VolumeConfig, poolOf: PoolOf): Pro
     if (inSync.length !== members.length) problems.push(`${config.name}: in sync are ${inSync.join(', ')} of ${members.length} members`);
     const [first, ...others] = members;
     for (const other of others) {
-      const atBytes = first === undefined ? null : await firstDifference(first, other, config.sizeBytes, poolOf);
-      if (atBytes !== null) problems.push(`${config.name}: the replicas on ${first?.node} and ${other.node} differ at ${atBytes}`);
+      const found = first === undefined ? null : await firstDifference(first, other, config.sizeBytes, poolOf).catch(messageOf);
+      if (found !== null) problems.push(`${config.name}: the replicas on ${first?.node} and ${other.node} differ at ${found}`);
     }
   }
   return problems;

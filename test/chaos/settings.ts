@@ -2,7 +2,16 @@
 import { LocalClusterError } from '../../tools/local/errors.ts';
 import type { Weights } from '../history/faults.ts';
 
-export type ChaosSettings = { seed: number; durationMs: number; nodes: number; volumes: number; etcdMembers: number };
+/** `fio`: how many of the volumes fio writes to. `spoil`: afterwards everything that is looked at is spoilt, to see whether that is noticed. */
+export type ChaosSettings = {
+  seed: number;
+  durationMs: number;
+  nodes: number;
+  volumes: number;
+  fio: number;
+  etcdMembers: number;
+  spoil: boolean;
+};
 
 const MINUTE_MS = 60_000;
 const SEED_MAX = 2 ** 31 - 1;
@@ -39,6 +48,8 @@ export function chaosSettings(environment: NodeJS.ProcessEnv, anySeed: () => num
     durationMs: whole('MINUTES', 2, 1, 24 * 60) * MINUTE_MS,
     nodes: whole('NODES', 5, 4, 8),
     volumes: whole('VOLUMES', 20, 1, 64),
+    fio: whole('FIO', 4, 0, 64),
     etcdMembers: whole('ETCD_MEMBERS', 3, 1, 5),
+    spoil: whole('SPOIL', 0, 0, 1) === 1,
   };
 }

@@ -1,6 +1,6 @@
 /** Hears of every task's end from etcd while faults go on, through whichever member answers: one that ends twice was done twice. Changes nothing. */
 import { readFileSync } from 'node:fs';
-import { Etcd3 } from 'etcd3';
+import { Etcd3, type Watcher } from 'etcd3';
 import { keysOf } from '../../core/keys.ts';
 import { hasEnded, type Task } from '../../core/task.ts';
 import type { Cluster } from '../../tools/local/cluster.ts';
@@ -11,6 +11,8 @@ export class TaskWatch {
   /** Of each task and filing, how often it ended. */
   readonly #ends = new Map<string, number>();
   readonly #filed = new Set<string>();
+  #watcher: Watcher | null = null;
+  #isClosed = false;
 
   private constructor(client: Etcd3) {
     this.#client = client;
@@ -21,6 +23,8 @@ export class TaskWatch {
     const watch = new TaskWatch(new Etcd3({ hosts: endpoints, credentials }));
     const watcher = await watch.#client.watch().prefix(keysOf(CLUSTER_NAME).tasks).create();
     watcher.on('put', ({ value }) => watch.#put(JSON.parse(value.toString()) as Task));
+    watch.#watcher = watcher;
+    watcher.on('disconnected', () => watch.#isClosed && watch.#cancel());
     return watch;
   }
 
@@ -37,7 +41,14 @@ export class TaskWatch {
     return [...this.#ends].filter(([, count]) => count > 1).map(([id, count]) => `the task ${id} was done ${count} times`);
   }
 
+  /** The library connects again for as long as it has a watcher, also when its client is closed: one that has lost its connection is forgotten at once. */
   close(): void {
+    this.#isClosed = true;
+    this.#cancel();
     this.#client.close();
+  }
+
+  #cancel(): void {
+    this.#watcher?.cancel().catch(() => undefined); // etcd has gone, and the watcher with it
   }
 }

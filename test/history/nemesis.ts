@@ -87,6 +87,7 @@ export class Nemesis {
       `${resource.name} to be attached to ${node}`,
       ATTACH_BOUND_MS,
       async () => {
+        if (this.#isOver.signal.aborted) return { value: undefined };
         // Without etcd the API server has nothing to say; the patch is the same each time.
         const problem = await resource.attachTo(node).then(
           () => null,
@@ -197,9 +198,17 @@ export class Nemesis {
 
   async #serveFrom(volume: number, node: string, ms: number): Promise<void> {
     await this.attach(volume, node);
-    await this.#world.untilServedBy(this.#volume(volume), node, SERVED_BOUND_MS);
+    await this.#untilServedBy(this.#volume(volume), node);
     this.failovers++;
     await this.#pause(ms);
+  }
+
+  async #untilServedBy(volume: HistoryVolume, node: string): Promise<void> {
+    await waitFor(`${volume.name} served by ${node}`, SERVED_BOUND_MS, async () => {
+      const found = await this.#world.servedBy(volume);
+      if (found === node || this.#isOver.signal.aborted) return { value: undefined };
+      return { reason: `it is served by ${found ?? 'nobody'}` };
+    });
   }
 
   /** The primary lives and has its clients, but does not hear who tells it of its successor. */

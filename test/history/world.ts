@@ -21,6 +21,7 @@ import { type Endpoint, LISTEN_HOST, Relays } from './relays.ts';
 const SETTINGS = { heartbeatMs: 200, replicaTimeoutMs: 1_200, ioTimeoutMs: 8_000 };
 const CONNECTION_LEASE_SECONDS = 5;
 const LOOK_MS = 100;
+const MADE_BOUND_MS = 30_000;
 export const REPLICAS = 3;
 
 export type WorldOptions = {
@@ -101,11 +102,11 @@ export class HistoryWorld {
     this.relays.close();
   }
 
-  async volume(name: string, salt: number, bytes: number, attachTo: string): Promise<HistoryVolume> {
+  async volume(name: string, salt: number, bytes: number, attachTo: string, boundMs = MADE_BOUND_MS): Promise<HistoryVolume> {
     const resource = new DemoVolume(this.cluster.kubectl, name);
     await resource.create(String(bytes), REPLICAS, { attachTo });
-    await resource.untilServedBy(attachTo, 30_000);
-    await resource.untilHealthy(REPLICAS, 30_000);
+    await resource.untilServedBy(attachTo, boundMs);
+    await resource.untilHealthy(REPLICAS, boundMs);
     const uid = await this.cluster.kubectl(['get', 'volume', name, '--output', 'jsonpath={.metadata.uid}']);
     return { name, uid: uid.trim(), salt, resource };
   }

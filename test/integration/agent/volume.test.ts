@@ -120,7 +120,15 @@ describe('a volume on three agents', function () {
     const socket = await serve('node-a');
     await qemuIo(socket, 'pgdata', 'write -P 0x31 0 1M');
     const machine = await agents.machine('node-a');
+    // At every moment: whoever sees that the volume is free sees that this agent is not to have it again.
+    const givenBack: unknown[] = [];
+    const view = agents.store.view(keys.root, () => {
+      const [config, here] = [keys.volume(volume.uid), keys.machine('node-a')].map((key) => view.entries.get(key)?.value);
+      if (config && here && JSON.parse(config).primary === null) givenBack.push(JSON.parse(here).stopping);
+    });
     expect(await process('node-a').kill('SIGTERM')).to.equal(0);
+    view.close();
+    expect(givenBack.filter((stopping) => stopping !== true)).to.deep.equal([]);
     expect((await leader.config(volume.uid)).primary).to.equal(null);
     expect(await inSync()).to.have.members(volume.shards[0]?.inSync ?? []);
     expect(await leader.report(volume.uid)).to.equal(null);
