@@ -16,6 +16,8 @@ export type Negotiation = {
   readonly padded: boolean;
   readonly structuredReplies: boolean;
   readonly allocationContext: boolean;
+  /** The client named the export that grows: it is told GROWING_SIZE_BYTES, and what is there at each moment decides. */
+  readonly grows: boolean;
   /** How many options there were. */
   readonly options: number;
 };
@@ -37,6 +39,7 @@ export const startNegotiation = (padded: boolean): Negotiation => ({
   padded,
   structuredReplies: false,
   allocationContext: false,
+  grows: false,
   options: 0,
 });
 
@@ -91,8 +94,18 @@ const invalid = (negotiation: Negotiation, option: number, sentence: string): St
 const unknownExport = (negotiation: Negotiation, option: number, volume: Export): Step =>
   reply(negotiation, refusal(option, OPTION_REPLY_TYPE.errorUnknown, `this socket serves only ${volume.name}`));
 
+/**
+ * After a volume's name: for clients that cannot be told of a new size, such as a FUSE file under a loop device, which has a limit of its own that can change.
+ * NBD has no message for it.
+ */
+export const GROWING_SUFFIX = '@growing';
+/** What such a client is told: as large as any volume may be (crds/volume.yaml). */
+export const GROWING_SIZE_BYTES = 16 * 1024 ** 4;
+
 /** The volume's name or the empty one, which the protocol has for "the only one". */
-const isExport = (name: string, volume: Export): boolean => name === '' || name === volume.name;
+const isExport = (name: string, volume: Export): boolean => name === '' || name === volume.name || grows(name, volume);
+const grows = (name: string, volume: Export): boolean => name === `${volume.name}${GROWING_SUFFIX}`;
+const toldBytes = (name: string, volume: Export): number => (grows(name, volume) ? GROWING_SIZE_BYTES : volume.sizeBytes);
 
 function refuseLong(negotiation: Negotiation, option: number): Step {
   // EXPORT_NAME has no error reply.
@@ -102,9 +115,10 @@ function refuseLong(negotiation: Negotiation, option: number): Step {
 }
 
 function exportName(negotiation: Negotiation, data: Buffer, volume: Export): Step {
-  if (!isExport(data.toString(), volume)) return { negotiation, replies: [], next: 'end', rule: 'exportName' };
-  const answer = encodeExportReply(volume.sizeBytes, transmissionFlags(negotiation), negotiation.padded);
-  return { negotiation, replies: [answer], next: 'transmission' };
+  const name = data.toString();
+  if (!isExport(name, volume)) return { negotiation, replies: [], next: 'end', rule: 'exportName' };
+  const answer = encodeExportReply(toldBytes(name, volume), transmissionFlags(negotiation), negotiation.padded);
+  return { negotiation: { ...negotiation, grows: grows(name, volume) }, replies: [answer], next: 'transmission' };
 }
 
 function listEntry(volume: Export): Buffer {
@@ -122,18 +136,19 @@ function information(negotiation: Negotiation, option: number, data: Buffer, vol
   for (let index = 0; index < count && fields.sound; index++) wanted.add(fields.u16());
   if (!fields.complete) return invalid(negotiation, option, 'the lengths inside the option do not add up');
   if (!isExport(name, volume)) return unknownExport(negotiation, option, volume);
-  const information: Buffer[] = [exportInformation(negotiation, volume)];
+  const information: Buffer[] = [exportInformation(negotiation, toldBytes(name, volume))];
   if (wanted.has(INFO_TYPE.name)) information.push(textInformation(INFO_TYPE.name, volume.name));
   if (wanted.has(INFO_TYPE.description)) information.push(textInformation(INFO_TYPE.description, volume.description));
   if (wanted.has(INFO_TYPE.blockSize)) information.push(blockSizeInformation());
   const replies = information.map((item) => encodeOptionReply(option, OPTION_REPLY_TYPE.info, item));
-  return { negotiation, replies: [...replies, ack(option)], next: option === OPTION_TYPE.go ? 'transmission' : 'option' };
+  if (option === OPTION_TYPE.info) return reply(negotiation, ...replies, ack(option));
+  return { negotiation: { ...negotiation, grows: grows(name, volume) }, replies: [...replies, ack(option)], next: 'transmission' };
 }
 
-function exportInformation(negotiation: Negotiation, volume: Export): Buffer {
+function exportInformation(negotiation: Negotiation, sizeBytes: number): Buffer {
   const item = Buffer.alloc(12);
   item.writeUInt16BE(INFO_TYPE.export, 0);
-  writeU64(item, volume.sizeBytes, 2);
+  writeU64(item, sizeBytes, 2);
   item.writeUInt16BE(transmissionFlags(negotiation), 10);
   return item;
 }

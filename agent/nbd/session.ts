@@ -239,8 +239,15 @@ export class NbdSession {
 
   #startTransmission(): void {
     const { device, events, clock, limits, blocks } = this.#options;
-    const { structuredReplies, allocationContext } = this.#negotiation;
-    this.#agreement = { sizeBytes: this.#export.sizeBytes, structuredReplies, allocationContext };
+    const { structuredReplies, allocationContext, grows } = this.#negotiation;
+    const { sizeBytes: toldBytes } = this.#export;
+    this.#agreement = {
+      get sizeBytes() {
+        return grows ? device.sizeBytes : toldBytes;
+      },
+      structuredReplies,
+      allocationContext,
+    };
     this.#decoder.startTransmission();
     this.#become('transmission');
     this.#transactions = new Transactions({

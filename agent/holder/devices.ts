@@ -1,0 +1,136 @@
+/**
+ * All devices of a node: one operation at a time on each, each as often as one likes. Must never give one volume two devices, nor take one away that is in use.
+ */
+import type { Log } from '../../core/log.ts';
+import type { Attached, Backend, Records, Wish } from './ports.ts';
+
+/** More than the kernel has loop devices for is somebody's mistake. */
+const DEVICES_MAX = 1_024;
+
+/** Refused for a reason that the caller can mend. */
+export class HolderRefusal extends Error {
+  override readonly name = 'HolderRefusal';
+  readonly code: 'NotFound' | 'Different' | 'InUse' | 'TooMany' | 'Invalid';
+  constructor(code: HolderRefusal['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export class Devices {
+  readonly #backend: Backend;
+  readonly #records: Records;
+  readonly #log: Log;
+  readonly #attached = new Map<string, Attached>();
+  /** The last operation of each volume. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(backend: Backend, records: Records, log: Log) {
+    this.#backend = backend;
+    this.#records = records;
+    this.#log = log;
+  }
+
+  get all(): Attached[] {
+    return [...this.#attached.values()];
+  }
+
+  /** What a holder before this one left: taken up where it lives, cleared where it does not. */
+  async open(): Promise<void> {
+    for (const attached of this.#records.load()) {
+      if (this.#backend.way === attached.way && this.#backend.isAlive(attached)) {
+        this.#attached.set(attached.name, attached);
+        this.#log.info('device taken up', { volume: attached.name, device: attached.device });
+        continue;
+      }
+      this.#log.warn('device of before is dead: cleared', { volume: attached.name, device: attached.device });
+      await this.#backend.clear(this.#records.directory(attached.name));
+      this.#records.remove(attached.name);
+    }
+  }
+
+  get(name: string): Attached {
+    const attached = this.#attached.get(name);
+    if (attached === undefined) throw new HolderRefusal('NotFound', `${name} is not attached here`);
+    return attached;
+  }
+
+  /** A crash in the middle leaves processes without a record of the device: the next attempt, or the next holder, clears them first. */
+  attach(wish: Wish): Promise<Attached> {
+    return this.#inTurn(wish.name, async () => {
+      const there = this.#attached.get(wish.name);
+      if (there !== undefined) return this.#same(there, wish);
+      if (this.#attached.size >= DEVICES_MAX) throw new HolderRefusal('TooMany', `there are ${DEVICES_MAX} devices here already`);
+      const directory = this.#records.directory(wish.name);
+      await this.#backend.clear(directory);
+      const made = await this.#backend.attach(wish, directory);
+      const attached: Attached = { ...wish, ...made, way: this.#backend.way, failed: false };
+      this.#records.save(attached);
+      this.#attached.set(wish.name, attached);
+      this.#log.info('device attached', { volume: wish.name, device: attached.device, way: attached.way, sizeBytes: wish.sizeBytes });
+      return attached;
+    });
+  }
+
+  resize(name: string, sizeBytes: number): Promise<Attached> {
+    return this.#inTurn(name, async () => {
+      const attached = this.get(name);
+      if (sizeBytes <= attached.sizeBytes) return attached;
+      const grown = { ...attached, sizeBytes };
+      await this.#backend.resize(grown);
+      return this.#changed(grown);
+    });
+  }
+
+  fail(name: string): Promise<Attached> {
+    return this.#inTurn(name, async () => {
+      const attached = this.get(name);
+      if (attached.failed) return attached;
+      const failed = this.#changed({ ...attached, failed: true });
+      await this.#backend.fail(failed);
+      this.#log.warn('device failed: its volume is served elsewhere', { volume: name, device: attached.device });
+      return failed;
+    });
+  }
+
+  detach(name: string): Promise<void> {
+    return this.#inTurn(name, async () => {
+      const attached = this.#attached.get(name);
+      if (attached === undefined) return;
+      await this.#backend.detach(attached, this.#records.directory(name));
+      this.#attached.delete(name);
+      this.#records.remove(name);
+      this.#log.info('device detached', { volume: name, device: attached.device });
+    });
+  }
+
+  #changed(attached: Attached): Attached {
+    this.#records.save(attached);
+    this.#attached.set(attached.name, attached);
+    return attached;
+  }
+
+  #same(there: Attached, wish: Wish): Attached {
+    if (there.failed)
+      throw new HolderRefusal('Different', `${wish.name} is attached as ${there.device}, which has failed: detach it first`);
+    if (there.socket === wish.socket && there.readonly === wish.readonly) return there;
+    throw new HolderRefusal(
+      'Different',
+      `${wish.name} is attached already as ${there.device}, ${there.readonly ? 'read-only' : 'for writing'}, from ${there.socket}`,
+    );
+  }
+
+  async #inTurn<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#turns.get(name);
+    const turn = (async () => {
+      await before?.catch(() => undefined);
+      return work();
+    })();
+    this.#turns.set(name, turn);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name);
+    }
+  }
+}

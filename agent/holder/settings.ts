@@ -1,0 +1,26 @@
+/** The holder's configuration. Pure. */
+import { COMMON_PARAMETERS } from '../../core/common-parameters.ts';
+import { absolutePath, choice, name } from '../../core/parameter-kinds.ts';
+import { ConfigurationError, type Environment, type ParametersOf, parseParameters, row } from '../../core/parameters.ts';
+
+const HOLDER_PARAMETERS = {
+  logLevel: COMMON_PARAMETERS.logLevel,
+  nodeName: row('NODE_NAME', name, null, "this machine's name in Kubernetes"),
+  socket: row('HOLDER_SOCKET', absolutePath, '/run/holdfast/holder.sock', 'where the agent of this node asks'),
+  directory: row(
+    'HOLDER_DIR',
+    absolutePath,
+    '/run/holdfast-holder',
+    'what is attached, and the sockets between the processes that carry it; lost at a reboot, as they are',
+  ),
+  way: row('ATTACH_WAY', choice('auto', 'fuse'), 'auto', 'how devices are made; auto: the best that this machine can'),
+} as const;
+
+export type HolderParameters = ParametersOf<typeof HOLDER_PARAMETERS>;
+
+/** Throws ConfigurationError with every problem. */
+export function holderSettings(environment: Environment): HolderParameters {
+  const { parameters, problems } = parseParameters(HOLDER_PARAMETERS, environment, () => []);
+  if (parameters === null || problems.length > 0) throw new ConfigurationError(problems);
+  return parameters;
+}
