@@ -60,6 +60,13 @@ export const AGENT_PARAMETERS = {
   advertiseAddress: row('ADVERTISE_ADDRESS', host, '', 'what other nodes call this one; the listen host where that is an address'),
   zone: row('ZONE', anyText, '', 'failure zone, for placement'),
   labels: row('LABELS', labels, '', 'for placement.nodeSelector'),
+  csiSocket: row('CSI_SOCKET', anyText, '', 'where the CSI node answers the kubelet, a path; empty: nowhere'),
+  holderSocket: row(
+    'HOLDER_SOCKET',
+    absolutePath,
+    '/run/holdfast/holder.sock',
+    'where the attach holder of this node answers the CSI node',
+  ),
   etcdLeaseSeconds: row(
     'ETCD_LEASE_SECONDS',
     wholeNumber('s', 2, 60),

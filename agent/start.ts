@@ -8,10 +8,13 @@ import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
 import { formatHostPort } from '../core/parameter-kinds.ts';
 import { systemRandom } from '../core/random.ts';
+import { identity } from '../edge/csi/identity.ts';
+import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
 import { demandCertificate, type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
+import { sleep } from '../edge/timers.ts';
 import { type Certificates, loadCertificates, type TlsFiles } from '../edge/tls.ts';
 import { AddressBook } from './control/addressBook.ts';
 import { Agent, type AgentIdentity, machineState } from './control/agent.ts';
@@ -28,6 +31,10 @@ import { SettingsWatch } from './control/settingsWatch.ts';
 import { SnapshotTasks } from './control/tasks/snapshotTasks.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
+import { HolderClient } from './csi/edge/holderClient.ts';
+import { MachineMounts } from './csi/edge/mounts.ts';
+import { nodeService } from './csi/node.ts';
+import { servedBy } from './csi/served.ts';
 import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
 import { prepareRunDirectory, primaryWorkers, probeMachine, readBootId, readVersion } from './edge/machine.ts';
@@ -66,8 +73,10 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
     return pauseMs;
   });
   base.doorbell.answer(ticker.hasten);
+  const csi = await openCsi(base, wired.reports);
   return {
     async stop() {
+      await csi.close();
       const areClosed = await agent.stop();
       ticker.stop();
       await base.lease.revoke();
@@ -81,6 +90,16 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
       certificates.close();
     },
   };
+}
+
+/** The kubelet of this node asks. */
+async function openCsi({ parameters, node, registry: metrics, log }: Base, reports: ServingReports): Promise<CsiServer> {
+  const { csiSocket: socket, holderSocket, runDirectory, zone } = parameters;
+  if (socket === '') return { close: async () => undefined };
+  const served = servedBy(reports, runDirectory);
+  const ports = { node, zone, served, holder: new HolderClient(holderSocket), mounts: new MachineMounts(), sleep };
+  const handlers = { Identity: identity(readVersion(), () => null), Node: nodeService(ports) };
+  return startCsiServer({ socket, handlers, metrics, log });
 }
 
 /** What nearly everything needs. */

@@ -95,7 +95,7 @@ type CsiParts = CsiPorts & { parameters: OperatorParameters; metrics: Metrics; l
 async function openCsi({ parameters, metrics, log, ready, ...ports }: CsiParts): Promise<CsiServer> {
   const { csiSocket: socket } = parameters;
   if (socket === '') return { close: async () => undefined };
-  const Identity = identity(VERSION, ['CONTROLLER_SERVICE'], ready);
+  const Identity = identity(VERSION, ready);
   return startCsiServer({ socket, handlers: { Identity, Controller: controllerService(ports) }, metrics, log });
 }
 

@@ -13,7 +13,7 @@ import { parseReport } from './parse.ts';
 
 const REPORT_INTERVAL_MS = 1_000;
 
-type Served = { key: LeasedKey; epoch: number; isServed: boolean };
+type Served = { key: LeasedKey; report: ServingReport; isServed: boolean };
 
 export type ServingReportsOptions = { store: Store; lease: StoreLease; clock: Clock; slots: CallSlots; keys: Keys; instance: InstanceId };
 
@@ -31,7 +31,7 @@ export class ServingReports {
   tell(report: ServingReport): void {
     const served = this.#served.get(report.uid) ?? this.#add(report);
     served.isServed = true;
-    served.epoch = report.epoch;
+    served.report = report;
     served.key.want(JSON.stringify(report));
   }
 
@@ -40,6 +40,12 @@ export class ServingReports {
     if (!served) return;
     served.isServed = false;
     served.key.want(null);
+  }
+
+  /** What is served at a socket now; null: nothing. */
+  at(socket: string): ServingReport | null {
+    for (const { report, isServed } of this.#served.values()) if (isServed && report.socket === socket) return report;
+    return null;
   }
 
   /** Nothing is left to write or to take back. */
@@ -60,10 +66,11 @@ export class ServingReports {
     }
   }
 
-  #add({ uid, epoch }: ServingReport): Served {
+  #add(report: ServingReport): Served {
+    const { uid } = report;
     const { keys, instance } = this.#options;
     const served: Served = {
-      epoch,
+      report,
       isServed: true,
       key: new LeasedKey({
         ...this.#options,
@@ -72,7 +79,7 @@ export class ServingReports {
         verifyMs: null,
         isOurs: (value) => parseReport(value)?.instance === instance,
         // Of an earlier epoch: its primary is fenced, whether it knows or not.
-        mayReplace: (value) => (parseReport(value)?.epoch ?? 0) < served.epoch,
+        mayReplace: (value) => (parseReport(value)?.epoch ?? 0) < served.report.epoch,
       }),
     };
     this.#served.set(uid, served);

@@ -1,16 +1,5 @@
-/** Waiting with the machine's clock. */
+/** Waiting with the machine's clock, as the operator's port. */
+import { sleep } from '../../edge/timers.ts';
 import type { Timers } from '../ports.ts';
 
-export const systemTimers: Timers = {
-  sleep: (forMs, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted) return resolve();
-      const end = () => {
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', end);
-        resolve();
-      };
-      const timer = setTimeout(end, forMs);
-      signal?.addEventListener('abort', end);
-    }),
-};
+export const systemTimers: Timers = { sleep };

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { expect } from 'chai';
 import type { DemoVolume } from '../../tools/demo/volume.ts';
+import type { ProcessName } from '../../tools/local/layout.ts';
 import { FAILOVER_BOUND_MS, LEADER_BOUND_MS, qemuIo, RETURN_BOUND_MS, START_BOUND_MS, showLogsOfFailures, World } from './world.ts';
 import { WRITER_AREA_BYTES, type Writer } from './writer.ts';
 
@@ -23,7 +24,7 @@ describe('end to end: failures', function () {
   after(() => world?.close());
   showLogsOfFailures(() => world);
 
-  const process = (name: `${'agent' | 'operator' | 'etcd' | 'apiserver'}/${string}`) => world.cluster.process(name);
+  const process = (name: ProcessName) => world.cluster.process(name);
   const goesOn = () => writer.untilMore(MORE);
   const isServedAfter = (epoch: number, node: string) =>
     volume.until(`served by ${node} after epoch ${epoch}`, FAILOVER_BOUND_MS, (status) => {

@@ -14,7 +14,7 @@ import { type Guard, guardCluster } from './guard.ts';
 import { answersOk } from './https.ts';
 import { Identities } from './identities.ts';
 import { type Kubectl, kubectlFor, writeKubeconfig } from './kubectl.ts';
-import { agentLaunch, apiServerLaunch, etcdLaunch, type NodeOptions, operatorLaunch } from './launches.ts';
+import { agentLaunch, apiServerLaunch, etcdLaunch, holderLaunch, type NodeOptions, operatorLaunch } from './launches.ts';
 import * as layout from './layout.ts';
 import { ADDRESS, findFreePort } from './ports.ts';
 import { type Launch, LocalProcess } from './processes.ts';
@@ -38,6 +38,8 @@ export type ClusterOptions = {
   operatorRoute?: (operator: string, dialled: 'etcd' | 'apiserver', url: string) => Promise<string>;
   /** Where the sources of operators and agents are; left out: in this checkout. */
   sources?: string;
+  /** Each node has an attach holder, so that its agent answers CSI whole; needs root and FUSE. */
+  holders?: boolean;
   onProgress?: OnProgress;
   /** Once aborted, nothing more is started. */
   signal?: AbortSignal;
@@ -236,6 +238,7 @@ export class Cluster {
     for (const name of agents) {
       await this.#startAgent(name);
     }
+    if (this.#options.holders) for (const node of this.nodes) this.#startHolder(layout.holderProcess(node));
     const untilReady = async (names: layout.ProcessName[]): Promise<void> => {
       await Promise.all(names.map((name) => this.waitUntilReady(name)));
     };
@@ -277,6 +280,11 @@ export class Cluster {
     const replicationPort = await this.#port(name, 'replication');
     const parts = { ...(await this.#programParts(name)), environment: node.environment };
     this.#start(name, agentLaunch({ ...parts, clusterDirectory: this.directory, replicationPort, pools, node }));
+  }
+
+  #startHolder(name: layout.ProcessName): void {
+    mkdirSync(path.join(this.directory, name), { recursive: true });
+    this.#start(name, holderLaunch({ process: name, clusterDirectory: this.directory, sources: this.#options.sources }));
   }
 
   async #programParts(process: layout.ProcessName) {

@@ -4,7 +4,17 @@
  */
 import path from 'node:path';
 import type { TlsFiles } from '../../edge/tls.ts';
-import { CHECKOUT, CLUSTER_NAME, lastPart, NAMESPACE, type ProcessName, poolDirectory, runDirectory } from './layout.ts';
+import {
+  CHECKOUT,
+  CLUSTER_NAME,
+  csiSocket,
+  holderSocket,
+  lastPart,
+  NAMESPACE,
+  type ProcessName,
+  poolDirectory,
+  runDirectory,
+} from './layout.ts';
 import { ADDRESS } from './ports.ts';
 import type { Launch } from './processes.ts';
 
@@ -122,10 +132,29 @@ export function agentLaunch(
     NODE_NAME: node,
     POOLS: parts.pools.map((pool) => `${pool}=${poolDirectory(parts.clusterDirectory, node, pool)}`).join(','),
     RUN_DIR: runDirectory(parts.clusterDirectory, node),
+    CSI_SOCKET: csiSocket(parts.clusterDirectory, parts.process),
+    HOLDER_SOCKET: holderSocket(parts.clusterDirectory, node),
     REPLICATION_LISTEN: `${ADDRESS}:${parts.replicationPort}`,
     ...(parts.node.zone === undefined ? {} : { ZONE: parts.node.zone }),
     ...(labels.length === 0 ? {} : { LABELS: labels.join(',') }),
   });
+}
+
+/** It makes block devices: root's work, so only where somebody asks for it. */
+export function holderLaunch(parts: { process: ProcessName; clusterDirectory: string; sources?: string | undefined }): Launch {
+  const node = lastPart(parts.process);
+  return {
+    file: path.join(CHECKOUT, 'node_modules/.bin/node'),
+    arguments: ['agent/holder/main.ts'],
+    ...(parts.sources === undefined ? {} : { directory: parts.sources }),
+    environment: {
+      NODE_NAME: node,
+      HOLDER_SOCKET: holderSocket(parts.clusterDirectory, node),
+      HOLDER_DIR: path.join(parts.clusterDirectory, parts.process, 'devices'),
+      LOG_LEVEL: 'info',
+      NODE_COMPILE_CACHE: path.join(CHECKOUT, 'node_modules/.cache/holdfast'),
+    },
+  };
 }
 
 function ourProgram(main: string, parts: ProgramParts, own: Record<string, string>): Launch {

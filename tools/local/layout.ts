@@ -25,7 +25,7 @@ const SOCKET_PATH_MAX_BYTES = 107;
 /** Room for the socket of a volume that the CSI provisioner named: `pvc-` and a UUID. */
 const SOCKET_NAME_BYTES = 'pvc-00000000-0000-0000-0000-000000000000.sock'.length;
 
-export type Program = 'etcd' | 'apiserver' | 'operator' | 'agent';
+export type Program = 'etcd' | 'apiserver' | 'operator' | 'agent' | 'holder';
 
 /** `<program>/<name>`, such as `agent/node-a`: the name of a process, and its directory below that of the cluster. */
 export type ProcessName = `${Program}/${string}`;
@@ -58,6 +58,10 @@ export function agentProcess(node: string): ProcessName {
   return `agent/${node}`;
 }
 
+export function holderProcess(node: string): ProcessName {
+  return `holder/${node}`;
+}
+
 export function operatorProcess(operator: string): ProcessName {
   return `operator/${operator}`;
 }
@@ -77,6 +81,11 @@ export function runDirectory(directory: string, node: string): string {
 /** Where a process answers CSI. */
 export function csiSocket(directory: string, process: ProcessName): string {
   return path.join(directory, process, 'csi.sock');
+}
+
+/** Where the attach holder of a node answers. */
+export function holderSocket(directory: string, node: string): string {
+  return path.join(directory, holderProcess(node), 'holder.sock');
 }
 
 /** Told before anything starts: an agent would find out only when the first volume is attached, with a far less clear error. */
