@@ -64,6 +64,7 @@ export class Attention {
     for (const move of world.moves.values()) due.add(move.uid);
     if (difference.hasSnapshots) add(world.snapshots.byVolume.keys());
     for (const uid of difference.volumes) if (!observed.volumes.has(uid)) this.#forget(uid);
+    add(sourcesOf(difference.volumes, observed, world));
     add(this.#pendingDue(world));
     add(this.#unsettledDue(world));
     add(this.#nextOfRound(observed, world.now.monotonicMs));
@@ -132,6 +133,15 @@ export class Attention {
       }
       if (!next.done) yield next.value;
     }
+  }
+}
+
+/** A volume at rest is asked for a snapshot of its own by each that starts from it, and may need a primary for that. */
+function* sourcesOf(uids: Iterable<VolumeUid>, { volumes }: Observed, { snapshots }: World): Generator<VolumeUid> {
+  for (const uid of uids) {
+    const name = volumes.get(uid)?.object?.spec.source?.volume;
+    const source = name === undefined ? undefined : snapshots.volumesByName.get(name);
+    if (source) yield source.uid;
   }
 }
 

@@ -15,6 +15,7 @@ const NEEDED: Record<string, string> = {
   sqlite3: 'sqlite3',
   fuse3: 'fusermount3',
   e2fsprogs: 'mkfs.ext4',
+  xfsprogs: 'mkfs.xfs',
 };
 
 /** Where root's programs are, which may not be on everybody's PATH. */

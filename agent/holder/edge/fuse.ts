@@ -76,7 +76,8 @@ export class FuseBackend implements Backend {
     const file = fileOf(directory);
     const nbdkit = pidIn(directory, 'nbdkit');
     const { output } = await outcome('losetup', ['--noheadings', '--output', 'NAME', '--associated', file]);
-    for (const device of output.split('\n').map((line) => line.trim())) if (device !== '') await run('losetup', ['--detach', device]);
+    // One that somebody still has open goes by itself when he closes it, and is still named here.
+    for (const device of output.split('\n').map((line) => line.trim())) if (device !== '') await outcome('losetup', ['--detach', device]);
     await outcome('fusermount3', ['-u', '-z', '-q', file]);
     const nbdfuse = pidIn(directory, 'nbdfuse');
     if (nbdfuse !== null) await end(nbdfuse);

@@ -40,6 +40,21 @@ describe('nbd handshake', () => {
     expect(connection.session.isInHandshake).to.equal(false);
   });
 
+  it('tells a client of the export that grows 16 TiB, and lets it have what is there at each moment', () => {
+    const growing = device();
+    const connection = new TestConnection(growing);
+    connection.receive(nbd.clientFlags(nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES));
+    connection.receive(nbd.goOption('pgdata@growing'));
+    expect(connection.take().includes(nbd.wire(nbd.u16(0), nbd.u64(16 * 2 ** 40))), 'the size of the answer').to.equal(true);
+    const write = () => {
+      connection.receive(nbd.wire(nbd.request({ type: nbd.WRITE, cookie: 7, offset: SIZE, length: 4 }), Buffer.from('abcd')));
+      return connection.take().readUInt32BE(4);
+    };
+    expect(write(), 'beyond what is there').to.equal(nbd.ENOSPC);
+    growing.sizeBytes = SIZE + 4;
+    expect(write(), 'grown meanwhile').to.equal(0);
+  });
+
   type Row = { says: string; sends: Buffer[]; answer: Buffer; before?: Buffer[] };
   const structured = [nbd.structuredReplyOption()];
   const rows: Row[] = [

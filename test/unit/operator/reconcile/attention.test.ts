@@ -114,6 +114,18 @@ describe('operator: which volumes a pass looks at', () => {
     expect(passes.pass()).to.deep.equal([uidOf(0)]);
   });
 
+  it('is one at rest from which a new one starts: a snapshot of it is made first', () => {
+    const passes = new Passes();
+    for (const letter of 'abc') passes.sources.apply(at('machine', 0, letter));
+    passes.sources.rest(1);
+    passes.pass();
+    passes.nowMs += 100;
+    expect(passes.pass()).to.deep.equal([]);
+    passes.nowMs += 100;
+    passes.sources.kube.volumes.set('v0', volumeObject({ size: '10Gi', source: { volume: 'v1' } }, { name: 'v0', uid: uidOf(0) }));
+    expect(passes.pass()).to.have.members([uidOf(0), uidOf(1)]);
+  });
+
   describe('one without a place is asked again', () => {
     /** v0 fits nowhere, v1 is placed on a, b and c. */
     const waiting = (): Passes => {

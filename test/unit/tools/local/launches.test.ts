@@ -46,6 +46,8 @@ describe('local cluster: what its processes are told', () => {
       NODE_NAME: 'node-b',
       POOLS: 'default=/c/agent/node-b/pools/default,fast=/c/agent/node-b/pools/fast',
       RUN_DIR: '/c/agent/node-b/run',
+      CSI_SOCKET: '/c/agent/node-b/csi.sock',
+      HOLDER_SOCKET: '/c/holder/node-b/holder.sock',
       REPLICATION_LISTEN: '127.0.0.1:20002',
     });
   });
