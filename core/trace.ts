@@ -49,6 +49,10 @@ export const newTrace = (random: Random): Trace => ({
 /** The same operation, one step further: what to send on. */
 export const nextStep = (trace: Trace, random: Random): Trace => ({ ...trace, parentId: draw(random, PARENT_ID_BYTES) });
 
+/** Of the caller's trace, or of a new one: where no step follows that would have to have an id of its own. */
+export const traceIdFrom = (traceparent: string | undefined, random: Random): string =>
+  (traceparent === undefined ? null : parseTraceparent(traceparent))?.traceId ?? draw(random, TRACE_ID_BYTES);
+
 /** Goes on with the caller's trace, or starts one. */
 export function traceFrom(traceparent: string | undefined, random: Random): Trace {
   const given = traceparent === undefined ? null : parseTraceparent(traceparent);

@@ -46,6 +46,7 @@ const COALESCE_RATIO = 10;
 const COUNT_INTERVAL_MS = 1_000;
 const TRANSACTIONS_AT_ONCE_MAX = 16;
 
+const WOKEN = 'woken';
 const NOBODY = { update: (): ReadonlySet<NodeName> => new Set() };
 
 export type ControllerPorts = {
@@ -75,9 +76,9 @@ export class Controller {
     this.#ports = ports;
   }
 
-  /** Something may be different. */
+  /** Something may be different. With a reason that is there: else each call makes an error with its stack, thousands a second where much changes. */
   wake(): void {
-    this.#wake.abort();
+    this.#wake.abort(WOKEN);
   }
 
   /** Until `signal` is aborted or a higher generation was seen. */

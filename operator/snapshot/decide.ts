@@ -9,7 +9,7 @@
 import type { NodeName } from '../../core/ids.ts';
 import { deleteSnapshotTaskId } from '../../core/keys.ts';
 import { hasEnded } from '../../core/task.ts';
-import { traceFrom } from '../../core/trace.ts';
+import { traceIdFrom } from '../../core/trace.ts';
 import { SNAPSHOT_FINALIZER, TRACEPARENT_ANNOTATION } from '../api.ts';
 import type { ObservedTask } from '../observe/observed.ts';
 import { type Action, commit, droppedPart, filedPart, join, type Part, rewrittenPart, unchanged, type World } from '../volume/decision.ts';
@@ -141,7 +141,7 @@ const UNRECORDED =
 
 export function decideSnapshot(subject: SnapshotSubject, world: World): SnapshotDecision {
   const { object } = subject;
-  const { traceId } = traceFrom(object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random);
+  const traceId = traceIdFrom(object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random);
   if (!isWanted(subject)) return undo(subject, world, traceId);
   if (object !== null && !isMine(subject)) return say('waiting', 'waits for its finalizer', { kind: 'addFinalizer' });
   if (isUnrecorded(subject)) return say('blocked', UNRECORDED);

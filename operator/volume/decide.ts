@@ -6,7 +6,7 @@
 
 import { isFresh } from '../../core/config.ts';
 import type { VolumeUid } from '../../core/ids.ts';
-import { traceFrom } from '../../core/trace.ts';
+import { traceIdFrom } from '../../core/trace.ts';
 import { TRACEPARENT_ANNOTATION, type VolumeObject } from '../api.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { creationStep, finalizerStep, placeStep } from './begin.ts';
@@ -86,7 +86,7 @@ function decidePlaced(volume: PlacedVolume, world: World, traceId: string): Deci
 }
 
 const traceOf = (volume: ObservedVolume, world: World): string =>
-  traceFrom(volume.object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random).traceId;
+  traceIdFrom(volume.object?.metadata.annotations?.[TRACEPARENT_ANNOTATION], world.random);
 
 export function decideVolume(volume: ObservedVolume, world: World): Decision {
   if (volume.damage !== null) return note('damaged', `nothing is done to it: ${volume.damage}`);

@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { EtcdConnection } from '../../tools/local/cluster.ts';
 import { CLUSTER_NAME } from '../../tools/local/layout.ts';
 import type { FromFleet, ToFleet } from './fleetProcess.ts';
-import type { NodePlan } from './plan.ts';
+import type { NodePlan, ScaleSettings } from './plan.ts';
 
 /** A resync that has nothing to copy. */
 const LEARN_MS = 500;
@@ -20,10 +20,17 @@ export class Fleet {
   #isStopping = false;
   readonly #vanished = new Set<string>();
 
-  constructor(nodes: readonly NodePlan[], perProcess: number, { endpoints, tls }: EtcdConnection) {
+  constructor(
+    nodes: readonly NodePlan[],
+    { agentsPerProcess: perProcess, fleetNodeOptions: nodeOptions }: ScaleSettings,
+    { endpoints, tls }: EtcdConnection,
+  ) {
     this.#total = nodes.length;
     for (let first = 0; first < nodes.length; first += perProcess) {
-      const child = fork(MAIN, { execArgv: ['--disable-warning=DEP0123'], stdio: ['ignore', 'ignore', 'inherit', 'ipc'] });
+      const child = fork(MAIN, {
+        execArgv: ['--disable-warning=DEP0123', ...nodeOptions.split(' ').filter((word) => word !== '')],
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      });
       const part = { child, registered: 0 };
       child.on('message', (message: FromFleet) => this.#heard(part, message));
       child.on('exit', (code) => {
@@ -58,7 +65,7 @@ export class Fleet {
 
   stop(): void {
     this.#isStopping = true;
-    for (const { child } of this.#parts) child.kill('SIGKILL');
+    for (const { child } of this.#parts) child.disconnect();
   }
 
   #tell(child: ChildProcess, message: ToFleet): void {

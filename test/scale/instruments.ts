@@ -57,6 +57,7 @@ export function usageOf(pids: readonly number[]): Usage {
 
 export type Snapshot = {
   atMs: number;
+  leader: string;
   usage: Record<string, Usage>;
   etcd: Sample[];
   apiServer: Sample[];
@@ -76,13 +77,9 @@ export class Instruments {
   }
 
   /** `leader` is told, so that the others are followers. */
-  async take(leader: string, fleet: readonly number[]): Promise<Snapshot> {
+  usage(leader: string, fleet: readonly number[]): Record<string, Usage> {
     const followers = this.#cluster.operators.filter((name) => name !== leader).map(operatorProcess);
-    const [endpoint = ''] = this.#cluster.etcd.endpoints;
-    const etcd = parseSamples(await read(`${endpoint}/metrics`, this.#cluster.administrator));
-    const response = await this.#kube.send('GET', '/metrics', undefined, AbortSignal.timeout(PATIENCE_MS));
-    const apiServer = parseSamples(await response.body.text());
-    const usage = {
+    return {
       leader: usageOf(this.#pids(operatorProcess(leader))),
       follower: usageOf(this.#pids(...followers)),
       etcd: usageOf(this.#pids(ETCD)),
@@ -90,7 +87,14 @@ export class Instruments {
       agents: usageOf(fleet),
       thisProgram: usageOf([process.pid]),
     };
-    return { atMs: performance.now(), usage, etcd, apiServer };
+  }
+
+  async take(leader: string, fleet: readonly number[]): Promise<Snapshot> {
+    const [endpoint = ''] = this.#cluster.etcd.endpoints;
+    const etcd = parseSamples(await read(`${endpoint}/metrics`, this.#cluster.administrator));
+    const response = await this.#kube.send('GET', '/metrics', undefined, AbortSignal.timeout(PATIENCE_MS));
+    const apiServer = parseSamples(await response.body.text());
+    return { atMs: performance.now(), leader, usage: this.usage(leader, fleet), etcd, apiServer };
   }
 
   #pids(...names: readonly ProcessName[]): number[] {

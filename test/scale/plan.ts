@@ -7,6 +7,7 @@ export type ScaleSettings = {
   agentsPerProcess: number;
   idleMs: number;
   operatorNodeOptions: string;
+  fleetNodeOptions: string;
   steps: readonly Step[];
 };
 export type Step = (typeof STEPS)[number];
@@ -48,6 +49,7 @@ export function scaleSettings(environment: NodeJS.ProcessEnv): ScaleSettings {
     agentsPerProcess: whole('AGENTS_PER_PROCESS', 100, 1, 1_000),
     idleMs: whole('IDLE_SECONDS', 20, 5, 600) * 1_000,
     operatorNodeOptions: environment.OPERATOR_NODE_OPTIONS ?? '',
+    fleetNodeOptions: environment.FLEET_NODE_OPTIONS ?? '',
     steps,
   };
 }

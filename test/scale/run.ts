@@ -31,14 +31,22 @@ const add = (found: Figures): void => {
   Object.assign(figures, found);
   say(JSON.stringify(found, (_key, value: unknown) => (typeof value === 'number' ? Math.round(value * 100) / 100 : value)));
 };
+const tell = (): void => {
+  console.log(`Commit ${commit()}, ${machine('.')}, load before ${loadBefore}.\n`);
+  console.log(tableOf(title, figures));
+  if (process.env.FIGURES_FILE) appendFileSync(process.env.FIGURES_FILE, `${JSON.stringify({ title, figures })}\n`);
+};
+// What was measured until then is told; the cluster ends with this process.
+process.on('SIGTERM', () => {
+  tell();
+  process.exit(1);
+});
 try {
   add(await register(context));
   add(await place(context));
   for (const step of settings.steps) add(await STEPS[step]());
 } finally {
-  console.log(`Commit ${commit()}, ${machine('.')}, load before ${loadBefore}.\n`);
-  console.log(tableOf(title, figures));
-  if (process.env.FIGURES_FILE) appendFileSync(process.env.FIGURES_FILE, `${JSON.stringify({ title, figures })}\n`);
+  tell();
   await world.close();
 }
 const misses = missed(figures);

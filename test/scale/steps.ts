@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { VolumeConfig } from '../../core/config.ts';
 import { operatorProcess } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
-import { sumOf } from './instruments.ts';
+import { type Snapshot, sumOf } from './instruments.ts';
 import { planVolumes, type ScaleSettings } from './plan.ts';
 import type { Figures } from './report.ts';
 import { inTurn, type World } from './world.ts';
@@ -13,6 +13,7 @@ const REACTION_BOUND_MS = 120_000;
 const REPLACED_BOUND_MS = 600_000;
 const LOOK_MS = 250;
 const CLOSE_LOOK_MS = 20;
+const WATCH_USAGE_MS = 15_000;
 const QUIET_MS = 4_000;
 const QUIET_BOUND_MS = 180_000;
 
@@ -31,8 +32,10 @@ export async function register({ world, settings }: Context): Promise<Figures> {
 
 /** All are asked for at once, and from then on it counts. */
 export async function place({ world, settings, say }: Context): Promise<Figures> {
+  const before = await world.instruments.take(await world.leader(), world.fleet.pids);
   const beganMs = performance.now();
   const passed = (): number => performance.now() - beganMs;
+  const stopWatching = watchUsage(world, before, say);
   let createdMs = 0;
   const creating = inTurn(planVolumes(settings), (volume) => world.create(volume)).then(() => {
     createdMs = passed();
@@ -50,7 +53,55 @@ export async function place({ world, settings, say }: Context): Promise<Figures>
   });
   const healthyMs = passed();
   await until('all shown as healthy', BOUND_MS, LOOK_MS, () => world.areShownHealthy());
-  return { createdMs, placedMs, healthyMs, shownMs: passed() };
+  const shownMs = passed();
+  stopWatching();
+  const after = await world.instruments.take(await world.leader(), world.fleet.pids);
+  sayRequests(before, after, settings.volumes, say);
+  return { createdMs, placedMs, healthyMs, shownMs, ...costs(before, after, settings.volumes) };
+}
+
+/** Whose processor it is while all wait for it. */
+function watchUsage(world: World, { leader }: Snapshot, say: (line: string) => void): () => void {
+  let [usage, atMs] = [world.instruments.usage(leader, world.fleet.pids), performance.now()];
+  const timer = setInterval(() => {
+    const [before, beforeMs] = [usage, atMs];
+    [usage, atMs] = [world.instruments.usage(leader, world.fleet.pids), performance.now()];
+    const shares = Object.entries(usage).map(([who, { cpuMs, residentBytes }]) => {
+      const percent = ((cpuMs - (before[who]?.cpuMs ?? 0)) / (atMs - beforeMs)) * 100;
+      return `${who} ${Math.round(percent)} % ${Math.round(residentBytes / 2 ** 20)} MiB`;
+    });
+    say(`${world.configCount} placed; ${shares.join(', ')}`);
+  }, WATCH_USAGE_MS);
+  return () => clearInterval(timer);
+}
+
+/** Of one volume, until it is healthy: what everybody does for it. */
+function costs(before: Snapshot, after: Snapshot, volumes: number): Figures {
+  const figures: Figures = {};
+  for (const [who, { cpuMs }] of Object.entries(after.usage))
+    figures[`${who}CpuMsPerVolume`] = (cpuMs - (before.usage[who]?.cpuMs ?? 0)) / volumes;
+  const rise = (of: 'etcd' | 'apiServer', name: string, ...words: string[]): number =>
+    (sumOf(after[of], name, ...words) - sumOf(before[of], name, ...words)) / volumes;
+  figures.etcdTransactionsPerVolume = rise('etcd', 'grpc_server_handled_total', '"Txn"');
+  figures.etcdPutsPerVolume = rise('etcd', 'etcd_mvcc_put_total');
+  figures.apiRequestsPerVolume = rise('apiServer', 'apiserver_request_total');
+  return figures;
+}
+
+function sayRequests(before: Snapshot, after: Snapshot, volumes: number, say: (line: string) => void): void {
+  const rises = new Map<string, number>();
+  for (const [sign, { apiServer }] of [
+    [-1, before],
+    [1, after],
+  ] as const)
+    for (const { name, labels, value } of apiServer) {
+      if (name !== 'apiserver_request_total') continue;
+      const of = (label: string): string => new RegExp(`(?:^|,)${label}="([^"]*)"`).exec(labels)?.[1] ?? '';
+      const what = [of('verb'), of('resource'), of('subresource'), of('code')].join(' ');
+      rises.set(what, (rises.get(what) ?? 0) + sign * value);
+    }
+  const most = [...rises].filter(([, rise]) => rise >= volumes / 20).sort(([, a], [, b]) => b - a);
+  say(`API requests: ${most.map(([what, rise]) => `${what}: ${rise}`).join(', ')}`);
 }
 
 export async function idle({ world, settings, say }: Context): Promise<Figures> {
@@ -82,6 +133,10 @@ export async function idle({ world, settings, say }: Context): Promise<Figures> 
     (sum, verb) => sum + rate('apiServer', 'apiserver_request_total', `verb=${verb}`),
     0,
   );
+  const own = await world.instruments.operator(leader);
+  figures.leaderHeapBytes = sumOf(own, 'holdfast_nodejs_heap_size_used_bytes');
+  figures.leaderHeapTotalBytes = sumOf(own, 'holdfast_nodejs_heap_size_total_bytes');
+  figures.leaderExternalBytes = sumOf(own, 'holdfast_nodejs_external_memory_bytes');
   figures.etcdDbBytes = sumOf(after.etcd, 'etcd_mvcc_db_total_size_in_bytes');
   figures.etcdDbInUseBytes = sumOf(after.etcd, 'etcd_mvcc_db_total_size_in_use_in_bytes');
   figures.etcdKeys = sumOf(after.etcd, 'etcd_debugging_mvcc_keys_total');
@@ -132,7 +187,8 @@ export async function loseNode({ world, say }: Context, node: string): Promise<F
   const before = world.configs();
   const primaries = before.filter(({ primary }) => primary?.node === node);
   const replicas = before.filter((config) => hasReplicaOn(config, node));
-  const elsewhere = replicas.filter(({ primary }) => primary?.node !== node);
+  // Nobody drops it from a volume that nobody serves.
+  const elsewhere = replicas.filter(({ primary }) => primary !== null && primary.node !== node);
   const beganMs = await world.fleet.vanish(node);
   const passed = (): number => Date.now() - beganMs;
   const fencing = until('every primary there fenced', REACTION_BOUND_MS, CLOSE_LOOK_MS, () =>

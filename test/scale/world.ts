@@ -51,7 +51,7 @@ export class World {
     const { endpoints, tls } = cluster.etcd;
     const credentials = { rootCertificate: readFileSync(tls.ca), certChain: readFileSync(tls.cert), privateKey: readFileSync(tls.key) };
     this.#client = new Etcd3({ hosts: endpoints, credentials });
-    this.fleet = new Fleet(planNodes(settings), settings.agentsPerProcess, cluster.etcd);
+    this.fleet = new Fleet(planNodes(settings), settings, cluster.etcd);
   }
 
   static async open(settings: ScaleSettings, say: (line: string) => void): Promise<World> {
