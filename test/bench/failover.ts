@@ -180,9 +180,9 @@ const ms = (value: number): string => `${Math.round(value).toLocaleString('en')}
 function lineOf({ title, goals }: Scenario, stalls: readonly Stall[]): string {
   const all = stalls.map((stall) => stall.ms);
   const [p50, p99] = [quantileOf(all, 0.5), quantileOf(all, 0.99)];
-  const isMet = p50 < (goals.p50 ?? Number.POSITIVE_INFINITY) && p99 < goals.p99;
   const goal = [...(goals.p50 === undefined ? [] : [`p50 ${ms(goals.p50)}`]), `p99 ${ms(goals.p99)}`].join(', ');
   const errors = stalls.reduce((sum, stall) => sum + stall.errors, 0);
+  const isMet = p50 < (goals.p50 ?? Number.POSITIVE_INFINITY) && p99 < goals.p99 && errors === 0;
   return `| ${[title, stalls.length, ms(p50), ms(p99), ms(Math.max(...all)), errors, goal, isMet ? 'met' : '**missed**'].join(' | ')} |`;
 }
 
