@@ -16,6 +16,7 @@ import type { NbdConnection, NbdEvents } from '../nbd/ports.ts';
 import { NbdSession } from '../nbd/session.ts';
 import type { BlockDevice } from '../ports.ts';
 import { Receiver, readDirectly } from './directSocket.ts';
+import { widenSendBuffer } from './sendBuffer.ts';
 
 export type NbdServerOptions = {
   readonly device: BlockDevice;
@@ -92,6 +93,7 @@ export class NbdServer {
     }
     const receiver = new Receiver(blocks ?? null);
     const socket = readDirectly(accepted, receiver, true);
+    void widenSendBuffer(socket);
     const session = new NbdSession({
       device,
       connection: new SocketConnection(socket, this.#limits),

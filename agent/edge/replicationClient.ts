@@ -17,6 +17,7 @@ import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts
 import type { Connect, PrimaryLink, PrimaryLinkListener } from '../replication/link.ts';
 import { type Kept, Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
+import { widenSendBuffer } from './sendBuffer.ts';
 
 /** `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. */
 export type PeerAddress = { readonly host: string; readonly port: number } | { readonly path: string };
@@ -141,7 +142,9 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
 
   #connectPlain(address: PeerAddress): Socket {
     this.#receiver = new Receiver();
-    return connectPlain({ ...address, onread: this.#receiver.onread });
+    const socket = connectPlain({ ...address, onread: this.#receiver.onread });
+    if ('path' in address) socket.once('connect', () => void widenSendBuffer(socket));
+    return socket;
   }
 
   /** Later errors are the FrameSocket's. */

@@ -12,6 +12,7 @@ import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts
 import type { Accept } from '../replication/link.ts';
 import { Receiver, readDirectly } from './directSocket.ts';
 import { IncomingSession, type Proved } from './replicationSession.ts';
+import { widenSendBuffer } from './sendBuffer.ts';
 
 export type ReplicationServerOptions = {
   readonly host: string;
@@ -101,6 +102,7 @@ export class ReplicationServer {
   #acceptPlain(accepted: Socket, proved: Proved): void {
     const receiver = new Receiver();
     const socket = readDirectly(accepted, receiver, false);
+    if (this.#options.local) void widenSendBuffer(socket);
     this.#track(socket);
     this.#accept(socket, receiver, proved);
   }
