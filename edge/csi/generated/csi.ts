@@ -1,6 +1,6 @@
 /** The types of the Container Storage Interface, made from csi.proto by tools/generate/csi.ts. Of what is sent, everything may be left out. */
 
-export type Loose<Type> = Type extends Buffer | readonly string[] ? Type : Type extends readonly (infer One)[] ? Loose<One>[] : Type extends object ? { [Key in keyof Type]?: Loose<Type[Key]> } : Type;
+export type Loose<Type> = Type extends Buffer | readonly string[] ? Type : Type extends readonly (infer One)[] ? Loose<One>[] : Type extends object ? string extends keyof Type ? Type : { [Key in keyof Type]?: Loose<Type[Key]> } : Type;
 
 export type Handler<Call, Request, Response> = (request: Request, call: Call) => Promise<Loose<Response>>;
 
