@@ -31,10 +31,12 @@ import { SettingsWatch } from './control/settingsWatch.ts';
 import { SnapshotTasks } from './control/tasks/snapshotTasks.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
+import { Abandoned } from './csi/abandoned.ts';
 import { HolderClient } from './csi/edge/holderClient.ts';
 import { MachineMounts } from './csi/edge/mounts.ts';
 import { nodeService } from './csi/node.ts';
 import { servedBy } from './csi/served.ts';
+import { whereaboutsIn } from './csi/whereabouts.ts';
 import { wakefulClock } from './edge/clock.ts';
 import { RealDisk } from './edge/disk.ts';
 import { prepareRunDirectory, primaryWorkers, probeMachine, readBootId, readVersion } from './edge/machine.ts';
@@ -93,13 +95,23 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
 }
 
 /** The kubelet of this node asks. */
-async function openCsi({ parameters, node, registry: metrics, log }: Base, reports: ServingReports): Promise<CsiServer> {
+async function openCsi({ parameters, node, registry: metrics, log, store, keys }: Base, reports: ServingReports): Promise<CsiServer> {
   const { csiSocket: socket, holderSocket, runDirectory, zone } = parameters;
   if (socket === '') return { close: async () => undefined };
   const served = servedBy(reports, runDirectory);
-  const ports = { node, zone, served, holder: new HolderClient(holderSocket), mounts: new MachineMounts(), sleep };
-  const handlers = { Identity: identity(readVersion(), () => null), Node: nodeService(ports) };
-  return startCsiServer({ socket, handlers, metrics, log });
+  const whereabouts = whereaboutsIn(store, keys, node);
+  const ports = { node, zone, served, whereabouts, holder: new HolderClient(holderSocket), mounts: new MachineMounts(), sleep };
+  const abandoned = new Abandoned(ports, log);
+  const handlers = { Identity: identity(readVersion(), () => null), Node: nodeService(ports, () => abandoned.changed()) };
+  const server = await startCsiServer({ socket, handlers, metrics, log });
+  const stopping = new AbortController();
+  const watching = abandoned.run(stopping.signal);
+  return {
+    async close() {
+      stopping.abort();
+      await Promise.all([server.close(), watching]);
+    },
+  };
 }
 
 /** What nearly everything needs. */

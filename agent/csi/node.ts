@@ -17,7 +17,8 @@ const ABILITIES: readonly NodeServiceCapabilityRPCType[] = [
 
 type Changing = 'nodeStageVolume' | 'nodeUnstageVolume' | 'nodePublishVolume' | 'nodeUnpublishVolume' | 'nodeExpandVolume';
 
-export function nodeService(ports: NodePorts): Partial<NodeService<Call>> {
+/** `changed`: what is attached here may be another now. */
+export function nodeService(ports: NodePorts, changed: () => void): Partial<NodeService<Call>> {
   const busy = new Set<string>();
   /** A second one would find a half-made state: it is told to come again, as CSI has it. */
   const alone =
@@ -31,6 +32,7 @@ export function nodeService(ports: NodePorts): Partial<NodeService<Call>> {
         return await handler(request, call);
       } finally {
         busy.delete(volumeId);
+        changed();
       }
     };
   const staging = new CsiStaging(ports);

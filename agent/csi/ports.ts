@@ -1,9 +1,11 @@
 /** What the CSI node needs of the agent and of the machine. `edge/` holds the real ones. */
+import type { VolumeUid } from '../../core/ids.ts';
 import type { CsiCall } from '../../edge/csi/server.ts';
 
 export type Call = CsiCall;
 
 export type ServedVolume = {
+  uid: VolumeUid;
   socket: string;
   sizeBytes: number;
   /** Why I/O waits; null: it does not. */
@@ -16,12 +18,16 @@ export interface ServedVolumes {
   find(name: string): ServedVolume | null;
 }
 
-export type Device = { name: string; device: string; sizeBytes: number; readonly: boolean; failed: boolean };
+/** Where the clients of a volume shall be, as etcd has it. gone: there is no such volume, or the store was lost. */
+export type Whereabouts = 'here' | 'elsewhere' | 'gone';
+
+export type Device = { name: string; uid: VolumeUid; device: string; sizeBytes: number; readonly: boolean; failed: boolean };
 
 /** The holder of this node. Rejects with CsiError. */
 export interface Holder {
   find(name: string): Promise<Device | null>;
-  attach(wish: { name: string; socket: string; sizeBytes: number; readonly: boolean }): Promise<Device>;
+  all(): Promise<Device[]>;
+  attach(wish: { name: string; uid: VolumeUid; socket: string; sizeBytes: number; readonly: boolean }): Promise<Device>;
   resize(name: string, sizeBytes: number): Promise<Device>;
   fail(name: string): Promise<void>;
   detach(name: string): Promise<void>;
@@ -71,6 +77,8 @@ export type NodePorts = {
   node: string;
   zone: string;
   served: ServedVolumes;
+  /** Rejects when etcd does not answer. */
+  whereabouts(uid: VolumeUid): Promise<Whereabouts>;
   holder: Holder;
   mounts: Mounts;
   /** Resolves after so many milliseconds, or when the signal is aborted. */

@@ -9,6 +9,6 @@ export const servedBy = (reports: { at(socket: string): ServingReport | null }, 
     const report = reports.at(socket);
     if (report === null || report.sizeBytes === undefined) return null;
     const trouble = report.state === 'serving' ? null : `I/O waits: ${report.reason ?? report.state}`;
-    return { socket, sizeBytes: report.sizeBytes, trouble };
+    return { uid: report.uid, socket, sizeBytes: report.sizeBytes, trouble };
   },
 });

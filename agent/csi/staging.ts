@@ -51,9 +51,9 @@ export class CsiStaging implements Staging {
     if (problems.length > 0 || capability === null) throw invalid(problems);
     const { holder } = this.#ports;
     const type = capability.mount ? fileSystemOf(capability, context) : null;
-    const { socket, sizeBytes } = await this.#mustBeServed(name, signal);
+    const { uid, socket, sizeBytes } = await this.#mustBeServed(name, signal);
     const readonly = type === null && capability.accessMode?.mode === 'SINGLE_NODE_READER_ONLY';
-    const attached = await holder.attach({ name, socket, sizeBytes, readonly });
+    const attached = await holder.attach({ name, uid, socket, sizeBytes, readonly });
     // It may have grown while nobody had it here.
     const device = attached.sizeBytes < sizeBytes ? await holder.resize(name, sizeBytes) : attached;
     if (type !== null) await this.#mount(device, path, type, mountOptions(capability, type, context), wordsOf(context.mkfsOptions, /\s+/));
@@ -67,6 +67,9 @@ export class CsiStaging implements Staging {
     const device = await holder.find(name);
     const isServed = device === null || device.failed ? false : (await this.#served(name, signal)) !== null;
     if (device !== null && !isServed && !device.failed) {
+      // What is still unwritten waits for the volume, as long as it shall be here.
+      if ((await this.#ports.whereabouts(device.uid)) === 'here')
+        throw new CsiError('Unavailable', `the volume ${name} is not served on ${this.#ports.node} at this moment; ask again`);
       log.warn('volume is unstaged where it is not served any more: what was never acknowledged is gone', { volume: name });
       await holder.fail(name);
     }

@@ -113,6 +113,8 @@ export class Devices {
   #same(there: Attached, wish: Wish): Attached {
     if (there.failed)
       throw new HolderRefusal('Different', `${wish.name} is attached as ${there.device}, which has failed: detach it first`);
+    if (there.uid !== wish.uid)
+      throw new HolderRefusal('Different', `another volume of the name ${wish.name} is attached as ${there.device}: detach it first`);
     if (there.socket === wish.socket && there.readonly === wish.readonly) return there;
     throw new HolderRefusal(
       'Different',

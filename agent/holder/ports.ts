@@ -4,6 +4,8 @@
 export type Wish = {
   /** The volume's name; also that of a directory. */
   name: string;
+  /** Of the very volume: names come again. */
+  uid: string;
   /** Where the volume is served on this node. */
   socket: string;
   sizeBytes: number;

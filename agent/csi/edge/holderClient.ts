@@ -21,7 +21,13 @@ export class HolderClient implements Holder {
     return answer.status === 404 ? null : deviceOf(answer);
   }
 
-  async attach({ name, ...wish }: { name: string; socket: string; sizeBytes: number; readonly: boolean }): Promise<Device> {
+  async all(): Promise<Device[]> {
+    const answer = await this.#call('GET', '/devices');
+    if (answer.status !== 200) throw refusal(answer);
+    return answer.body as Device[];
+  }
+
+  async attach({ name, ...wish }: Parameters<Holder['attach']>[0]): Promise<Device> {
     return deviceOf(await this.#call('PUT', pathOf(name), wish));
   }
 

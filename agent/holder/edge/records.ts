@@ -47,6 +47,6 @@ export class FileRecords implements Records {
       this.#log.warn('record of a device cannot be read', { volume: name, error });
     }
     // Cut off while it was attached: nothing of it lives for anybody.
-    return { name, socket: '', sizeBytes: 0, readonly: false, way: 'fuse', device: '', failed: false, pids: [0] };
+    return { name, uid: '', socket: '', sizeBytes: 0, readonly: false, way: 'fuse', device: '', failed: false, pids: [0] };
   }
 }

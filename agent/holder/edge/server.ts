@@ -3,6 +3,7 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import express, { type ErrorRequestHandler } from 'express';
 import { isOperatingError, messageOf } from '../../../core/errors.ts';
+import { isVolumeUid } from '../../../core/ids.ts';
 import type { Log } from '../../../core/log.ts';
 import { type Devices, HolderRefusal } from '../devices.ts';
 import type { Wish } from '../ports.ts';
@@ -60,10 +61,11 @@ function sizeOf(body: unknown): number {
 
 function wishOf(name: string, body: unknown): Wish {
   if (!isName(name)) throw new HolderRefusal('Invalid', `not the name of a volume: ${JSON.stringify(name)}`);
-  const { socket, readonly } = (body ?? {}) as { socket?: unknown; readonly?: unknown };
+  const { uid, socket, readonly } = (body ?? {}) as { uid?: unknown; socket?: unknown; readonly?: unknown };
+  if (typeof uid !== 'string' || !isVolumeUid(uid)) throw new HolderRefusal('Invalid', 'uid must be that of a volume');
   if (typeof socket !== 'string' || !socket.startsWith('/')) throw new HolderRefusal('Invalid', 'socket must be an absolute path');
   if (typeof readonly !== 'boolean') throw new HolderRefusal('Invalid', 'readonly must be true or false');
-  return { name, socket, sizeBytes: sizeOf(body), readonly };
+  return { name, uid, socket, sizeBytes: sizeOf(body), readonly };
 }
 
 function failed(log: Log): ErrorRequestHandler {

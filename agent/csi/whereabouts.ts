@@ -1,0 +1,17 @@
+/** Where the clients of a volume shall be, from its config in etcd: the attachment stands while an agent restarts and moves only when people, or Kubernetes, move it. */
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import type { Keys } from '../../core/keys.ts';
+import { parseVolumeConfigText } from '../../core/parseConfig.ts';
+import type { Store } from '../../core/store.ts';
+import type { Whereabouts } from './ports.ts';
+
+export const whereaboutsIn =
+  (store: Store, keys: Keys, node: NodeName) =>
+  async (uid: VolumeUid): Promise<Whereabouts> => {
+    const entry = await store.get(keys.volume(uid));
+    if (entry === null) return 'gone';
+    const { value } = parseVolumeConfigText(entry.value);
+    // Of one that cannot be read nobody knows that it is elsewhere.
+    if (value === null) return 'here';
+    return value.attachment?.node === node ? 'here' : 'elsewhere';
+  };
