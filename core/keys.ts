@@ -14,6 +14,9 @@ export function keysOf(cluster: string) {
     machine: (node: NodeName) => `${root}/machines/${node}`,
     volumes: `${root}/volumes/`,
     volume: (uid: VolumeUid) => `${root}/volumes/${uid}`,
+    /** That a volume was deleted on purpose, from the transaction on that takes its config away, for a day. No config and no such key: it was lost. */
+    deleted: `${root}/deleted/`,
+    deletedOf: (uid: VolumeUid) => `${root}/deleted/${uid}`,
     /** What one agent watches: a pointer (the config's version) for each volume that concerns it. */
     pointersOf: (node: NodeName) => `${root}/nodes/${node}/`,
     pointer: (node: NodeName, uid: VolumeUid) => `${root}/nodes/${node}/${uid}`,

@@ -25,7 +25,7 @@ export type ProposerOptions = {
   log: Log;
   /** The latest that this agent has seen. */
   latest: () => KnownConfig;
-  /** What was read or written, perhaps the very same again; null: there is none any more. Tells the primary, if it is later. */
+  /** What was read or written, perhaps the very same again; null: there is none now. Tells the primary, if it is later. */
   seen: (found: Found) => void;
   /** `latest` must be told to the primary again: it asked for a change of an older one. */
   tellAgain: () => void;
@@ -101,10 +101,16 @@ export class Proposer implements ConfigPort {
   #ask(proposal: Proposal): void {
     const { store, keys, latest } = this.#options;
     const { known, next } = proposal;
-    const condition: Condition = { key: keys.volume(known.uid), is: 'revision', revision: latest().revision };
+    const key = keys.volume(known.uid);
+    const { revision: before, text } = latest();
+    const conditions: Condition[] = [
+      { key, is: 'revision', revision: before },
+      { key, is: 'value', value: text },
+    ];
+    const written = JSON.stringify(next);
     whenAnswered(
-      store.commit([condition], changesOf(keys, known, next)),
-      ({ committed, revision }) => this.#answered(proposal, committed ? { config: next, revision } : undefined),
+      store.commit(conditions, changesOf(keys, known, next, written)),
+      ({ committed, revision }) => this.#answered(proposal, committed ? { config: next, revision, text: written } : undefined),
       (error) => this.#unanswered(proposal, error),
     );
   }
@@ -148,11 +154,11 @@ export class Proposer implements ConfigPort {
 }
 
 /** The config, and the pointers by which every agent that it concerns hears of it, in one transaction. */
-function changesOf(keys: Keys, known: VolumeConfig, next: VolumeConfig): Change[] {
+function changesOf(keys: Keys, known: VolumeConfig, next: VolumeConfig, text: string): Change[] {
   const nodes = nodesOf(next);
   const gone = nodesOf(known).filter((node) => !nodes.includes(node));
   return [
-    { put: keys.volume(next.uid), value: JSON.stringify(next) },
+    { put: keys.volume(next.uid), value: text },
     ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
     ...gone.map((node) => ({ delete: keys.pointer(node, next.uid) })),
   ];

@@ -2,8 +2,12 @@
  * What this agent knows of one volume, and what it does about it: every later config goes to the local replicas and to the primary, if one runs
  * here; where the config names this very process as primary, one is started.
  *
+ *   known --no config, and its deletion was filed--> gone
+ *     |----no config, and nobody filed a deletion--> unrecorded --a later config--> known
+ *
  * Level-based: whatever woke us, the latest config decides. It must never go back to an earlier version, nor start a primary again for an epoch
- * in which one of this process has ended.
+ * in which one of this process has ended; nor take a config that was lost for a volume that was deleted: a primary that runs goes on as it is (it can change nothing
+ * without etcd, and whoever is promoted after a recovery seals its replicas first), and none is started.
  */
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeUid } from '../../core/ids.ts';
@@ -21,6 +25,8 @@ import { ScrubRecord } from './scrubRecord.ts';
 
 /** A primary that hears of later configs from all its replicas asks for one read, not for one each. */
 const RECHECK_MS = 100;
+/** While a config is not where it was. That it is there again is told by its pointer. */
+const UNRECORDED_READ_MS = 5_000;
 
 export type VolumeOptions = {
   store: Store;
@@ -43,6 +49,8 @@ export class Volume {
   #endedEpoch = -1;
   #mayStart = true;
   #isGone = false;
+  /** The store has lost its config: nobody deleted it. */
+  #isUnrecorded = false;
   /** The version that etcd is said to hold; null: the volume is said to have gone, or not to concern this node. */
   #pointer: number | null = null;
   #mustRead = false;
@@ -64,7 +72,7 @@ export class Volume {
     return this.#latest?.config ?? null;
   }
 
-  /** Its config is gone from the store; the latest that was seen is of the past. */
+  /** It was deleted; the latest config that was seen is of the past. */
   get isGone(): boolean {
     return this.#isGone;
   }
@@ -103,7 +111,8 @@ export class Volume {
 
   /** Null: there is no pointer (any more). */
   pointedAt(version: number | null): void {
-    const isNews = version === null ? this.#pointer !== null : version > (this.#latest?.config.version ?? -1);
+    const isLookedFor = this.#isUnrecorded && this.#options.environment.clock.monotonicMs() >= this.#readNotBeforeMs;
+    const isNews = version === null ? this.#pointer !== null || isLookedFor : version > (this.#latest?.config.version ?? -1);
     this.#pointer = version;
     if (isNews) this.#mustRead = true;
     this.#readIfDue();
@@ -145,19 +154,17 @@ export class Volume {
     this.#mustRead = false;
     this.#isReading = true;
     this.#readNotBeforeMs = nowMs + RECHECK_MS;
-    const answered = () => {
-      this.#isReading = false;
-      slots.release();
-    };
     whenAnswered(
-      store.get(keys.volume(this.uid)),
-      (entry) => {
-        answered();
+      this.#read(store, keys),
+      (found) => {
+        this.#answered(slots);
         this.#failures = 0;
-        this.#seen(entry === null ? null : readKnown(this.uid, entry));
+        if (found === 'deleted') this.#gone();
+        else if (found === 'lost') this.#lost();
+        else this.#seen(found);
       },
       () => {
-        answered();
+        this.#answered(slots);
         this.#failures++;
         this.#mustRead = true;
         this.#readNotBeforeMs = environment.clock.monotonicMs() + retryDelayMs(this.#failures);
@@ -165,11 +172,22 @@ export class Volume {
     );
   }
 
+  #answered(slots: CallSlots): void {
+    this.#isReading = false;
+    slots.release();
+  }
+
+  /** That it was deleted is written together with the config's end, so whoever finds no config finds that, if it is so. */
+  async #read(store: Store, keys: Keys): Promise<Exclude<Found, null> | 'deleted' | 'lost'> {
+    const entry = await store.get(keys.volume(this.uid));
+    if (entry !== null) return readKnown(this.uid, entry);
+    if (this.#latest === null) return 'deleted';
+    return (await store.get(keys.deletedOf(this.uid))) === null ? 'lost' : 'deleted';
+  }
+
   #seen(found: Found): void {
-    if (found === null) {
-      this.#gone();
-      return;
-    }
+    // The primary's proposer found none: what that means is found out by the next reading.
+    if (found === null) return this.recheck();
     if ('problem' in found) {
       if (this.#problem !== found.problem) this.#log.error('config refused, the one before stays in force', { problem: found.problem });
       this.#problem = found.problem;
@@ -183,13 +201,27 @@ export class Volume {
       this.#log.debug('earlier config ignored', { version, before });
       return;
     }
+    if (this.#isUnrecorded) this.#log.info('the store has its config again', { version, before });
+    this.#isUnrecorded = false;
     this.#latest = found;
     if (version > before) this.#tell();
+  }
+
+  /** What runs goes on as it is. */
+  #lost(): void {
+    if (!this.#isUnrecorded)
+      this.#log.error('the store has lost its config, and nobody deleted the volume: what is served is served on, until it is recovered', {
+        version: this.#latest?.config.version,
+        isServed: this.#primary !== null,
+      });
+    this.#isUnrecorded = true;
+    this.#readNotBeforeMs = this.#options.environment.clock.monotonicMs() + UNRECORDED_READ_MS;
   }
 
   /** Deleted for good: a uid never comes again. Its replicas wait for their tasks. */
   #gone(): void {
     this.#isGone = true;
+    this.#isUnrecorded = false;
     this.#mayStart = false;
     this.#primary?.stop('the volume was deleted');
     this.#afterPrimary();
@@ -220,6 +252,7 @@ export class Volume {
   get #named(): KnownConfig | null {
     const { node, instance } = this.#options.environment;
     const { primary, epoch } = this.#latest?.config ?? { primary: null, epoch: -1 };
+    if (this.#isUnrecorded) return null;
     return primary?.node === node && primary.instance === instance && epoch > this.#endedEpoch ? this.#latest : null;
   }
 

@@ -55,6 +55,9 @@ export const isUnrecorded = ({ object, config }: ObservedVolume): boolean => con
 const UNRECORDED =
   'etcd has no config of it, and it was served before: the store was lost; its replicas are left as they are until recover has rebuilt it';
 
+const unrecordedReason = ({ serving }: ObservedVolume): string =>
+  serving === null ? UNRECORDED : `${UNRECORDED}; ${serving.node} serves it on until then, and nothing of it can change`;
+
 const isPlaced = (volume: ObservedVolume): volume is PlacedVolume => volume.object !== null && volume.config !== null;
 const isNew = (volume: ObservedVolume): volume is NewVolume => volume.object !== null;
 
@@ -93,7 +96,7 @@ export function decideVolume(volume: ObservedVolume, world: World): Decision {
   const traceId = traceOf(volume, world);
   if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
   if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
-  if (isUnrecorded(volume)) return note('unrecorded', UNRECORDED);
+  if (isUnrecorded(volume)) return note('unrecorded', unrecordedReason(volume));
   if (isPlaced(volume)) return firstThatActs([finalizerStep], volume, world, traceId) ?? decidePlaced(volume, world, traceId);
   return firstThatActs(NEW_STEPS, volume, world, traceId) ?? note('new', 'waits to be placed');
 }

@@ -160,6 +160,15 @@ export function removedConfigPart(keys: Keys, config: Stored<VolumeConfig>): Par
   };
 }
 
+/** How long an agent that was cut off may still learn from etcd that a volume was deleted, and not lost. */
+const DELETED_SECONDS = 86_400;
+
+/** Says that the volume goes because somebody wanted it to: agents take a config that is simply not there any more for one that was lost. */
+export const deletedPart = ({ keys, generation }: World, uid: VolumeUid, traceId: string): Part => ({
+  conditions: [],
+  changes: [{ put: keys.deletedOf(uid), value: JSON.stringify({ generation, traceId }), expiresAfterSeconds: DELETED_SECONDS }],
+});
+
 /** A task is filed once: its id is made from what it is to do. */
 export function filedPart(world: World, id: string, node: NodeName, spec: TaskSpec, traceId: string): Part {
   const key = world.keys.task(node, id);

@@ -1,6 +1,7 @@
 /**
  * How a volume goes: first nobody may write to it, then its config gives way to one delete task a replica, in one transaction, and only when those that can
- * be done are done does the object vanish. Nothing of it stays in etcd but tasks for machines that are away: they are done when those come back.
+ * be done are done does the object vanish. Nothing of it stays in etcd but tasks for machines that are away (they are done when those come back), and for a day that it was
+ * deleted.
  */
 import { createTaskId, deleteTaskId } from '../../core/keys.ts';
 import { hasEnded } from '../../core/task.ts';
@@ -8,9 +9,11 @@ import { FINALIZER } from '../api.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import { filedDelete, taskOf } from './create.ts';
 import {
+  type Action,
   act,
   commit,
   type Decision,
+  deletedPart,
   droppedPart,
   join,
   note,
@@ -45,7 +48,7 @@ function removeConfig(volume: WithConfig, world: World, traceId: string): Decisi
   const same: Part = { conditions: [unchanged(volume.config)], changes: [] };
   const scrub: Part = { conditions: [], changes: [{ delete: world.keys.scrub(config.uid) }] };
   const part = join(
-    isLast ? join(removedConfigPart(world.keys, volume.config), scrub) : same,
+    isLast ? join(removedConfigPart(world.keys, volume.config), scrub, deletedPart(world, config.uid, traceId)) : same,
     ...left.slice(0, MEMBERS_PER_TRANSACTION_MAX),
   );
   return act('deleting', 'its replicas are being deleted', commit(`delete ${config.name}`, traceId, part.conditions, part.changes));
@@ -84,7 +87,11 @@ export const deletionStep: Step<ObservedVolume> = (volume, world, traceId) => {
   const left = leftovers(volume, world, traceId);
   if (left !== null) return left;
   if (!volume.object?.metadata.finalizers?.includes(FINALIZER)) return note('gone', 'all of it is deleted');
-  return act('deleting', 'all of it is deleted', { kind: 'removeFinalizer' });
+  const end: Action = { kind: 'removeFinalizer' };
+  // Perhaps etcd had lost its config before anybody wanted it gone: whoever serves it still shall know that it is over.
+  if ((volume.object.status?.epoch ?? 0) === 0) return act('deleting', 'all of it is deleted', end);
+  const { conditions, changes } = deletedPart(world, volume.uid, traceId);
+  return act('deleting', 'all of it is deleted', commit(`bury ${volume.object.metadata.name}`, traceId, conditions, changes), end);
 };
 
 /**

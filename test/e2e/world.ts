@@ -13,7 +13,7 @@ import { loadCertificates } from '../../edge/tls.ts';
 import type { VolumeSpec } from '../../operator/generated/volume.ts';
 import { run } from '../../tools/demo/run.ts';
 import { DemoVolume } from '../../tools/demo/volume.ts';
-import { type Cluster, startCluster } from '../../tools/local/cluster.ts';
+import { type Cluster, type ClusterOptions, startCluster } from '../../tools/local/cluster.ts';
 import type { NodeOptions } from '../../tools/local/launches.ts';
 import { CLUSTER_NAME, DEFAULT_POOL, operatorProcess, type ProcessName, poolDirectory, runDirectory } from '../../tools/local/layout.ts';
 import { findProcesses } from '../../tools/local/processes.ts';
@@ -37,7 +37,10 @@ export const qemuIo = (socket: string, ...commands: string[]): Promise<string> =
   run('qemu-io', '-f', 'raw', ...commands.flatMap((command) => ['-c', command]), `nbd:unix:${socket}`);
 
 /** `parent`: where all of it lies, pools included; left out, where temporary files do. */
-export type WorldOptions = { parent?: string; operatorEnvironment?: Record<string, string> };
+export type WorldOptions = { parent?: string } & Pick<
+  ClusterOptions,
+  'operatorEnvironment' | 'etcdMembers' | 'etcdFlags' | 'hasApiServerEtcd'
+>;
 
 export class World {
   readonly directory: string;
@@ -52,14 +55,14 @@ export class World {
   static async open(
     nodes: number,
     nodeOptions?: (node: string) => NodeOptions,
-    { parent = tmpdir(), operatorEnvironment = {} }: WorldOptions = {},
+    { parent = tmpdir(), ...rest }: WorldOptions = {},
   ): Promise<World> {
     const directory = mkdtempSync(path.join(parent, 'hf-e2e-'));
     const spoiling = (node: string): NodeOptions => {
       const options = nodeOptions?.(node);
       return { ...options, environment: { ...SPOIL_FREED_MEMORY, ...options?.environment } };
     };
-    const options = { directory: path.join(directory, 'c'), nodes, operators: 2, operatorEnvironment, nodeOptions: spoiling };
+    const options = { directory: path.join(directory, 'c'), nodes, operators: 2, ...rest, nodeOptions: spoiling };
     const cluster = await startCluster(options);
     return new World(directory, cluster);
   }
@@ -150,7 +153,7 @@ export class World {
     const connection = connectStore({ endpoints, certificates, leaseTtlSeconds: 5 }, silentLog);
     try {
       const { entries } = await connection.store.list(keys.root);
-      const lasting = [keys.leader, keys.settings, keys.machines];
+      const lasting = [keys.leader, keys.settings, keys.machines, keys.deleted];
       return entries.map(({ key }) => key).filter((key) => !lasting.some((prefix) => key.startsWith(prefix)));
     } finally {
       await connection.close();

@@ -253,7 +253,7 @@ export class AgentProcess implements Host, Watcher {
       keys: KEYS,
       clock: this.#clock,
       log: silentLog,
-      latest: () => ({ config: latest(), revision: revisionOf(latest()) }),
+      latest: () => ({ config: latest(), revision: revisionOf(latest()), text: JSON.stringify(latest()) }),
       seen: (found) => {
         if (found === null || !('config' in found)) throw new Violation('contract', `the config cannot be read: ${found?.problem}`);
         this.#see(found.config);

@@ -31,12 +31,16 @@ export class RegisterStore implements Store {
   }
 
   commit(conditions: readonly Condition[], changes: readonly Change[]): Promise<Outcome> {
-    const [condition] = conditions;
+    const [revision, text] = conditions;
     const next = configIn(changes, KEYS.volume(this.#register.config.uid));
-    assert(conditions.length === 1 && condition?.is === 'revision', 'a change of the config compares its revision');
+    assert(
+      conditions.length === 2 && revision?.is === 'revision' && text?.is === 'value',
+      'a change of the config compares revision and text',
+    );
     return this.#ask('compare-and-set', () => {
       const known = this.#register.config;
-      const committed = revisionOf(known) === condition.revision && this.#register.apply(known, next);
+      const isKnown = revisionOf(known) === revision.revision && normal(JSON.stringify(known)) === normal(text.value);
+      const committed = isKnown && this.#register.apply(known, next);
       return { committed, revision: revisionOf(this.#register.config) };
     });
   }
@@ -57,6 +61,9 @@ export class RegisterStore implements Store {
     return call.promise;
   }
 }
+
+/** The register keeps no texts, and the order of fields is whoever's who wrote it last. */
+const normal = (text: string): string => JSON.stringify(parseVolumeConfigText(text).value);
 
 function configIn(changes: readonly Change[], key: string): VolumeConfig {
   const change = changes.find((candidate) => 'put' in candidate && candidate.put === key);

@@ -32,6 +32,10 @@ export type ClusterOptions = {
   operators: number;
   /** Of etcd; left out: one. For a cluster that exists already, as many as it has. */
   etcdMembers?: number;
+  /** The API server has an etcd of its own, as in most clusters of Kubernetes; left out: it shares that of Holdfast. */
+  hasApiServerEtcd?: boolean;
+  /** For Holdfast's etcd, beyond the usual. */
+  etcdFlags?: readonly string[];
   nodeOptions?: (node: string) => NodeOptions;
   operatorEnvironment?: Record<string, string>;
   /** Where an operator dials what is at `url`; left out: there. For tests that put something between them. */
@@ -198,17 +202,21 @@ export class Cluster {
 
   async #startEtcd(): Promise<void> {
     await this.#step('etcd', this.versions.etcd, async () => {
-      const [program, credentials, members] = [this.#programs.etcd, await this.#identities.etcd(), this.etcdMembers];
-      const peers = new Map<layout.ProcessName, number>();
-      for (const name of members) peers.set(name, await this.#port(name, 'peer'));
-      for (const name of members) {
-        const parts = { program, process: name, directory: path.join(this.directory, name), peers, credentials };
-        this.#start(name, etcdLaunch({ ...parts, clientPort: await this.#port(name, 'client') }));
-      }
-      // None of several is ready before most of them run.
-      for (const name of members)
-        await this.#waitUntilAnswers(this.process(name), `${this.#etcdEndpoint(name)}/readyz`, this.administrator);
+      await this.#startMembers(this.etcdMembers, this.#options.etcdFlags ?? []);
+      if (this.#options.hasApiServerEtcd) await this.#startMembers([layout.API_SERVER_ETCD], []);
     });
+  }
+
+  async #startMembers(members: readonly layout.ProcessName[], flags: readonly string[]): Promise<void> {
+    const [program, credentials] = [this.#programs.etcd, await this.#identities.etcd()];
+    const peers = new Map<layout.ProcessName, number>();
+    for (const name of members) peers.set(name, await this.#port(name, 'peer'));
+    for (const name of members) {
+      const parts = { program, process: name, directory: path.join(this.directory, name), peers, credentials, flags };
+      this.#start(name, etcdLaunch({ ...parts, clientPort: await this.#port(name, 'client') }));
+    }
+    // None of several is ready before most of them run.
+    for (const name of members) await this.#waitUntilAnswers(this.process(name), `${this.#etcdEndpoint(name)}/readyz`, this.administrator);
   }
 
   async #startApiServer(): Promise<void> {
@@ -216,7 +224,7 @@ export class Cluster {
       const parts = {
         program: this.#programs.apiServer,
         directory: path.join(this.directory, layout.API_SERVER),
-        etcdEndpoint: this.#etcdEndpoints().join(','),
+        etcdEndpoint: this.#options.hasApiServerEtcd ? this.#etcdEndpoint(layout.API_SERVER_ETCD) : this.#etcdEndpoints().join(','),
         serving: await this.#identities.apiServer(),
         etcd: await this.#identities.apiServerToEtcd(),
         tokenKeys: await this.#identities.tokenKeys(),

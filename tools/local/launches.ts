@@ -29,6 +29,8 @@ export type EtcdParts = {
   clientPort: number;
   peers: ReadonlyMap<ProcessName, number>;
   credentials: TlsFiles;
+  /** Beyond these. */
+  flags?: readonly string[];
 };
 
 export function etcdLaunch(parts: EtcdParts): Launch {
@@ -57,6 +59,7 @@ export function etcdLaunch(parts: EtcdParts): Launch {
       `--peer-key-file=${key}`,
       '--auto-compaction-mode=periodic',
       '--auto-compaction-retention=10m',
+      ...(parts.flags ?? []),
     ],
     environment: {},
   };

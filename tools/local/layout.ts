@@ -32,6 +32,8 @@ export type ProcessName = `${Program}/${string}`;
 
 /** The first member, in most clusters the only one. */
 export const ETCD: ProcessName = 'etcd/etcd-0';
+/** Of the API server, where it has an etcd of its own. */
+export const API_SERVER_ETCD: ProcessName = 'etcd/kubernetes';
 export const API_SERVER: ProcessName = 'apiserver/apiserver';
 
 export function etcdProcess(member: number): ProcessName {

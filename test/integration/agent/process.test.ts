@@ -198,7 +198,8 @@ describe('an agent process', function () {
     expect(failed?.[0]?.reason).to.match(/intents: .*/);
     await leader.promote(other.uid, 'node-a');
     await leader.served(other.uid);
-    await agents.store.commit([], [{ delete: keys.volume(config.uid) }, { delete: keys.pointer('node-a', config.uid) }]);
+    const deleted = { put: keys.deletedOf(config.uid), value: '{}' };
+    await agents.store.commit([], [{ delete: keys.volume(config.uid) }, { delete: keys.pointer('node-a', config.uid) }, deleted]);
     const removal = { kind: 'delete-replica', volume: config.uid, replica: replica as never, pool: 'default' } as const;
     expect((await leader.ended(await leader.file('node-a', removal))).state).to.equal('done');
     expect(agents.replicasOn('node-a')).to.deep.equal([otherReplica]);

@@ -171,7 +171,11 @@ describe('a volume on three agents', function () {
     await until('no socket', () => !existsSync(socket));
     await agents.store.commit(
       [],
-      [{ delete: keys.volume(volume.uid) }, ...NODES.map((node) => ({ delete: keys.pointer(node, volume.uid) }))],
+      [
+        { delete: keys.volume(volume.uid) },
+        { put: keys.deletedOf(volume.uid), value: '{}' },
+        ...NODES.map((node) => ({ delete: keys.pointer(node, volume.uid) })),
+      ],
     );
     for (const { replica, node, pool } of volume.shards[0]?.members ?? []) {
       const task = await leader.file(node, { kind: 'delete-replica', volume: volume.uid, replica, pool });

@@ -147,10 +147,10 @@ export class RealCluster {
     return entries.map(({ value }) => JSON.parse(value) as VolumeConfig).find((config) => config.name === name) ?? null;
   }
 
-  /** All keys but those of machines, the leader and settings. */
+  /** All keys but those of machines, the leader, settings, and that volumes were deleted. */
   async keysLeft(): Promise<string[]> {
     const { entries } = await this.store.list(this.keys.root);
-    const kept = [this.keys.machines, this.keys.leader, this.keys.settings];
+    const kept = [this.keys.machines, this.keys.leader, this.keys.settings, this.keys.deleted];
     return entries.map(({ key }) => key).filter((key) => !kept.some((prefix) => key.startsWith(prefix)));
   }
 

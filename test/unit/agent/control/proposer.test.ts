@@ -113,6 +113,15 @@ function happen(event: string, harness: Harness): void {
 }
 
 describe('a primary proposes a config', () => {
+  it('changes nothing of a config that a recovered store has under the very revision of the one that was known', async () => {
+    const harness = new Harness();
+    harness.store.put(keys.volume(UID), OTHERS);
+    harness.latest = { ...harness.latest, revision: harness.read().revision };
+    harness.proposer.propose(KNOWN, NEXT);
+    await harness.run();
+    expect([harness.told, harness.read().config]).to.deep.equal([[OTHERS], OTHERS]);
+  });
+
   for (const { name, faults = [], failingReads = 0, meanwhile, told, asked } of CASES) {
     it(name, async () => {
       const harness = new Harness();

@@ -204,12 +204,60 @@ describe('the volumes of a node', () => {
     await node.run();
     node.primaries[0]?.options.events.socket(true);
     await node.run();
+    node.store.put(keys.deletedOf(UID), '{}');
     node.store.delete(keys.volume(UID));
     node.store.delete(keys.pointer(NODE, UID));
     await node.run(3_000);
     expect(node.ends).to.deep.equal(['lost']);
     expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['dropped']);
     expect(node.report).to.equal(null);
+  });
+
+  describe('whose config the store has lost, with nobody having deleted it', () => {
+    const losing = async (): Promise<VolumesBench> => {
+      const node = new VolumesBench();
+      node.write(HERE);
+      await node.run();
+      node.primaries[0]?.options.events.socket(true);
+      await node.run(3_000);
+      node.store.delete(keys.volume(UID));
+      node.store.delete(keys.pointer(NODE, UID));
+      await node.run(10_000);
+      return node;
+    };
+
+    it('is served on, its report stays, and its replicas are still expected here', async () => {
+      const node = await losing();
+      expect([node.ends, node.volumes.primaries, node.sockets.servers.map(({ state }) => state)]).to.deep.equal([[], 1, ['open']]);
+      expect(node.report).to.include({ epoch: 1, state: 'serving' });
+      expect([...node.volumes.replicasHere()]).to.have.length(1);
+    });
+
+    it('gets no other primary here, when the one there was has ended', async () => {
+      const node = await losing();
+      node.primaries[0]?.end('lost');
+      await node.run(20_000);
+      expect([node.primaries.length, node.volumes.primaries]).to.deep.equal([1, 0]);
+    });
+
+    it('goes on under the config that it gets anew', async () => {
+      const node = await losing();
+      const later = { ...HERE, version: HERE.version + 1_000, epoch: HERE.epoch + 1_000 };
+      node.write({ ...later, primary: null });
+      await node.run(3_000);
+      expect(node.ends).to.deep.equal(['fenced']);
+      node.sockets.servers[0]?.lastConnectionLeft();
+      node.write({ ...later, version: later.version + 1, epoch: later.epoch + 1 });
+      await node.run(3_000);
+      expect([node.primaries.length, node.volumes.primaries]).to.deep.equal([2, 1]);
+    });
+
+    it('ends when it is deleted after all', async () => {
+      const node = await losing();
+      node.store.put(keys.deletedOf(UID), '{}');
+      await node.run(70_000);
+      expect([node.ends, node.report]).to.deep.equal([['lost'], null]);
+    });
   });
 
   it('what a watch misses that is proven to be current, the listing finds after a while', async () => {
