@@ -8,6 +8,7 @@ import { type DrainOptions, drain, explain, type MoveOptions, maintenance, move,
 import { HttpKube } from './edge/kube.ts';
 import { terminalOf } from './edge/terminal.ts';
 import { CommandError, EXIT } from './errors.ts';
+import { RECOVER_HELP, type RecoverOptions, recover } from './recover.ts';
 
 type Shared = { kubeconfig?: string; context?: string; namespace: string; lease: string; output: 'text' | 'json' };
 
@@ -31,6 +32,9 @@ const seconds = (text: string): number => {
   if (!/^\d{1,7}$/.test(text) || value < 1) throw new InvalidArgumentError('must be a whole number of seconds, at least 1');
   return value;
 };
+/** May be given several times. */
+const named = (flags: string, description: string) =>
+  new Option(flags, description).argParser((value: string, before: string[]) => [...before, value]).default([], '');
 const timeout = () => new Option('--timeout <seconds>', 'how long --wait waits').argParser(seconds).default(TIMEOUT_SECONDS_DEFAULT);
 
 async function run(work: (around: Surroundings) => Promise<void>): Promise<void> {
@@ -85,6 +89,18 @@ program
   .option('--wait', 'until it is there')
   .addOption(timeout())
   .action((volume: string, from: string, to: string, options: MoveOptions) => run((around) => move(around, volume, from, to, options)));
+program
+  .command('recover')
+  .description('rebuilds what etcd held of volumes from the disks, after etcd was lost; shows what it would write, and writes with --yes')
+  .option('--yes', 'write it')
+  .option('--amend', 'also where etcd holds something of volumes already')
+  .addOption(named('--without <node>', 'a node that will not come back; volumes that cannot do without it are refused'))
+  .addOption(
+    named('--accept-loss <volume>', 'go on from what is there, also where writes may be missing; the plan says first what that means'),
+  )
+  .option('--here', "on this machine and with this environment, where no operator's pod runs")
+  .addHelpText('after', RECOVER_HELP)
+  .action((options: RecoverOptions) => run((around) => recover(around, options, program.opts<Shared>())));
 
 try {
   await program.parseAsync();

@@ -27,6 +27,8 @@ export type Choices = {
   without: ReadonlySet<NodeName>;
   /** Volumes, by name or uid, of which a loss is accepted. */
   acceptLoss: ReadonlySet<string>;
+  /** A person knows that this etcd holds something of volumes already, and wants what is missing added to it. */
+  amends: boolean;
 };
 
 export type PlannedVolume = { uid: VolumeUid; name: string | null; stored: Stored<VolumeConfig> | null; verdict: Verdict };
@@ -34,6 +36,8 @@ export type PlannedSnapshot = { object: SnapshotObject; verdict: SnapshotVerdict
 export type Plan = {
   /** Why nothing may be written at all. */
   waitsFor: string[];
+  /** Why this etcd is none that was lost as a whole; null: it is, or a person said to go on. */
+  notEmpty: string | null;
   volumes: PlannedVolume[];
   snapshots: PlannedSnapshot[];
   /** Replicas that no config will name: their space is taken until somebody deletes them. */
@@ -77,6 +81,16 @@ function straysOf(found: readonly FoundReplica[], volumes: readonly PlannedVolum
   return found.filter(({ volume, replica }) => volume !== null && decided.has(volume) && !named.has(replica));
 }
 
+/**
+ * Some of it stands there: a single key was lost, a backup was restored, this was run before, or it is simply the wrong etcd. Adding to it is safe, each write compares; but
+ * whoever thinks that all is lost should know that it is not.
+ */
+function notEmptyReason({ configs, recorded }: Evidence, { amends }: Choices): string | null {
+  if (amends || configs.size + recorded.size === 0) return null;
+  const held = `the configs of ${configs.size} volumes and the records of ${recorded.size} snapshots`;
+  return `this etcd is not empty, it holds ${held}: --amend adds what is missing or known later by the replicas, and leaves what is sound as it is`;
+}
+
 export function planRecovery(evidence: Evidence, choices: Choices): Plan {
   const found = told(evidence).flatMap(({ node, replicas }) => replicas.map((replica): FoundReplica => ({ ...replica, node })));
   const kept = told(evidence).flatMap(({ node, snapshots }) => snapshots.map((part): KeptPart => ({ ...part, node })));
@@ -92,7 +106,8 @@ export function planRecovery(evidence: Evidence, choices: Choices): Plan {
     );
     return verdict === null ? [] : [{ object, verdict }];
   });
-  return { waitsFor: waitsFor(evidence, choices), volumes, snapshots, strays: straysOf(found, volumes) };
+  const notEmpty = notEmptyReason(evidence, choices);
+  return { waitsFor: waitsFor(evidence, choices), notEmpty, volumes, snapshots, strays: straysOf(found, volumes) };
 }
 
 const refusedLines = ({ reasons, accepting }: Extract<Verdict, { kind: 'refused' }>, name: string): string[] => [
@@ -111,9 +126,11 @@ function volumeLines({ uid, name, verdict }: PlannedVolume): string[] {
 }
 
 /** For people. */
-export function describePlan({ waitsFor: missing, volumes, snapshots, strays }: Plan): string[] {
+export function describePlan(plan: Plan): string[] {
+  const { waitsFor: missing, notEmpty, volumes, snapshots, strays } = plan;
   const sound = volumes.filter(({ verdict }) => verdict.kind === 'sound').length;
   return [
+    ...(notEmpty === null || isNothingToDo(plan) ? [] : [`  refused  ${notEmpty}`]),
     ...missing.map((each) => `  waits for ${each} (or --without, if it will not come)`),
     ...(sound > 0 ? [`  ${sound} volumes need nothing`] : []),
     ...volumes.flatMap(volumeLines),
@@ -126,6 +143,21 @@ export function describePlan({ waitsFor: missing, volumes, snapshots, strays }: 
     ),
   ];
 }
+
+/** For programs. */
+export const planReport = ({ waitsFor: missing, notEmpty, volumes, snapshots, strays }: Plan) => ({
+  waitsFor: missing,
+  notEmpty,
+  volumes: volumes.map(({ uid, name, verdict }) => ({ uid, name, ...verdict })),
+  snapshots: snapshots.map(({ object: { metadata }, verdict }) => ({ name: metadata.name, uid: metadata.uid, ...verdict })),
+  strays: strays.map(({ replica, volume, node, pool }) => ({ replica, volume, node, pool })),
+});
+
+export const mayBeWritten = ({ waitsFor: missing, notEmpty }: Plan): boolean => missing.length === 0 && notEmpty === null;
+
+/** Everybody was heard, and what etcd holds is all that there is. */
+export const isNothingToDo = ({ waitsFor: missing, volumes, snapshots }: Plan): boolean =>
+  missing.length === 0 && snapshots.length === 0 && volumes.every(({ verdict }) => verdict.kind === 'sound');
 
 /** Something is left that only a person, or a machine that comes back, can mend. */
 export const isIncomplete = ({ waitsFor: missing, volumes, snapshots }: Plan): boolean =>

@@ -1,6 +1,8 @@
 /** `kubectl holdfast` as people run it: the program itself, with a kubeconfig, over a real API server and real operators. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
@@ -14,9 +16,10 @@ describe('operator: kubectl holdfast', function () {
   this.timeout(180_000);
   let real: RealCluster;
 
-  const run = async (...words: string[]): Promise<{ code: number; out: string; said: string }> => {
+  const run = (...words: string[]) => runWith(process.env.PATH ?? '', ...words);
+  const runWith = async (searched: string, ...words: string[]): Promise<{ code: number; out: string; said: string }> => {
     const child = spawn(PLUGIN, words, {
-      env: { PATH: process.env.PATH, KUBECONFIG: real.cluster.kubeconfig },
+      env: { PATH: searched, KUBECONFIG: real.cluster.kubeconfig },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const closed = once(child, 'close') as Promise<[number]>;
@@ -106,6 +109,28 @@ describe('operator: kubectl holdfast', function () {
     expect(JSON.parse((await run('rebuild', '-o', 'json')).out)).to.be.an('array');
   });
 
+  it('has recover run in a pod of the operator, by kubectl, and ends as that ends', async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), 'hf-kubectl-'));
+    const labels = { 'app.kubernetes.io/name': 'holdfast', 'app.kubernetes.io/component': 'operator' };
+    const metadata = { name: 'operator-of-test', namespace: 'holdfast-system', labels };
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers: [{ name: 'operator', image: 'none' }] } };
+    const inNamespace = ['-n', 'holdfast-system'];
+    try {
+      await writeFile(path.join(directory, 'kubectl'), '#!/bin/sh\necho "$@"\nexit 7\n', { mode: 0o755 });
+      await real.cluster.kubectl(['create', '-f', '-'], JSON.stringify(pod));
+      const running = JSON.stringify({ status: { phase: 'Running' } });
+      await real.cluster.kubectl(['patch', 'pod', metadata.name, ...inNamespace, '--subresource=status', '--type=merge', '-p', running]);
+      const ended = await runWith(`${directory}:${process.env.PATH}`, 'recover', '--yes', '--without', 'node-a', '--without', 'node-b');
+      expect([ended.code, ended.out]).to.deep.equal([
+        7,
+        '--namespace holdfast-system exec operator-of-test -- node operator/recover/main.ts --yes --without node-a --without node-b\n',
+      ]);
+    } finally {
+      await real.cluster.kubectl(['delete', 'pod', metadata.name, ...inNamespace, '--ignore-not-found', '--force', '--grace-period=0']);
+      await rm(directory, { recursive: true });
+    }
+  });
+
   it('says what is wrong with a command, and ends with a code of its own', async () => {
     const cases: [words: string[], code: number, says: RegExp][] = [
       [['explain', 'none'], 1, /there is no volume none/],
@@ -115,7 +140,9 @@ describe('operator: kubectl holdfast', function () {
       [['status', '-o', 'yaml'], 2, /Allowed choices are text, json/],
       [['maintenance', 'node-a', 'maybe'], 2, /Allowed choices are on, off/],
       [['drain', 'node-a', '--timeout', 'long'], 2, /whole number of seconds/],
-      [['recover'], 2, /unknown command/],
+      [['recover'], 1, /no pod of the operator .* runs in holdfast-system: .*--here/],
+      [['recover', '--here'], 2, /ETCD_ENDPOINTS +must be set/],
+      [['recover', '--force'], 2, /unknown option/],
     ];
     for (const [words, code, says] of cases) {
       const ended = await run(...words);

@@ -4,13 +4,22 @@ import type { VolumeConfig } from '../../../../core/config.ts';
 import { snapshotUid, type VolumeUid } from '../../../../core/ids.ts';
 import type { Inventory, InventoryReplica, InventorySnapshot } from '../../../../core/inventory.ts';
 import type { SnapshotObject } from '../../../../operator/api.ts';
-import { type Choices, describePlan, type Evidence, isIncomplete, planRecovery } from '../../../../operator/recover/plan.ts';
+import {
+  type Choices,
+  describePlan,
+  type Evidence,
+  isIncomplete,
+  isNothingToDo,
+  mayBeWritten,
+  planRecovery,
+  planReport,
+} from '../../../../operator/recover/plan.ts';
 import { rebuildSnapshot } from '../../../../operator/recover/snapshots.ts';
 import { config, GiB, instance, nodeOf, replica, snapshotObject, UID, volumeObject } from '../../../support/operator/builders.ts';
 
 const SNAPSHOT = snapshotUid('22222222-2222-3333-4444-555555555555');
 const WHOLE = config({ epoch: 4, version: 20 });
-const NOTHING_SAID: Choices = { without: new Set(), acceptLoss: new Set() };
+const NOTHING_SAID: Choices = { without: new Set(), acceptLoss: new Set(), amends: false };
 
 const held = (letter: string, seen: VolumeConfig = WHOLE): InventoryReplica => ({
   ...{ pool: 'default', replica: replica(letter), volume: UID, problem: null },
@@ -86,6 +95,21 @@ describe('operator: the plan of a recovery', () => {
     );
     const plan = planRecovery(told, NOTHING_SAID);
     expect([plan.volumes.map(({ verdict }) => verdict.kind), plan.snapshots, isIncomplete(plan)]).to.deep.equal([['sound'], [], false]);
+    expect([isNothingToDo(plan), describePlan(plan)]).to.deep.equal([true, ['  1 volumes need nothing']]);
+  });
+
+  it('is refused over an etcd that holds something already, unless a person knows that', () => {
+    const stored = { value: config({ epoch: 3, version: 9 }), key: 'k', revision: '1' };
+    const there = evidence(
+      ['a', 'b', 'c'].map((letter) => inventory(letter)),
+      { configs: new Map([[UID as VolumeUid, stored]]) },
+    );
+    const plan = planRecovery(there, NOTHING_SAID);
+    expect([mayBeWritten(plan), isNothingToDo(plan)]).to.deep.equal([false, false]);
+    expect(describePlan(plan)[0]).to.match(/refused +this etcd is not empty, it holds the configs of 1 volumes .*--amend/);
+    const amended = planRecovery(there, { ...NOTHING_SAID, amends: true });
+    expect([mayBeWritten(amended), amended.volumes.map(({ verdict }) => verdict.kind)]).to.deep.equal([true, ['rebuilt']]);
+    expect(planReport(amended)).to.deep.include({ waitsFor: [], notEmpty: null });
   });
 
   const parts = (letters: string, attempt?: number) => [...letters].map((letter) => ({ ...part(letter, attempt), node: nodeOf(letter) }));
