@@ -1,5 +1,12 @@
 /** What the commands need of the API server, and the facts that they look at, gathered once. */
-import { collectionPath, type KubeObject, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../operator/api.ts';
+import {
+  type Condition,
+  collectionPath,
+  type KubeObject,
+  type SnapshotObject,
+  type StorageNodeObject,
+  type VolumeObject,
+} from '../operator/api.ts';
 import { CommandError } from './errors.ts';
 
 export interface Kube {
@@ -16,6 +23,8 @@ export type LeaderFacts = {
   generation?: number;
   since?: string;
   etcd?: { answering?: number; of?: number } | null;
+  /** Of etcd itself. */
+  conditions?: readonly Condition[];
 };
 export type Lease = KubeObject & {
   spec?: { holderIdentity?: string | null; renewTime?: string | null; leaseDurationSeconds?: number | null };

@@ -35,7 +35,9 @@ import { operatorMetrics } from './metrics.ts';
 import { staleReason } from './observe/observe.ts';
 import type { KubeApi } from './ports.ts';
 import { Controller, type ControllerPorts } from './reconcile/controller.ts';
-import { type OperatorParameters, operatorSettings } from './settings.ts';
+import { Events } from './reconcile/events.ts';
+import { type OperatorParameters, operatorSettings, upkeepLimits } from './settings.ts';
+import { Keeper } from './store/keeper.ts';
 
 /** The operator keeps nothing under its etcd lease; the adapter wants a time for it. */
 const ETCD_LEASE_SECONDS = 10;
@@ -52,6 +54,7 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
       serving: store.view(keys.serving, wake),
       snapshots: store.view(keys.snapshots, wake),
       scrubs: store.view(keys.scrubs, wake),
+      settings: store.view(keys.settings, wake),
     },
     kube: {
       volumes: new ListWatchView<VolumeObject>('volumes', ports, wake),
@@ -108,8 +111,23 @@ type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'>
   controller: Controller;
 };
 
-function standForElection({ parameters, connection, api, controller, ...ports }: ElectionParts): { elector: Elector; office: Office } {
-  const facts = new Facts({ version: VERSION, name: parameters.name, clock: ports.clock, members: () => connection.members() });
+function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Keeper {
+  const { namespace, leaseName: name } = parameters;
+  const events = new Events({ ...ports, api, instance: parameters.name });
+  const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, namespace };
+  return new Keeper({
+    ...ports,
+    upkeep: connection.upkeep,
+    limits: upkeepLimits(parameters),
+    tell: (event) => events.tellOf(lease, event),
+  });
+}
+
+function standForElection(parts: ElectionParts): { elector: Elector; office: Office; keeper: Keeper } {
+  const { parameters, connection, api, controller, ...ports } = parts;
+  const keeper = keeperOf(parts);
+  const members = () => connection.members();
+  const facts = new Facts({ version: VERSION, name: parameters.name, clock: ports.clock, members, conditions: () => keeper.conditions });
   const office = new Office({
     ...ports,
     store: connection.store,
@@ -125,13 +143,17 @@ function standForElection({ parameters, connection, api, controller, ...ports }:
     lease: leasePort(api, ports.clock, parameters.namespace, parameters.leaseName, () => facts.current()),
     times: ELECTION_TIMES,
     unfit: () => connection.check(),
-    onElected: (transitions) => office.begin(transitions),
+    onElected: (transitions) => {
+      office.begin(transitions);
+      keeper.begin();
+    },
     onLost: (reason) => {
       facts.ended();
       office.end(reason);
+      keeper.end();
     },
   });
-  return { elector, office };
+  return { elector, office, keeper };
 }
 
 await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environment, log, fail }) => {
@@ -170,7 +192,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     metrics: numbers,
     instance: parameters.name,
   });
-  const { elector, office } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
+  const { elector, office, keeper } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
 
   const http = await startHttpServer(
     {
@@ -197,7 +219,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     async stop() {
       stopping.abort();
       await election;
-      await office.idle();
+      await Promise.all([office.idle(), keeper.idle()]);
       await Promise.all([http.close(), rest.close(), csi.close()]);
       for (const view of [...Object.values(views.store), ...Object.values(views.kube)]) view.close();
       await kubeConnection.close();

@@ -2,6 +2,7 @@
 import type { Metrics } from '../edge/metrics.ts';
 import { NODE_STATES, type NodeState } from './node/status.ts';
 import { POOL_LIMITS, type PoolLevel } from './placement/levels.ts';
+import type { SeenStore } from './store/decide.ts';
 import type { Phase } from './volume/status.ts';
 
 export const PHASES: readonly Phase[] = ['Pending', 'Creating', 'Healthy', 'Degraded', 'Unavailable', 'Deleting', 'Failed'];
@@ -26,9 +27,15 @@ export function operatorMetrics(metrics: Metrics) {
   const commits = metrics.counter('etcd_transactions_total', "The leader's transactions by outcome", ['outcome']);
   const elections = metrics.counter('elections_won_total', 'How often this operator became the leader');
   const damages = metrics.gauge('etcd_damaged_keys_count', 'Keys in etcd that cannot be read; somebody has to look');
+  const lagging = metrics.gauge(
+    'agents_settings_behind_count',
+    'Agents that have not run the latest settings for more than a minute; their StorageNodes say so',
+  );
   leader.set(0);
   generation.set(0);
   return {
+    ...storeMetrics(metrics),
+    lagging,
     commits,
     pass,
     damages,
@@ -47,6 +54,7 @@ export function operatorMetrics(metrics: Metrics) {
       unschedulable.set(0);
       tasks.reset();
       damages.set(0);
+      lagging.set(0);
     },
     unschedulable,
     /** The alarm that comes before each of the three. */
@@ -60,6 +68,31 @@ export function operatorMetrics(metrics: Metrics) {
       for (const state of NODE_STATES) nodes.set({ state }, byNodeState.get(state) ?? 0);
       for (const phase of PHASES) volumes.set({ phase }, byPhase.get(phase) ?? 0);
       for (const state of TASK_STATES) tasks.set({ state }, byState.get(state) ?? 0);
+    },
+  };
+}
+
+/** Of etcd itself, by whoever holds the Lease. */
+function storeMetrics(metrics: Metrics) {
+  const alarms = metrics.gauge('etcd_alarms_count', 'Alarms of etcd by kind; with NOSPACE it takes no writes', ['alarm']);
+  const used = metrics.gauge('etcd_db_used_bytes', "The largest of the members' databases without what a defragmentation would win");
+  const quota = metrics.gauge('etcd_quota_ratio', 'How full the fullest member of etcd is, of its quota; beyond 1 it takes no writes');
+  const steps = metrics.counter('etcd_upkeep_total', 'Compactions, defragmentations and disarmed alarms by outcome', ['step', 'outcome']);
+  const most = (values: readonly number[]): number => Math.max(0, ...values);
+  return {
+    storeSeen({ members, alarms: raised, quotas }: SeenStore): void {
+      const there = members.flatMap(({ status }) => status ?? []);
+      for (const alarm of ['NOSPACE', 'CORRUPT']) alarms.set({ alarm }, raised.filter(({ kind }) => kind === alarm).length);
+      used.set(most(there.map(({ usedBytes }) => usedBytes)));
+      quota.set(most(there.map(({ id, dbBytes }) => dbBytes / (quotas.get(id) ?? Number.POSITIVE_INFINITY))));
+    },
+    storeStep(step: string, outcome: 'done' | 'unneeded' | 'failed'): void {
+      steps.inc({ step, outcome });
+    },
+    storeForgotten(): void {
+      alarms.reset();
+      used.set(0);
+      quota.set(0);
     },
   };
 }

@@ -8,6 +8,7 @@ import { ConfigurationError, type Environment, type ParametersOf, type Problem, 
 import { parseSettings, type Settings } from '../core/settings.ts';
 import { GROUP } from './api.ts';
 import type { PlacementLimits } from './placement/checks.ts';
+import type { UpkeepLimits } from './store/decide.ts';
 
 const OPERATOR_PARAMETERS = {
   ...COMMON_PARAMETERS,
@@ -49,6 +50,25 @@ const OPERATOR_PARAMETERS = {
     'on',
     'whether the Kubernetes Node of a node whose agent and kubelet are silent is tainted out-of-service, so that its pods start elsewhere',
   ),
+  etcdUpkeep: row(
+    'ETCD_UPKEEP',
+    choice('on', 'off'),
+    'on',
+    'whether the leader compacts and defragments etcd where nobody else does; off: it only tells; for an etcd that others look after',
+  ),
+  etcdHistoryMinutes: row(
+    'ETCD_HISTORY_MINUTES',
+    wholeNumber('min', 5, 10_080),
+    '30',
+    "how much of its history etcd keeps where nobody else compacts it; longer than etcd's own (--auto-compaction-retention)",
+  ),
+  etcdWastePercent: row(
+    'ETCD_WASTE_PERCENT',
+    wholeNumber('%', 10, 100),
+    '50',
+    "of a member's database, what may be wasted before the member is defragmented, which silences it for seconds",
+  ),
+  etcdWasteMebibytes: row('ETCD_WASTE_MIB', wholeNumber('MiB', 1, 8_192), '100', 'below this no waste is worth that'),
   reservePercent: row('RESERVE_PERCENT', wholeNumber('%', 0, 50), '5', 'of each pool, never promised: file systems work badly when full'),
 } as const;
 
@@ -76,6 +96,21 @@ function agentSettings(key: string, text: string): { settings: Settings; problem
     problems: problems.map((problem) => ({ key: `${key}.${problem.key}`, value: JSON.stringify(problem.value), rule: problem.rule })),
   };
 }
+
+const MEBIBYTE = 1024 ** 2;
+const MS_PER_MINUTE = 60_000;
+
+export const upkeepLimits = ({
+  etcdUpkeep,
+  etcdHistoryMinutes,
+  etcdWastePercent,
+  etcdWasteMebibytes,
+}: OperatorParameters): UpkeepLimits => ({
+  acts: etcdUpkeep === 'on',
+  wasteRatio: etcdWastePercent / 100,
+  wasteBytesMin: etcdWasteMebibytes * MEBIBYTE,
+  historyMs: etcdHistoryMinutes * MS_PER_MINUTE,
+});
 
 type ReadFile = (path: string) => string;
 

@@ -10,7 +10,7 @@ import { bytes, duration, type Line, line, plural, since, table } from './text.t
 const PROBLEMS_SHOWN_MAX = 25;
 const LEADER_ANNOTATION = 'holdfast.dev/leader';
 
-export type Problem = { kind: 'operator' | 'node' | 'volume' | 'snapshot'; name: string; problem: string };
+export type Problem = { kind: 'operator' | 'store' | 'node' | 'volume' | 'snapshot'; name: string; problem: string };
 
 export type StatusReport = {
   leader: { name: string | null; version: string | null; generation: number | null; etcd: { answering: number; of: number } | null };
@@ -41,6 +41,12 @@ function leaderProblem({ lease, nowMs }: Facts): string | null {
   return null;
 }
 
+/** `StoreWritable` is well when it is True, all others when they are not. */
+const storeProblems = (facts: Facts): Problem[] =>
+  (leaderFacts(facts).conditions ?? [])
+    .filter(({ type, status }) => (type === 'StoreWritable') !== (status === 'True'))
+    .map(({ message }) => ({ kind: 'store', name: 'etcd', problem: message }));
+
 const replicasOf = (node: string, volumes: readonly VolumeObject[], isCounted: (state: string) => boolean = () => true): number =>
   volumes.reduce(
     (count, { status }) => count + (status?.replicas ?? []).filter((one) => one.node === node && isCounted(one.state)).length,
@@ -69,9 +75,9 @@ function departures({ status }: StorageNodeObject): string[] {
 
 function poolProblems({ status }: StorageNodeObject): string[] {
   const quarantined = (status?.pools ?? []).filter(({ state }) => state !== 'Ready');
-  const full = conditionOf(status?.conditions, 'PoolNearlyFull');
+  const said = ['PoolNearlyFull', 'SettingsBehind'].flatMap((type) => conditionOf(status?.conditions, type) ?? []);
   return [
-    ...(full?.status === 'True' ? [full.message] : []),
+    ...said.filter((condition) => condition.status === 'True').map(({ message }) => message),
     ...quarantined.map(({ name, reason }) => `pool ${name} is quarantined: ${reason ?? 'no reason given'}`),
   ];
 }
@@ -129,6 +135,7 @@ export function problemsOf(facts: Facts): Problem[] {
   );
   return [
     ...(leader === null ? [] : [{ kind: 'operator', name: 'operator', problem: leader } as const]),
+    ...storeProblems(facts),
     ...nodes,
     ...volumes,
     ...snapshots,

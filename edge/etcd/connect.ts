@@ -11,6 +11,7 @@ import { EtcdLease } from './lease.ts';
 import { type MembersAnswering, memberProbe } from './members.ts';
 import { Pulse } from './pulse.ts';
 import { commitChanges, endOf, getEntry, listEntries } from './store.ts';
+import { type StoreUpkeep, upkeepOf } from './upkeep.ts';
 import { EtcdView, type ViewPorts } from './view.ts';
 
 export type StoreOptions = {
@@ -30,6 +31,8 @@ export type StoreConnection = {
   check(): string | null;
   /** How many of the endpoints answer now; for people. */
   members(): Promise<MembersAnswering>;
+  /** For whoever keeps etcd itself in order. */
+  upkeep: StoreUpkeep;
   /** Stops all of it; the lease is left to run out. `lease.revoke()` first where it shall end now. */
   close(): Promise<void>;
 };
@@ -42,7 +45,8 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
   const { certificates } = options;
   const metrics = options.metrics ?? null;
   const first = Math.floor(random.unit() * options.endpoints.length);
-  const endpoints = new Endpoints(options.endpoints, () => certificates?.material ?? null, first);
+  const material = () => certificates?.material ?? null;
+  const endpoints = new Endpoints(options.endpoints, material, first);
   const stopRenewing = certificates?.onRenewed(() => endpoints.renew());
   const calls = new Calls(endpoints, metrics);
   const lease = new EtcdLease(calls, endpoints, options.leaseTtlSeconds, log, metrics);
@@ -54,6 +58,7 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
     lease,
     check: () => silenceOf(endpoints),
     members: memberProbe(endpoints, metrics),
+    upkeep: upkeepOf(calls, endpoints, material),
     async close() {
       stopRenewing?.();
       pulse.close();

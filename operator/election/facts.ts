@@ -3,7 +3,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { MembersAnswering } from '../../edge/etcd/members.ts';
-import { GROUP } from '../api.ts';
+import { type Condition, GROUP } from '../api.ts';
 
 export const LEADER_ANNOTATION = `${GROUP}/leader`;
 
@@ -18,12 +18,20 @@ export type LeaderFacts = {
   name: string;
   /** Of etcd: how many members it knows, and how many answered when they were asked last; null before that. */
   etcd: MembersAnswering | null;
+  /** Of etcd itself; see `store/status.ts`. */
+  conditions: readonly Condition[];
 };
 
 /** How often etcd's members are asked, while this operator leads. */
 const ASK_INTERVAL_MS = 10_000;
 
-export type FactsPorts = { version: string; name: string; clock: Clock; members(): Promise<MembersAnswering> };
+export type FactsPorts = {
+  version: string;
+  name: string;
+  clock: Clock;
+  members(): Promise<MembersAnswering>;
+  conditions(): readonly Condition[];
+};
 
 /** Of this process, while it leads. */
 export class Facts {
@@ -47,12 +55,12 @@ export class Facts {
   /** Null: it does not lead. Asks etcd's members now and then, for the next time. */
   current(): LeaderFacts | null {
     if (this.#term === null) return null;
-    const { version, name, clock } = this.#ports;
+    const { version, name, clock, conditions } = this.#ports;
     if (clock.monotonicMs() - this.#askedMs >= ASK_INTERVAL_MS) {
       this.#askedMs = clock.monotonicMs();
       void this.#ask();
     }
-    return { version, name, ...this.#term, etcd: this.#etcd };
+    return { version, name, ...this.#term, etcd: this.#etcd, conditions: conditions() };
   }
 
   async #ask(): Promise<void> {

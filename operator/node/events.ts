@@ -51,6 +51,12 @@ export const NODE_EVENTS: readonly Rule[] = [
     action: 'Watch',
     note: (change) => (became(change, 'PoolNearlyFull') ? messageOf(change.after, 'PoolNearlyFull') : null),
   },
+  {
+    reason: 'SettingsBehind',
+    type: 'Warning',
+    action: 'Watch',
+    note: (change) => (became(change, 'SettingsBehind') ? messageOf(change.after, 'SettingsBehind') : null),
+  },
   { reason: 'EvictionBlocked', type: 'Warning', action: 'Evict', note: began('Evicted', 'Blocked') },
   {
     reason: 'Evicted',

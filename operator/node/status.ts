@@ -8,6 +8,7 @@ import { type PlacementLimits, pressureReason } from '../placement/checks.ts';
 import { formatBytes } from '../quantity.ts';
 import type { BlockedReplica } from '../volume/decision.ts';
 import type { Removal } from './removal.ts';
+import type { SettingsLag } from './settingsLag.ts';
 
 export const DEFAULT_NODE_SPEC: StorageNodeSpec = { schedulable: true, maintenance: false, evict: false };
 /** More are counted in the condition only. */
@@ -33,6 +34,8 @@ export type NodeFacts = {
   limits: PlacementLimits;
   /** Dead for Kubernetes too: its Node is tainted, or will be at once. */
   isOutOfService: boolean;
+  /** Null: it runs the latest settings, or has not had the time to. */
+  settingsLag: SettingsLag | null;
 };
 
 /** For metrics: a node that is down on purpose is nobody's alarm. */
@@ -116,6 +119,15 @@ const outOfService = ({ isOutOfService }: NodeFacts): Judgement[] => {
   return isOutOfService ? [{ type: 'OutOfService', holds: true, reason: 'Dead', message }] : [];
 };
 
+/** Only said while it is so. */
+const settingsBehind = ({ settingsLag }: NodeFacts): Judgement[] => {
+  if (settingsLag === null) return [];
+  const { runs, wanted } = settingsLag;
+  const which = runs === 0 ? 'the defaults, since it has seen none' : `version ${runs}`;
+  const message = `the settings are at version ${wanted} for more than a minute, and its agent runs ${which}: it does not hear from etcd, or refuses them (its log says which)`;
+  return [{ type: 'SettingsBehind', holds: true, reason: 'OtherVersion', message }];
+};
+
 export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: Now): StorageNodeStatus {
   const { machine, replicas, blocked } = facts;
   const { evicting: _, ...before } = object.status ?? {};
@@ -139,6 +151,7 @@ export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: N
     ...removed(facts),
     ...nearlyFull(facts),
     ...outOfService(facts),
+    ...settingsBehind(facts),
   ];
   const conditions = conditionsOf(judgements, object.status?.conditions ?? [], now.wallMs, object.metadata.generation);
   return { ...told, replicas, ...evicting, conditions };

@@ -26,6 +26,7 @@ export type StoreViews = {
   serving: View;
   snapshots: View;
   scrubs: View;
+  settings: View;
 };
 export type KubeViews = { volumes: KubeView<VolumeObject>; storagenodes: KubeView<StorageNodeObject>; snapshots: KubeView<SnapshotObject> };
 

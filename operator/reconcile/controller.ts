@@ -13,6 +13,7 @@ import type { Rebalance } from '../balance/balance.ts';
 import { Balancer } from '../balance/balancer.ts';
 import type { Leadership } from '../election/generation.ts';
 import type { OperatorMetrics } from '../metrics.ts';
+import { type SettingsLag, SettingsLags } from '../node/settingsLag.ts';
 import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
 import { Observer, type Sources, staleReason } from '../observe/observe.ts';
@@ -21,6 +22,7 @@ import { Overlay } from '../observe/overlay.ts';
 import type { PlacementLimits } from '../placement/checks.ts';
 import { poolLevels } from '../placement/levels.ts';
 import type { KubeApi, Timers } from '../ports.ts';
+import { parseSettingsRecord } from '../settingsRecord.ts';
 import { decideSnapshots, type SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotIndex } from '../snapshot/subjects.ts';
 import { decideAll } from '../volume/decide.ts';
@@ -110,6 +112,7 @@ class Term {
   readonly #standing = new Standing();
   readonly #attention = new Attention();
   readonly #balancer: Balancer;
+  readonly #settingsLags = new SettingsLags();
   /** How long the last pass observed and decided. */
   lookedForMs = 0;
   #countedMs = Number.NEGATIVE_INFINITY;
@@ -158,10 +161,19 @@ class Term {
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
-    const outOfService = this.#outOfService.update(observed, world);
-    const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, outOfService);
+    const nodes = { outOfService: this.#outOfService.update(observed, world), settingsLags: this.#lagging(observed, now.monotonicMs) };
+    const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);
     this.#count(observed, world, phases, unschedulable);
+  }
+
+  #lagging(observed: Observed, nowMs: number): ReadonlyMap<NodeName, SettingsLag> {
+    const { sources, metrics } = this.#ports;
+    const entry = sources.store.settings.entries.get(sources.keys.settings);
+    const { record } = parseSettingsRecord(entry?.value ?? null);
+    const lags = this.#settingsLags.update(record?.version ?? null, observed.machines, nowMs);
+    metrics.lagging.set(lags.size);
+    return lags;
   }
 
   #count(observed: Observed, world: World, phases: Iterable<Phase>, unschedulable: number): void {

@@ -8,7 +8,8 @@ import type { KubeApi } from '../ports.ts';
 import type { ObjectEvent } from '../volume/events.ts';
 
 /** Events about objects without a namespace lie in this one. */
-const EVENTS_PATH = '/apis/events.k8s.io/v1/namespaces/default/events';
+const NAMESPACE_OF_OTHERS = 'default';
+const pathIn = (namespace: string): string => `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
 const IN_FLIGHT_MAX = 32;
 const NAME_RANDOM_BYTES = 8;
 
@@ -22,8 +23,10 @@ type EventObject = KubeObject & {
   note: string;
   reportingController: string;
   reportingInstance: string;
-  regarding: { apiVersion: string; kind: string; name: string; uid: string };
+  regarding: Regarding;
 };
+/** What an Event is about. Left out namespace: it has none. */
+export type Regarding = { apiVersion: string; kind: string; name: string; namespace?: string; uid?: string };
 
 export type EventPorts = { api: KubeApi; clock: Clock; random: Random; log: Log; instance: string };
 
@@ -37,35 +40,37 @@ export class Events {
 
   /** `kind`: of the object, which may be as the API server lists it, without one. */
   tell(kind: Kind, object: KubeObject, event: ObjectEvent): void {
-    const { log } = this.#ports;
-    const { name } = object.metadata;
-    log.info('event', { object: `${kind} ${name}`, reason: event.reason, note: event.note });
-    if (this.#inFlight >= IN_FLIGHT_MAX)
-      return log.warn('an event was not told: too many are on their way', { object: `${kind} ${name}`, reason: event.reason });
-    void this.#send(kind, object, event);
+    const { name, uid } = object.metadata;
+    this.tellOf({ apiVersion: API_VERSION, kind, name, uid }, event);
   }
 
-  async #send(kind: Kind, object: KubeObject, event: ObjectEvent): Promise<void> {
+  tellOf(regarding: Regarding, event: ObjectEvent): void {
+    const { log } = this.#ports;
+    const [object, { reason, note }] = [`${regarding.kind} ${regarding.name}`, event];
+    log.info('event', { object, reason, note });
+    if (this.#inFlight >= IN_FLIGHT_MAX) return log.warn('an event was not told: too many are on their way', { object, reason });
+    void this.#send(regarding, event);
+  }
+
+  async #send(regarding: Regarding, event: ObjectEvent): Promise<void> {
     this.#inFlight++;
     try {
-      await this.#ports.api.create(EVENTS_PATH, this.#objectOf(kind, object, event));
+      await this.#ports.api.create(pathIn(regarding.namespace ?? NAMESPACE_OF_OTHERS), this.#objectOf(regarding, event));
     } catch (error) {
-      this.#ports.log.warn('an event was not told', {
-        object: `${kind} ${object.metadata.name}`,
-        reason: event.reason,
-        error: messageOf(error),
-      });
+      const object = `${regarding.kind} ${regarding.name}`;
+      this.#ports.log.warn('an event was not told', { object, reason: event.reason, error: messageOf(error) });
     } finally {
       this.#inFlight--;
     }
   }
 
-  #objectOf(kind: Kind, { metadata }: KubeObject, { type, reason, action, note }: ObjectEvent): EventObject {
+  #objectOf(regarding: Regarding, { type, reason, action, note }: ObjectEvent): EventObject {
     const { clock, random, instance } = this.#ports;
+    const namespace = regarding.namespace ?? NAMESPACE_OF_OTHERS;
     return {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      metadata: { name: `${metadata.name}.${random.hex(NAME_RANDOM_BYTES)}`, namespace: 'default', uid: '', resourceVersion: '' },
+      metadata: { name: `${regarding.name}.${random.hex(NAME_RANDOM_BYTES)}`, namespace, uid: '', resourceVersion: '' },
       eventTime: new Date(clock.wallMs()).toISOString().replace('Z', '000Z'),
       type,
       reason,
@@ -73,7 +78,7 @@ export class Events {
       note,
       reportingController: `${GROUP}/operator`,
       reportingInstance: instance,
-      regarding: { apiVersion: API_VERSION, kind, name: metadata.name, uid: metadata.uid },
+      regarding,
     };
   }
 }

@@ -18,6 +18,7 @@ import type { StorageNodeStatus } from '../generated/storagenode.ts';
 import type { VolumeStatus } from '../generated/volume.ts';
 import { nodeEventsOf } from '../node/events.ts';
 import { removalOf, snapshotsOn } from '../node/removal.ts';
+import type { SettingsLag } from '../node/settingsLag.ts';
 import { type NodeFacts, newStorageNode, nodeStatusOf, withoutAmounts } from '../node/status.ts';
 import type { KubeViews } from '../observe/observe.ts';
 import type { Now, Observed, ObservedVolume } from '../observe/observed.ts';
@@ -54,6 +55,9 @@ function isWorthWriting<Status>(
 
 export type Decisions = { volumes: ReadonlyMap<VolumeUid, Decision>; snapshots: ReadonlyMap<string, SnapshotDecision> };
 
+/** What is known of nodes beside what is observed. */
+export type NodeJudgements = { outOfService: ReadonlySet<NodeName>; settingsLags: ReadonlyMap<NodeName, SettingsLag> };
+
 export class Statuses {
   readonly #ports: StatusPorts;
   /** Of every volume, as it was last decided. */
@@ -76,7 +80,7 @@ export class Statuses {
     observed: Observed,
     decisions: Decisions,
     world: World,
-    outOfService: ReadonlySet<NodeName>,
+    nodes: NodeJudgements,
   ): { phases: Iterable<Phase>; unsettled: Set<VolumeUid>; unschedulable: number } {
     const unsettled = new Set<VolumeUid>();
     for (const [uid, decision] of decisions.volumes) {
@@ -87,7 +91,7 @@ export class Statuses {
       else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
     }
     this.#noteBlocked(decisions, world);
-    this.#updateNodes(observed, world, outOfService);
+    this.#updateNodes(observed, world, nodes);
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
     if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
@@ -142,7 +146,7 @@ export class Statuses {
     });
   }
 
-  #updateNodes(observed: Observed, world: World, outOfService: ReadonlySet<NodeName>): void {
+  #updateNodes(observed: Observed, world: World, nodes: NodeJudgements): void {
     const view = this.#ports.kube.storagenodes;
     for (const node of observed.machines.keys()) {
       if (observed.storageNodes.has(node)) continue;
@@ -150,10 +154,10 @@ export class Statuses {
         view.accept(await this.#ports.api.create(collectionPath('storagenodes'), newStorageNode(node)));
       });
     }
-    for (const object of observed.storageNodes.values()) this.#updateNode(object, observed, world, outOfService);
+    for (const object of observed.storageNodes.values()) this.#updateNode(object, observed, world, nodes);
   }
 
-  #updateNode(object: StorageNodeObject, observed: Observed, world: World, outOfService: ReadonlySet<NodeName>): void {
+  #updateNode(object: StorageNodeObject, observed: Observed, world: World, { outOfService, settingsLags }: NodeJudgements): void {
     const { name, deletionTimestamp } = object.metadata;
     const facts: NodeFacts = {
       machine: observed.machines.get(name) ?? null,
@@ -163,6 +167,7 @@ export class Statuses {
       removal: deletionTimestamp === undefined ? null : removalOf(name, observed, world),
       limits: world.limits,
       isOutOfService: outOfService.has(name),
+      settingsLag: settingsLags.get(name) ?? null,
     };
     if (this.#isTold(object, facts) || this.#updateFinalizer(object, facts)) return;
     const status = nodeStatusOf(object, facts, world.now);
@@ -176,13 +181,14 @@ export class Statuses {
   }
 
   /** The very same was found to be what people see: of a thousand nodes nearly all. */
-  #isTold(object: StorageNodeObject, { machine, replicas, snapshots, blocked, removal, isOutOfService }: NodeFacts): boolean {
+  #isTold(object: StorageNodeObject, { machine, replicas, snapshots, blocked, removal, isOutOfService, settingsLag }: NodeFacts): boolean {
     const told = this.#told.get(object.metadata.name);
     if (told === undefined || told.object !== object || removal !== null || blocked.length > 0) return false;
     const { facts } = told;
     const hasSame = facts.replicas === replicas && facts.snapshots === snapshots;
     const isSame = facts.machine === machine && hasSame && facts.isOutOfService === isOutOfService;
-    return isSame && facts.blocked.length === 0 && facts.removal === null;
+    const isAsLate = isDeepStrictEqual(facts.settingsLag, settingsLag);
+    return isSame && isAsLate && facts.blocked.length === 0 && facts.removal === null;
   }
 
   /** A node is not forgotten while something lies there. True: there is no status to write beside it. */

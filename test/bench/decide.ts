@@ -69,7 +69,7 @@ class FakeKubeView<Object extends KubeObject> implements KubeView<Object> {
 }
 
 const store = Object.fromEntries(
-  ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs'].map((name) => [name, new FakeView()]),
+  ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [name, new FakeView()]),
 ) as unknown as { [Name in keyof StoreViews]: FakeView };
 const kube = {
   volumes: new FakeKubeView<VolumeObject>('volumes'),
@@ -139,6 +139,7 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
   removal: null,
   limits: world.limits,
   isOutOfService: false,
+  settingsLag: null,
   snapshots: 0,
 });
 

@@ -55,13 +55,22 @@ export class EtcdProcess {
   readonly #members: readonly Member[];
   readonly #tls: TlsFiles | null;
   readonly #directory: string;
+  readonly #more: readonly string[];
   #child: ChildProcess | null = null;
 
-  constructor(member: Member, members: readonly Member[], tls: TlsFiles | null, directory: string, host = LOOPBACK) {
+  constructor(
+    member: Member,
+    members: readonly Member[],
+    tls: TlsFiles | null,
+    directory: string,
+    host = LOOPBACK,
+    more: readonly string[] = [],
+  ) {
     this.#member = member;
     this.#members = members;
     this.#tls = tls;
     this.#directory = directory;
+    this.#more = more;
     this.url = `${tls === null ? 'http' : 'https'}://${host}:${member.client}`;
   }
 
@@ -150,12 +159,15 @@ export class EtcdProcess {
       '--log-level=error',
       '--unsafe-no-fsync', // the tests kill processes, not machines
       ...tlsFlags,
+      ...this.#more,
     ];
   }
 }
 
 /** Members of one cluster, ready. The caller removes every one. */
-export async function startEtcd(options: { members?: number; tls?: TlsFiles; host?: string } = {}): Promise<EtcdProcess[]> {
+export async function startEtcd(
+  options: { members?: number; tls?: TlsFiles; host?: string; flags?: readonly string[] } = {},
+): Promise<EtcdProcess[]> {
   const ports = await freePorts(3 * (options.members ?? 1));
   const members: Member[] = [];
   for (let index = 0; index * 3 < ports.length; index++) {
@@ -165,7 +177,7 @@ export async function startEtcd(options: { members?: number; tls?: TlsFiles; hos
   const processes: EtcdProcess[] = [];
   for (const member of members) {
     const directory = await mkdtemp(path.join(tmpdir(), 'holdfast-etcd-'));
-    processes.push(new EtcdProcess(member, members, options.tls ?? null, directory, options.host));
+    processes.push(new EtcdProcess(member, members, options.tls ?? null, directory, options.host, options.flags));
   }
   for (const one of processes) await one.start();
   await Promise.all(processes.map((one) => one.isReady()));

@@ -58,7 +58,10 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
 
 export class ChangingSources {
   readonly store = Object.fromEntries(
-    ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs'].map((name) => [name, new CountedView<Entry>()]),
+    ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [
+      name,
+      new CountedView<Entry>(),
+    ]),
   ) as unknown as Record<keyof StoreViews, CountedView<Entry> & View>;
   readonly kube = {
     volumes: new CountedView<VolumeObject>(),

@@ -85,6 +85,7 @@ export class Rig {
       serving: this.store.view(KEYS.serving, wake),
       snapshots: this.store.view(KEYS.snapshots, wake),
       scrubs: this.store.view(KEYS.scrubs, wake),
+      settings: this.store.view(KEYS.settings, wake),
     };
     const controller = new Controller({
       ...ports,

@@ -51,6 +51,26 @@ describe('kubectl holdfast: what people read', () => {
     expect(statusReport({ ...rest, lease: null }).leader).to.deep.equal({ name: null, version: null, generation: null, etcd: null });
   });
 
+  it('status: what is wrong with etcd, and with agents that run other settings', () => {
+    const { lease, ...rest } = facts();
+    const said = (type: string, status: string, message: string) => ({ type, status, reason: 'Said', message, lastTransitionTime: '' });
+    const conditions = [said('StoreWritable', 'False', 'etcd has no space left'), said('StoreNearlyFull', 'True', 'nearly full')];
+    const annotations = { 'holdfast.dev/leader': JSON.stringify({ name: 'operator-1', conditions }) };
+    if (lease === null) throw new Error('the fixture has a Lease');
+    const nodes = [
+      node('node-a', { status: { conditions: [said('Ready', 'True', ''), said('SettingsBehind', 'True', 'runs version 1')] } }),
+    ];
+    const { problems } = statusReport({ ...rest, nodes, lease: { ...lease, metadata: { ...lease.metadata, annotations } } });
+    expect(problems.slice(0, 3).map(({ name, problem }) => [name, problem])).to.deep.equal([
+      ['etcd', 'etcd has no space left'],
+      ['etcd', 'nearly full'],
+      ['node-a', 'runs version 1'],
+    ]);
+    const well = { 'holdfast.dev/leader': JSON.stringify({ conditions: [said('StoreWritable', 'True', 'etcd has space')] }) };
+    const fine = statusReport({ ...rest, nodes: [], volumes: [], lease: { ...lease, metadata: { ...lease.metadata, annotations: well } } });
+    expect(fine.problems).to.deep.equal([]);
+  });
+
   it('status -o json: the same facts', () => {
     const report = statusReport(facts());
     expect(report.leader).to.deep.equal({ name: 'operator-1', version: '1.0.0', generation: 14, etcd: { answering: 2, of: 3 } });

@@ -15,6 +15,7 @@ const facts = (change: Partial<NodeFacts> = {}): NodeFacts => ({
   removal: null,
   limits: LIMITS,
   isOutOfService: false,
+  settingsLag: null,
   ...change,
 });
 const conditions = (status: ReturnType<typeof nodeStatusOf>): string[] =>
