@@ -98,7 +98,7 @@ export const ANSWERING: readonly Mutant[] = [
     10,
     'a primary that has served does not go on over a loss',
     [PRIMARY, 'if (!this.#hasServed) for (const { replication } of this.#shards) tell', 'for (const { replication } of this.#shards) tell'],
-    [PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) {', 'if (this.#isGivenUp) {'],
+    [PRIMARY, 'else if (this.#shards.some(({ replication }) => isAllSuspect(replication))) this', 'if (this.#isGivenUp) this'],
     ['agent/primary/inSyncSet.ts', '!stage.hasServed && lossAt', 'lossAt'],
   ),
   mutant('flushOverLoss', 150, 'a flush waits until what a power loss took is there again', [
