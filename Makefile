@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-scale test-chaos test-csi spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-scale test-chaos test-csi test-postgres spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -29,7 +29,7 @@ down: setup ## stop the local cluster and remove .local/
 demo: setup ## show a failover, from an empty machine to checked data
 	@$(RUN) node tools/demo/demo.ts
 
-test: setup ## everything: lint, types, generated files, unit, simulator, integration, end to end, fuzz, history, chaos, csi-sanity, the demo
+test: setup ## everything: lint, types, generated files, unit, simulator, integration, end to end, fuzz, history, chaos, csi-sanity, postgres, the demo
 	@$(RUN) node tools/test/run.ts
 
 test-unit: setup ## what needs no outside parts, in seconds: make test-unit TESTS=test/unit/core/**/*.test.ts
@@ -79,6 +79,9 @@ bench-failover: setup ## what a writer feels when the primary's node dies, its a
 
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts
+
+test-postgres: setup ## PostgreSQL on a claim while agents, a replica, the leader and its node die: make test-postgres SECONDS=30
+	@$(RUN) SECONDS="$(SECONDS)" node test/csi/postgres.ts
 
 bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded"
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts

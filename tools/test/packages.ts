@@ -16,6 +16,7 @@ const NEEDED: Record<string, string> = {
   fuse3: 'fusermount3',
   e2fsprogs: 'mkfs.ext4',
   xfsprogs: 'mkfs.xfs',
+  postgresql: 'pg_ctlcluster',
 };
 
 /** Where root's programs are, which may not be on everybody's PATH. */

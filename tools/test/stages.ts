@@ -44,6 +44,7 @@ export const STAGES: readonly Stage[] = [
   { name: 'history under faults', command: ['node', 'test/history/run.ts'], timeoutMs: 15 * MINUTE_MS },
   { name: 'chaos', command: ['node', 'test/chaos/run.ts', 'MINUTES=1', 'VOLUMES=8'], timeoutMs: 15 * MINUTE_MS },
   { name: 'csi-sanity', command: ['node', 'test/csi/sanity.ts'], timeoutMs: 15 * MINUTE_MS },
+  { name: 'postgres', command: ['node', 'test/csi/postgres.ts', 'SECONDS=8'], timeoutMs: 15 * MINUTE_MS },
   { name: 'demo', command: ['node', 'tools/demo/demo.ts'], timeoutMs: 15 * MINUTE_MS },
 ];
 
