@@ -90,6 +90,7 @@ export class Spoiler {
     this.#spoil('a task is done twice', /the task spoilt-twice was done 2 times/);
     await put('spoilt-endless', 'running');
     this.#spoil('a task does not end', /the task spoilt-endless is running/);
+    this.#spoil('a task is lost', /the task spoilt-endless was filed and has never ended/);
   }
 
   /** A socket, a key and an object stay. */

@@ -1,4 +1,4 @@
-/** Hears of every task's end from etcd while faults go on, through whichever member answers: one that ends twice was done twice. Changes nothing. */
+/** Hears of every task's filing and end from etcd while faults go on, through whichever member answers: one that ends twice was done twice, one without an end is lost. Changes nothing. */
 import { readFileSync } from 'node:fs';
 import { Etcd3, type Watcher } from 'etcd3';
 import { keysOf } from '../../core/keys.ts';
@@ -8,7 +8,7 @@ import { CLUSTER_NAME } from '../../tools/local/layout.ts';
 
 export class TaskWatch {
   readonly #client: Etcd3;
-  /** Of each task and filing, how often it ended. */
+  /** Of each task that ended, how often it was done. */
   readonly #ends = new Map<string, number>();
   readonly #filed = new Set<string>();
   #watcher: Watcher | null = null;
@@ -37,8 +37,12 @@ export class TaskWatch {
     return this.#filed.size;
   }
 
+  /** When nothing is to be done any more. */
   problems(): string[] {
-    return [...this.#ends].filter(([, count]) => count > 1).map(([id, count]) => `the task ${id} was done ${count} times`);
+    return [
+      ...[...this.#ends].filter(([, count]) => count > 1).map(([id, count]) => `the task ${id} was done ${count} times`),
+      ...[...this.#filed].filter((id) => !this.#ends.has(id)).map((id) => `the task ${id} was filed and has never ended`),
+    ];
   }
 
   /** The library connects again for as long as it has a watcher, also when its client is closed: one that has lost its connection is forgotten at once. */
