@@ -3,7 +3,7 @@
  * its key promises becomes a sentence, and its volume is left alone. Must never throw on anything that can stand in a key.
  */
 import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
-import { isHexId, isSnapshotUid, isVolumeUid } from '../../core/ids.ts';
+import { isHexId, isSnapshotUid, isVolumeUid, type VolumeUid } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import type { Parsed } from '../../core/parse.ts';
 import { SHARDS_MAX } from '../../core/parseConfig.ts';
@@ -129,6 +129,11 @@ const CLAIM_RULES = [textField('node'), hexId('instance'), count('attempt')];
 
 export const decodeConfig = (entry: Entry): Decoded<VolumeConfig> => decode(entry, CONFIG_RULES);
 export const decodeTask = (entry: Entry): Decoded<Task> => decode(entry, TASK_RULES);
+/** Of an ended task only whose it was: three for each volume of the last hour, of which nothing else is looked at. */
+export function decodeEnded(entry: Entry): Decoded<VolumeUid> {
+  const { value, problem } = decodeTask(entry);
+  return problem === null ? { value: value.spec.volume, problem } : { value, problem };
+}
 export const decodeMachine = (entry: Entry): Decoded<MachineState> => decode(entry, MACHINE_RULES);
 export const decodeServing = (entry: Entry): Decoded<ServingReport> => decode(entry, SERVING_RULES);
 export const decodeClaim = (entry: Entry): Decoded<Claim> => decode(entry, CLAIM_RULES);

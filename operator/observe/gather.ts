@@ -13,6 +13,7 @@ import {
   type Decoded,
   decodeClaim,
   decodeConfig,
+  decodeEnded,
   decodeMachine,
   decodeScrub,
   decodeServing,
@@ -147,8 +148,8 @@ export function gather(entries: GatheredEntries, keys: Keys): Gathering {
   gatherConfigs(gathering, keys.volumes, entries.volumes);
   gatherTasks(gathering, keys, entries.tasks, entries.claims);
   for (const entry of entries.history.values()) {
-    const task = gathering.read(entry, decodeTask);
-    if (task) gathering.volume(task.spec.volume).history.push(entry.key);
+    const uid = gathering.read(entry, decodeEnded);
+    if (uid) gathering.volume(uid).history.push(entry.key);
   }
   for (const entry of entries.serving.values()) {
     const report = gathering.read(entry, decodeServing);

@@ -11,7 +11,7 @@ import type { KubeObject, SnapshotObject, StorageNodeObject, VolumeObject } from
 import type { KubeView } from '../ports.ts';
 import { Index } from './byVolume.ts';
 import { Changes, type Watched } from './changes.ts';
-import { decodeServing, decodeTask } from './decode.ts';
+import { decodeEnded, decodeServing, decodeTask } from './decode.ts';
 import { type GatheredEntries, Gathering, gather, gatherMachines, once } from './gather.ts';
 import { type Memory, releaseOf, remember } from './memory.ts';
 import type { Now, Observed, ObservedVolume } from './observed.ts';
@@ -168,7 +168,8 @@ export class Observer {
 
   #bucketOf(name: ViewOfVolumes, entry: Entry): string {
     const nobodys = `?${entry.key}`;
-    if (name === 'tasks' || name === 'history') return once(entry, decodeTask).value?.spec.volume ?? nobodys;
+    if (name === 'tasks') return once(entry, decodeTask).value?.spec.volume ?? nobodys;
+    if (name === 'history') return once(entry, decodeEnded).value ?? nobodys;
     if (name === 'serving') return once(entry, decodeServing).value?.uid ?? nobodys;
     const [uid = ''] = entry.key.slice(this.#sources.keys[name].length).split('/');
     return isVolumeUid(uid) ? uid : nobodys;

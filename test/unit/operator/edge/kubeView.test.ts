@@ -44,6 +44,17 @@ class Stage {
 }
 
 describe('operator: a view of the API server', () => {
+  it('keeps everything of an object but who wrote which of its fields', async () => {
+    const stage = await Stage.with('a');
+    await atRest();
+    const metadata = { name: 'b', uid: 'u', resourceVersion: '900', labels: { of: 'mine' }, managedFields: [{ manager: 'kubectl' }] };
+    stage.view.accept({ metadata, spec: spec() });
+    expect(stage.view.objects.get('b')).to.deep.equal({
+      metadata: { name: 'b', uid: 'u', resourceVersion: '900', labels: { of: 'mine' } },
+      spec: spec(),
+    });
+  });
+
   it('is current after the first listing, and follows', async () => {
     const stage = await Stage.with('a');
     expect(stage.view.isCurrent).to.equal(false);
