@@ -83,8 +83,8 @@ test-csi: setup ## the standard tests of CSI drivers against ours, with real par
 test-postgres: setup ## PostgreSQL on a claim while agents, a replica, the leader and its node die: make test-postgres SECONDS=30
 	@$(RUN) SECONDS="$(SECONDS)" node test/csi/postgres.ts
 
-bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded"
-	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
+bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded replace"
+	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" PLACE_SECONDS="$(PLACE_SECONDS)" FLEET_NODE_OPTIONS="$(FLEET_NODE_OPTIONS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
 
 generate: setup ## make the types of the API from crds/
 	@$(RUN) node tools/generate/types.ts

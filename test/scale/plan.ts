@@ -6,6 +6,8 @@ export type ScaleSettings = {
   volumes: number;
   agentsPerProcess: number;
   idleMs: number;
+  /** No more volumes are asked for after this; what stands by then is what the rest is measured with. */
+  placeMs: number;
   operatorNodeOptions: string;
   fleetNodeOptions: string;
   steps: readonly Step[];
@@ -15,7 +17,7 @@ export type NodePlan = { node: string; zone: string; labels: Record<string, stri
 export type VolumePlan = { name: string; size: string; attachTo: string; nodeSelector: Record<string, string> | null };
 
 /** What is measured when all volumes stand. */
-export const STEPS = ['idle', 'leader', 'start', 'node', 'crowded'] as const;
+export const STEPS = ['idle', 'leader', 'start', 'node', 'crowded', 'replace'] as const;
 /** As agents have it where nothing is configured. */
 export const AGENT_LEASE_SECONDS = 3;
 export const CROWDED_LABEL = { crowded: 'yes' };
@@ -48,6 +50,7 @@ export function scaleSettings(environment: NodeJS.ProcessEnv): ScaleSettings {
     volumes: whole('VOLUMES', 500, 1, 50_000),
     agentsPerProcess: whole('AGENTS_PER_PROCESS', 100, 1, 1_000),
     idleMs: whole('IDLE_SECONDS', 20, 5, 600) * 1_000,
+    placeMs: whole('PLACE_SECONDS', 1_200, 10, 3_600) * 1_000,
     operatorNodeOptions: environment.OPERATOR_NODE_OPTIONS ?? '',
     fleetNodeOptions: environment.FLEET_NODE_OPTIONS ?? '',
     steps,

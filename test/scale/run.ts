@@ -24,8 +24,9 @@ const STEPS = {
   idle: () => idle(context),
   leader: () => changeLeader(context),
   start: () => start(context),
-  node: async () => named('node', { ...(await loseNode(context, USUAL_NODE)), ...(await replaced(context, USUAL_NODE)) }),
+  node: async () => named('node', await loseNode(context, USUAL_NODE)),
   crowded: async () => named('crowded', await loseNode(context, CROWDED_NODE)),
+  replace: async () => named('node', await replaced(context, USUAL_NODE)),
 };
 const add = (found: Figures): void => {
   Object.assign(figures, found);

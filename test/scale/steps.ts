@@ -14,6 +14,8 @@ const REPLACED_BOUND_MS = 600_000;
 const LOOK_MS = 250;
 const CLOSE_LOOK_MS = 20;
 const WATCH_USAGE_MS = 15_000;
+/** Volumes that are asked for and not placed. */
+const WAITING_MAX = 1_000;
 const QUIET_MS = 4_000;
 const QUIET_BOUND_MS = 180_000;
 
@@ -30,34 +32,40 @@ export async function register({ world, settings }: Context): Promise<Figures> {
   return { registeredMs, nodesReadyMs: performance.now() - beganMs };
 }
 
-/** All are asked for at once, and from then on it counts. */
-export async function place({ world, settings, say }: Context): Promise<Figures> {
+/** As many as are asked for in time; what is placed and not made yet is waited for. */
+async function ask({ world, settings, say }: Context): Promise<number> {
+  const beganMs = performance.now();
+  const isTime = (): boolean => performance.now() - beganMs < settings.placeMs;
+  let asked = 0;
+  await inTurn(planVolumes(settings), async (volume) => {
+    while (isTime() && asked - world.configCount >= WAITING_MAX) await sleep(LOOK_MS);
+    if (!isTime()) return;
+    asked++;
+    await world.create(volume);
+  });
+  say(`${asked} of ${settings.volumes} asked for after ${Math.round(performance.now() - beganMs)} ms`);
+  return asked;
+}
+
+/** Many at a time, and from then on it counts. */
+export async function place(context: Context): Promise<Figures> {
+  const { world, say } = context;
   const before = await world.instruments.take(await world.leader(), world.fleet.pids);
+  const stopWatching = watchUsage(world, before, say);
   const beganMs = performance.now();
   const passed = (): number => performance.now() - beganMs;
-  const stopWatching = watchUsage(world, before, say);
-  let createdMs = 0;
-  const creating = inTurn(planVolumes(settings), (volume) => world.create(volume)).then(() => {
-    createdMs = passed();
-    say(`all asked for after ${Math.round(createdMs)} ms`);
-  });
-  await until('all placed', BOUND_MS, LOOK_MS, () => world.configCount === settings.volumes);
+  const volumes = await ask(context);
+  const createdMs = passed();
+  await until('all placed', BOUND_MS, LOOK_MS, () => world.configCount === volumes);
   const placedMs = passed();
-  say(`all placed after ${Math.round(placedMs)} ms`);
-  await creating;
-  await until('all healthy', BOUND_MS, LOOK_MS, async () => {
-    const healthy = await world.count('holdfast_volumes_count', '"Healthy"');
-    say(`${Math.round(passed() / 1_000)} s: ${healthy} healthy`);
-    await sleep(healthy === settings.volumes ? 0 : 2_000);
-    return healthy === settings.volumes;
-  });
+  await until('all healthy', BOUND_MS, LOOK_MS, async () => (await world.count('holdfast_volumes_count', '"Healthy"')) === volumes);
   const healthyMs = passed();
   await until('all shown as healthy', BOUND_MS, LOOK_MS, () => world.areShownHealthy());
   const shownMs = passed();
   stopWatching();
   const after = await world.instruments.take(await world.leader(), world.fleet.pids);
-  sayRequests(before, after, settings.volumes, say);
-  return { createdMs, placedMs, healthyMs, shownMs, ...costs(before, after, settings.volumes) };
+  sayRequests(before, after, volumes, say);
+  return { volumes, createdMs, placedMs, healthyMs, shownMs, ...costs(before, after, volumes) };
 }
 
 /** Whose processor it is while all wait for it. */
@@ -187,8 +195,9 @@ export async function loseNode({ world, say }: Context, node: string): Promise<F
   const before = world.configs();
   const primaries = before.filter(({ primary }) => primary?.node === node);
   const replicas = before.filter((config) => hasReplicaOn(config, node));
-  // Nobody drops it from a volume that nobody serves.
-  const elsewhere = replicas.filter(({ primary }) => primary !== null && primary.node !== node);
+  // Nobody drops it from a volume that nobody serves, nor from one that misses another already.
+  const isWhole = (config: VolumeConfig): boolean => ![...world.fleet.vanished].some((other) => hasReplicaOn(config, other));
+  const elsewhere = replicas.filter((config) => config.primary !== null && config.primary.node !== node && isWhole(config));
   const beganMs = await world.fleet.vanish(node);
   const passed = (): number => Date.now() - beganMs;
   const fencing = until('every primary there fenced', REACTION_BOUND_MS, CLOSE_LOOK_MS, () =>
