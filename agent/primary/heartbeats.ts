@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { Settings } from '../../core/settings.ts';
+import type { PrimaryEvents } from './options.ts';
 import type { Peer } from './peer.ts';
 import type { PrimaryShard } from './shard.ts';
 import type { Witness } from './witness.ts';
@@ -30,6 +31,7 @@ export type HeartbeatsOptions = {
   mayClean: (shard: PrimaryShard, peer: Peer) => boolean;
   /** Nothing that is the volume's is under way; what is a shard's is looked at here. */
   mayRest: () => boolean;
+  events: Pick<PrimaryEvents, 'woke'>;
 };
 
 export class Heartbeats {
@@ -67,7 +69,7 @@ export class Heartbeats {
   requested(nowMs: number): void {
     this.#activeAtMs = nowMs;
     if (!this.#isResting) return;
-    this.#isResting = false;
+    this.#wake();
     this.#wokenAtMs = nowMs;
     const { shards, settings, mayClean } = this.#options;
     for (const shard of shards) shard.sessions.ping(nowMs, 0, settings().leaseMs, (peer) => mayClean(shard, peer));
@@ -75,8 +77,14 @@ export class Heartbeats {
 
   /** Something happened that is no answer to a ping. */
   stirred(): void {
-    this.#isResting = false;
+    if (this.#isResting) this.#wake();
     this.#activeAtMs = this.#clock.monotonicMs();
+  }
+
+  /** Whoever ticks may have planned a long pause. */
+  #wake(): void {
+    this.#isResting = false;
+    this.#options.events.woke?.();
   }
 
   /** Pings, and drops who is silent; then `work`, which does all that time brings. At rest: nothing of it. */

@@ -18,6 +18,8 @@ export interface PrimaryEvents {
   /** Its last event. After fenced and lost, connections must be dropped without answering anything more. */
   closed(why: PrimaryEnd, reason: string): void;
   reportChanged(): void;
+  /** It was at rest and is no longer: ticks are due as often as ever. */
+  woke?(): void;
 }
 
 export type PrimaryOptions = {

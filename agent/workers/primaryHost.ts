@@ -15,14 +15,16 @@ import { type FromPrimary, keyText, type PrimaryKey, type ToPrimary } from './me
 import { PeerAddresses } from './peerAddresses.ts';
 import { type PrimaryEnvironment, RunningPrimary } from './runningPrimary.ts';
 
-/** Where all volumes are at rest: a thread that wakes twenty times a second to find nothing costs a fifth of a percent of a core. */
-const RESTING_TICK_MS = 200;
+/**
+ * Where all volumes are at rest: waking to find nothing costs a worker half a millisecond. Whoever is woken by a request, or by anything else, hastens the next
+ * tick. Less than what counts as having stood still (primary/heartbeats.ts), and than any replica may be silent.
+ */
+const RESTING_TICK_MS = 400;
+const RESTING_TICKS_A_TIMEOUT = 4;
 const EMPTY_TICK_MS = 60_000;
 
 export type PrimaryHostOptions = Omit<PrimaryEnvironment, 'settings' | 'connect' | 'witness'> & {
   channel: Channel<FromPrimary, ToPrimary>;
-  /** Ticks are due again: something was heard. */
-  hasten: () => void;
   /** The way to replicas, by what is known of where they answer. */
   connectBy: (addresses: PeerAddresses) => PrimaryEnvironment['connect'];
   clock: Clock;
@@ -36,9 +38,9 @@ export class PrimaryHost {
   readonly #primaries = new Map<string, { key: PrimaryKey; primary: RunningPrimary }>();
   #settings: Settings = DEFAULT_SETTINGS;
 
-  constructor({ channel, hasten, connectBy, ...rest }: PrimaryHostOptions) {
+  constructor({ channel, connectBy, ...rest }: PrimaryHostOptions) {
     this.#channel = channel;
-    this.#hasten = hasten;
+    this.#hasten = rest.hasten;
     this.#addresses = new PeerAddresses({ clock: rest.clock, ask: (node, pool) => channel.post({ type: 'resolve', node, pool }) });
     this.#environment = { ...rest, settings: () => this.#settings, connect: connectBy(this.#addresses), witness: new Witness() };
     channel.listen((message) => this.#heard(message));
@@ -54,7 +56,7 @@ export class PrimaryHost {
     }
     this.#forget();
     if (this.#primaries.size === 0) return EMPTY_TICK_MS;
-    return areResting ? Math.min(RESTING_TICK_MS, this.#settings.heartbeatMs) : TICK_MS;
+    return areResting ? Math.min(RESTING_TICK_MS, this.#settings.replicaTimeoutMs / RESTING_TICKS_A_TIMEOUT) : TICK_MS;
   }
 
   #heard(message: ToPrimary): void {

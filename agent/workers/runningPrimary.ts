@@ -31,6 +31,8 @@ export type PrimaryEnvironment = {
   connect: Connect;
   listen: ListenOnSocket;
   witness: Witness;
+  /** Ticks are due again: something was heard. */
+  hasten: () => void;
   clock: Clock;
   log: Log;
 };
@@ -91,6 +93,7 @@ export class RunningPrimary {
       reportChanged: () => {
         this.#isReportDue = true;
       },
+      woke: () => environment.hasten(),
     };
     const { configPort } = voice;
     this.#engine = environment.makePrimary({ config, node, instance, settings, connect, configPort, clock, events, scrub, witness });

@@ -221,6 +221,8 @@ export class PrimaryBench {
     scrub?: ScrubState;
     /** Shared with others of its thread. */
     witness?: Witness;
+    /** It is at rest no longer. */
+    woke?: () => void;
     before?: (bench: PrimaryBench) => void;
   }) {
     const learners = (options.learners ?? '').split('/');
@@ -283,6 +285,7 @@ export class PrimaryBench {
         socket: (isOpen) => this.events.push(isOpen ? 'socket opens' : 'socket closes'),
         closed: (why) => this.events.push(why),
         reportChanged: () => undefined,
+        woke: () => options.woke?.(),
       },
     });
     this.client = this.primary.device.connect();

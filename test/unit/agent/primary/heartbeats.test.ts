@@ -64,6 +64,24 @@ describe('Heartbeats of a primary', () => {
     expect(bench.primary.isResting).to.equal(false);
   });
 
+  it('at rest: the first request wakes whoever ticks, and only that one', () => {
+    let woken = 0;
+    const bench = resting({ woke: () => woken++ });
+    woken = 0;
+    for (const offsetBytes of [0, 4096]) bench.client.write(offsetBytes, [BLOCK], BLOCK.length, false, () => undefined);
+    expect(woken).to.equal(1);
+    bench.settle();
+    expect(woken).to.equal(1);
+  });
+
+  it('at rest: a session that breaks wakes whoever ticks', () => {
+    let woken = 0;
+    const bench = resting({ woke: () => woken++ });
+    woken = 0;
+    bench.replica('b').breaks();
+    expect([woken, bench.primary.isResting]).to.deep.equal([1, false]);
+  });
+
   it('at rest: a read is not answered before everybody has granted a lease anew', () => {
     const bench = resting();
     bench.replica('c').mute.add('ping');
