@@ -113,7 +113,8 @@ type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'>
 
 function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Keeper {
   const { namespace, leaseName: name } = parameters;
-  const events = new Events({ ...ports, api, instance: parameters.name });
+  // Of etcd, not of what people asked for: also a caretaker may say it.
+  const events = new Events({ ...ports, api, instance: parameters.name, mayTell: () => true });
   const lease = { apiVersion: 'coordination.k8s.io/v1', kind: 'Lease', name, namespace };
   return new Keeper({
     ...ports,
@@ -188,6 +189,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     rebalance: parameters.rebalance,
     settings: agents,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
+    holdsLease: () => elector.holdsLease,
     taintsDeadNodes: parameters.outOfServiceTaint === 'on',
     metrics: numbers,
     instance: parameters.name,

@@ -15,6 +15,7 @@ export type OperatorMetrics = ReturnType<typeof operatorMetrics>;
 export function operatorMetrics(metrics: Metrics) {
   const leader = metrics.gauge('leader_count', '1 while this operator leads, else 0');
   const generation = metrics.gauge('leader_generation_count', 'The generation under which this operator leads; 0 while it does not');
+  const isCaretaker = metrics.gauge('leader_caretaker_count', '1 while this operator leads without the API server or its Lease, else 0');
   const volumes = metrics.gauge('volumes_count', 'Volumes by phase; only the leader counts them', ['phase']);
   const nodes = metrics.gauge('nodes_count', 'StorageNodes by state; in maintenance is on purpose, away is not', ['state']);
   const tasks = metrics.gauge('tasks_count', 'Tasks in etcd by state; only the leader counts them', ['state']);
@@ -33,9 +34,11 @@ export function operatorMetrics(metrics: Metrics) {
   );
   leader.set(0);
   generation.set(0);
+  isCaretaker.set(0);
   return {
     ...storeMetrics(metrics),
     lagging,
+    isCaretaker,
     commits,
     pass,
     damages,
@@ -48,6 +51,7 @@ export function operatorMetrics(metrics: Metrics) {
     follows(): void {
       leader.set(0);
       generation.set(0);
+      isCaretaker.set(0);
       volumes.reset();
       nodes.reset();
       pools.reset();

@@ -1,6 +1,6 @@
 /**
  * The shell around the election's steps: reads, writes and waits as they say, and tells when this process begins and ceases to lead. Must never decide
- * anything itself (step.ts), and never outlasts `heldUntilMs` by more than one turn of the event loop: waits and deadlines end there.
+ * anything itself (step.ts), and never believes in the Lease for more than one turn of the event loop beyond `heldUntilMs`: waits and deadlines end there.
  */
 import type { Clock } from '../../core/clock.ts';
 import { isOperatingError, messageOf } from '../../core/errors.ts';
@@ -12,6 +12,7 @@ import {
   type ElectionEvent,
   type ElectionState,
   type ElectionTimes,
+  holdsLease,
   initialElection,
   type LeaseRecord,
   mayLead,
@@ -44,6 +45,8 @@ export type ElectorOptions = {
 
 const CALL_DEADLINE_MS = 2_000;
 const CALL_DEADLINE_MIN_MS = 50;
+/** A caretaker has no time to lose: an API server that answers slowly is better than none. */
+const CARETAKER_DEADLINE_MS = 5_000;
 /** Several operators that started together shall not stay in step. */
 const JITTER_SHARE = 0.2;
 
@@ -62,6 +65,11 @@ export class Elector {
     return this.#isLeading && mayLead(this.#state, this.#options.clock.monotonicMs());
   }
 
+  /** The API server said so, and that is not over: then what people see may be written, and begun what they ask for. */
+  get holdsLease(): boolean {
+    return this.#isLeading && holdsLease(this.#state, this.#options.clock.monotonicMs());
+  }
+
   /** The generation settled with etcd: the Lease's count follows it, so that it never lags behind. */
   settled(generation: number): void {
     this.#state = { ...this.#state, transitionsMin: Math.max(this.#state.transitionsMin, generation) };
@@ -78,6 +86,7 @@ export class Elector {
     let event: ElectionEvent = this.#woke();
     while (!signal.aborted) {
       const { state, action } = step(this.#state, event, this.#options.clock.monotonicMs(), this.#options.times);
+      this.#sayRole(state);
       this.#state = state;
       this.#announce(this.#unfit ?? 'the Lease was not renewed in time, or another holds it');
       event = await this.#perform(action, signal);
@@ -92,6 +101,13 @@ export class Elector {
     return { kind: 'woke', isUnfit: unfit !== null };
   }
 
+  #sayRole({ role }: ElectionState): void {
+    const { log } = this.#options;
+    const before = this.#state.role;
+    if (before === 'leader' && role === 'caretaker') log.warn('the API server does not answer: leads on as a caretaker');
+    if (before === 'caretaker' && role === 'leader') log.info('the Lease is renewed again: no caretaker any more');
+  }
+
   #announce(reason: string): void {
     const leads = mayLead(this.#state, this.#options.clock.monotonicMs());
     if (leads === this.#isLeading) return;
@@ -100,9 +116,9 @@ export class Elector {
     else this.#options.onLost(reason);
   }
 
-  /** A leader's waits and calls end when its time does: that it lost must not be noticed late. */
+  /** The waits and calls of one that holds the Lease end when its time does: that it is over must not be noticed late. */
   #atMost(ms: number): number {
-    if (!this.#isLeading) return ms;
+    if (this.#state.role !== 'leader') return ms;
     return Math.max(CALL_DEADLINE_MIN_MS, Math.min(ms, this.#state.heldUntilMs - this.#options.clock.monotonicMs()));
   }
 
@@ -113,12 +129,14 @@ export class Elector {
     }
     const askedMs = this.#options.clock.monotonicMs();
     try {
-      const deadlineMs = this.#atMost(CALL_DEADLINE_MS);
+      const deadlineMs = this.#atMost(this.#state.role === 'caretaker' ? CARETAKER_DEADLINE_MS : CALL_DEADLINE_MS);
       if (action.kind === 'read') return { kind: 'read', record: await this.#options.lease.read(deadlineMs) };
       return { kind: 'written', record: await this.#options.lease.write(action, deadlineMs), askedMs };
     } catch (error) {
       if (isOperatingError(error, 'Conflict')) return { kind: 'conflict' };
-      this.#options.log.warn('the Lease could not be reached', { operation: action.kind, error: messageOf(error) });
+      const fields = { operation: action.kind, error: messageOf(error) };
+      if (this.#state.isUnanswered) this.#options.log.debug('the Lease could not be reached', fields);
+      else this.#options.log.warn('the Lease could not be reached', fields);
       return { kind: 'unanswered' };
     }
   }

@@ -79,11 +79,17 @@ export class Leadership {
     const fence: Condition = { key: this.#keys.leader, is: 'value', value: this.#value };
     const { committed, revision } = await this.#store.commit([fence, ...conditions], changes);
     if (committed) return { kind: 'committed', revision };
-    // Linearizable: what it says is what the failed transaction saw, or something later; a generation never comes back.
+    // What it says is what the failed transaction saw, or something later; a generation never comes back.
+    return (await this.confirm()) ? { kind: 'conflict' } : { kind: 'fenced' };
+  }
+
+  /** Whether nobody leads under a higher generation, by a linearizable read. Rejects with Unavailable without an answer. */
+  async confirm(): Promise<boolean> {
     const entry = await this.#store.get(this.#keys.leader);
-    if (entry?.value === this.#value) return { kind: 'conflict' };
+    if (this.#isDeposed) return false;
+    if (entry?.value === this.#value) return true;
     this.#isDeposed = true;
     this.#onDeposed();
-    return { kind: 'fenced' };
+    return false;
   }
 }

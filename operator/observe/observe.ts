@@ -30,11 +30,15 @@ export type StoreViews = {
 };
 export type KubeViews = { volumes: KubeView<VolumeObject>; storagenodes: KubeView<StorageNodeObject>; snapshots: KubeView<SnapshotObject> };
 
-/** Why nothing can be decided now; null: all views are current. */
-export function staleReason(store: StoreViews, kube: KubeViews): string | null {
-  if (Object.values(store).some((view) => !view.isCurrent)) return 'what etcd holds is not known to be current';
-  return Object.values(kube).some((view) => !view.isCurrent) ? 'what the API server holds is not known to be current' : null;
-}
+export const storeStaleReason = (store: StoreViews): string | null =>
+  Object.values(store).some((view) => !view.isCurrent) ? 'what etcd holds is not known to be current' : null;
+
+/** Then its objects are as they were seen last. */
+export const kubeStaleReason = (kube: KubeViews): string | null =>
+  Object.values(kube).some((view) => !view.isCurrent) ? 'what the API server holds is not known to be current' : null;
+
+/** Why not everything can be decided now (reconcile/mandate.ts says what can); null: all views are current. */
+export const staleReason = (store: StoreViews, kube: KubeViews): string | null => storeStaleReason(store) ?? kubeStaleReason(kube);
 
 export type Sources = { store: StoreViews; kube: KubeViews; keys: Keys; overlay: Overlay };
 
@@ -97,7 +101,7 @@ export class Observer {
     return this.#onNode.get(node) ?? new Set();
   }
 
-  /** Call it only while `staleReason` is null. The memory returned in it is the one to give to the next pass. */
+  /** Call it only while etcd's views are current. The memory returned in it is the one to give to the next pass. */
   observe(memory: Memory, now: Now): { observed: Observed; difference: Difference } {
     const { kube } = this.#sources;
     const machines = this.#observeMachines();

@@ -16,7 +16,7 @@ import type { OperatorMetrics } from '../metrics.ts';
 import { type SettingsLag, SettingsLags } from '../node/settingsLag.ts';
 import { nodeStateOf } from '../node/status.ts';
 import { emptyMemory } from '../observe/memory.ts';
-import { Observer, type Sources, staleReason } from '../observe/observe.ts';
+import { Observer, type Sources } from '../observe/observe.ts';
 import type { Observed } from '../observe/observed.ts';
 import { Overlay } from '../observe/overlay.ts';
 import type { PlacementLimits } from '../placement/checks.ts';
@@ -32,6 +32,7 @@ import type { Phase } from '../volume/status.ts';
 import { Attention } from './attention.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
+import { Mandate } from './mandate.ts';
 import { OutOfService } from './outOfService.ts';
 import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
@@ -49,6 +50,7 @@ const COUNT_INTERVAL_MS = 1_000;
 const TRANSACTIONS_AT_ONCE_MAX = 16;
 
 const WOKEN = 'woken';
+const NO_SNAPSHOTS: ReadonlyMap<string, SnapshotDecision> = new Map();
 const NOBODY = { update: (): ReadonlySet<NodeName> => new Set() };
 
 export type ControllerPorts = {
@@ -64,6 +66,8 @@ export type ControllerPorts = {
   settings: Settings;
   /** Whether dead nodes are tainted out-of-service in Kubernetes. */
   taintsDeadNodes: boolean;
+  /** Whether the API server said that this process leads, and that is not over. */
+  holdsLease(): boolean;
   metrics: OperatorMetrics;
   log: Log;
   /** Told as the reporter of Events. */
@@ -103,7 +107,9 @@ class Term {
   readonly #leadership: Leadership;
   readonly #signal: AbortSignal;
   readonly #overlay = new Overlay();
+  readonly #mandate: Mandate;
   readonly #writes: KubeWrites;
+  readonly #events: Events;
   readonly #performer: Performer;
   readonly #statuses: Statuses;
   readonly #outOfService: { update(observed: Observed, world: World): ReadonlySet<NodeName> };
@@ -117,7 +123,6 @@ class Term {
   lookedForMs = 0;
   #countedMs = Number.NEGATIVE_INFINITY;
   #areSettingsPublished = false;
-  #saidStale: string | null = null;
   #saidDamages = '';
 
   constructor(ports: ControllerPorts, leadership: Leadership, signal: AbortSignal, onProgress: () => void) {
@@ -129,8 +134,10 @@ class Term {
     this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance } = ports;
     const { kube } = ports.sources;
-    this.#writes = new KubeWrites(clock, log, onProgress, () => this.isOver);
-    const events = new Events({ api, clock, random, log, instance });
+    this.#mandate = new Mandate(ports);
+    this.#writes = new KubeWrites(clock, log, onProgress, () => !this.#mayWrite);
+    const events = new Events({ api, clock, random, log, instance, mayTell: () => this.#mayWrite });
+    this.#events = events;
     const performPorts = { api, kube, writes: this.#writes, events, overlay: this.#overlay, clock, metrics, log };
     this.#performer = new Performer(performPorts, leadership, () => this.isOver, emptyMemory);
     this.#statuses = new Statuses({ api, kube, writes: this.#writes, events });
@@ -142,21 +149,29 @@ class Term {
     return this.#signal.aborted || this.#leadership.isDeposed;
   }
 
+  /** To the API server. */
+  get #mayWrite(): boolean {
+    return !this.isOver && this.#mandate.mayWrite;
+  }
+
   async pass(): Promise<void> {
-    const { sources, clock, metrics } = this.#ports;
+    const { clock, metrics } = this.#ports;
     if (!this.#areSettingsPublished) await this.#publishSettings();
-    if (this.#isStale(staleReason(sources.store, sources.kube))) return;
+    const mandate = this.#mandate.update();
+    if (mandate === 'none') return;
+    const isCaretaker = mandate === 'caretaker';
+    if (isCaretaker && !(await this.#isConfirmed())) return;
     const startedMs = clock.monotonicMs();
     const now = { monotonicMs: startedMs, wallMs: clock.wallMs() };
     const { observed, difference } = this.#observer.observe(this.#performer.memory, now);
     this.#performer.memory = observed.memory;
     this.#sayDamages(observed.damages);
     const hasFreed = this.#standing.update(observed, difference);
-    const still = worldOf(observed, now, this.#ports, this.#leadership.generation, this.#standing);
-    const world = { ...still, moves: this.#balancer.moves(observed.volumes.values(), still) };
+    const still = { ...worldOf(observed, now, this.#ports, this.#leadership.generation, this.#standing), isCaretaker };
+    const world = isCaretaker ? still : { ...still, moves: this.#balancer.moves(observed.volumes.values(), still) };
     const due = this.#attention.due(observed, difference, (node) => this.#observer.volumesOn(node), hasFreed, world);
     const decisions = decideAll(due, world);
-    const snapshots = decideSnapshots(world);
+    const snapshots = isCaretaker ? NO_SNAPSHOTS : decideSnapshots(world);
     this.lookedForMs = clock.monotonicMs() - startedMs;
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
@@ -165,6 +180,17 @@ class Term {
     const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);
     this.#count(observed, world, phases, unschedulable);
+    this.#events.tellHeld();
+  }
+
+  /** Whoever leads without the Lease asks etcd before each pass: where another took its place, it ends now, not at its next write. */
+  async #isConfirmed(): Promise<boolean> {
+    try {
+      return await this.#leadership.confirm();
+    } catch (error) {
+      if (!isOperatingError(error)) throw error;
+      return false;
+    }
   }
 
   #lagging(observed: Observed, nowMs: number): ReadonlyMap<NodeName, SettingsLag> {
@@ -225,15 +251,6 @@ class Term {
     }
   }
 
-  #isStale(reason: string | null): boolean {
-    if (reason !== this.#saidStale) {
-      this.#saidStale = reason;
-      if (reason === null) this.#ports.log.info('all views are current, reconciling');
-      else this.#ports.log.warn('nothing is decided for now', { reason });
-    }
-    return reason !== null;
-  }
-
   #sayDamages(damages: readonly string[]): void {
     this.#ports.metrics.damages.set(damages.length);
     const said = damages.join('\n');
@@ -269,6 +286,7 @@ export function worldOf(
     moves: new Map(),
     blocked: new Map(),
     snapshots: standing.snapshots ?? snapshotIndex(observed),
+    isCaretaker: false,
     memory: observed.memory,
     random: ports.random,
   };

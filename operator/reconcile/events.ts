@@ -1,4 +1,7 @@
-/** Tells people, as Events of events.k8s.io. Best effort: what cannot be told now is not told later, the status says it anyway. */
+/**
+ * Tells people, as Events of events.k8s.io. Best effort: what a caretaker did is told when it is none any more, with the time at which it was; what fails is not told
+ * again, the status says it anyway.
+ */
 import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { Log } from '../../core/log.ts';
@@ -11,6 +14,8 @@ import type { ObjectEvent } from '../volume/events.ts';
 const NAMESPACE_OF_OTHERS = 'default';
 const pathIn = (namespace: string): string => `/apis/events.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/events`;
 const IN_FLIGHT_MAX = 32;
+/** More are not worth keeping: the status says how things are. */
+const HELD_MAX = 1_000;
 const NAME_RANDOM_BYTES = 8;
 
 type Kind = (typeof KIND_OF)[keyof typeof KIND_OF];
@@ -28,11 +33,14 @@ type EventObject = KubeObject & {
 /** What an Event is about. Left out namespace: it has none. */
 export type Regarding = { apiVersion: string; kind: string; name: string; namespace?: string; uid?: string };
 
-export type EventPorts = { api: KubeApi; clock: Clock; random: Random; log: Log; instance: string };
+const namesOf = ({ regarding, reason }: EventObject) => ({ object: `${regarding.kind} ${regarding.name}`, reason });
+
+export type EventPorts = { api: KubeApi; clock: Clock; random: Random; log: Log; instance: string; mayTell(): boolean };
 
 export class Events {
   readonly #ports: EventPorts;
   #inFlight = 0;
+  #held: EventObject[] = [];
 
   constructor(ports: EventPorts) {
     this.#ports = ports;
@@ -45,20 +53,28 @@ export class Events {
   }
 
   tellOf(regarding: Regarding, event: ObjectEvent): void {
-    const { log } = this.#ports;
-    const [object, { reason, note }] = [`${regarding.kind} ${regarding.name}`, event];
-    log.info('event', { object, reason, note });
-    if (this.#inFlight >= IN_FLIGHT_MAX) return log.warn('an event was not told: too many are on their way', { object, reason });
-    void this.#send(regarding, event);
+    const { log, mayTell } = this.#ports;
+    const told = this.#objectOf(regarding, event);
+    log.info('event', { ...namesOf(told), note: event.note });
+    const isHeldBack = !mayTell();
+    if (isHeldBack ? this.#held.length >= HELD_MAX : this.#inFlight >= IN_FLIGHT_MAX)
+      log.warn('an event was not told: too many are on their way', namesOf(told));
+    else if (isHeldBack) this.#held.push(told);
+    else void this.#send(told);
   }
 
-  async #send(regarding: Regarding, event: ObjectEvent): Promise<void> {
+  /** What was held back, as far as there is room; call it again. */
+  tellHeld(): void {
+    if (this.#held.length === 0 || !this.#ports.mayTell()) return;
+    for (const event of this.#held.splice(0, IN_FLIGHT_MAX - this.#inFlight)) void this.#send(event);
+  }
+
+  async #send(event: EventObject): Promise<void> {
     this.#inFlight++;
     try {
-      await this.#ports.api.create(pathIn(regarding.namespace ?? NAMESPACE_OF_OTHERS), this.#objectOf(regarding, event));
+      await this.#ports.api.create(pathIn(event.metadata.namespace ?? NAMESPACE_OF_OTHERS), event);
     } catch (error) {
-      const object = `${regarding.kind} ${regarding.name}`;
-      this.#ports.log.warn('an event was not told', { object, reason: event.reason, error: messageOf(error) });
+      this.#ports.log.warn('an event was not told', { ...namesOf(event), error: messageOf(error) });
     } finally {
       this.#inFlight--;
     }

@@ -1,7 +1,7 @@
 /**
  * Writes to the API server beside the passes: a slow API server must not hold up a failover. One at a time for an object, a bounded number in all; of others each
  * object's latest waits its turn, so that ten thousand writes need not ten thousand passes. Every write compares the version that it was decided on: one that
- * waited too long is refused by the API server, and decided anew. Must never begin one after this term of leadership ended.
+ * waited too long is refused by the API server, and decided anew. Must never begin one while nothing may be written (mandate.ts), nor after this term of leadership ended.
  */
 import type { Clock } from '../../core/clock.ts';
 import { isOperatingError, messageOf } from '../../core/errors.ts';
@@ -21,14 +21,14 @@ export class KubeWrites {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #onDone: () => void;
-  readonly #isOver: () => boolean;
+  readonly #isHeldBack: () => boolean;
   /** In the order in which they came. */
   readonly #waiting = new Map<string, Offer>();
   readonly #inFlight = new Set<string>();
   readonly #failures = new Map<string, Failure>();
 
-  constructor(clock: Clock, log: Log, onDone: () => void, isOver: () => boolean = () => false) {
-    this.#isOver = isOver;
+  constructor(clock: Clock, log: Log, onDone: () => void, isHeldBack: () => boolean = () => false) {
+    this.#isHeldBack = isHeldBack;
     this.#clock = clock;
     this.#log = log;
     this.#onDone = onDone;
@@ -44,7 +44,7 @@ export class KubeWrites {
 
   /** `key`: the object. False: not now; it is to be offered again. */
   offer(key: string, operation: string, write: () => Promise<void>): boolean {
-    if (this.#isOver() || this.#inFlight.has(key)) return false;
+    if (this.#isHeldBack() || this.#inFlight.has(key)) return false;
     if ((this.#failures.get(key)?.notBeforeMs ?? 0) > this.#clock.monotonicMs()) return false;
     if (this.#inFlight.size < IN_FLIGHT_MAX) void this.#run(key, { operation, write });
     else if (this.#waiting.has(key) || this.#waiting.size < WAITING_MAX) this.#waiting.set(key, { operation, write });
@@ -54,7 +54,7 @@ export class KubeWrites {
 
   #next(): void {
     const [first] = this.#waiting;
-    if (first === undefined || this.#inFlight.size >= IN_FLIGHT_MAX || this.#isOver()) return;
+    if (first === undefined || this.#inFlight.size >= IN_FLIGHT_MAX || this.#isHeldBack()) return;
     const [key, offer] = first;
     this.#waiting.delete(key);
     void this.#run(key, offer);

@@ -44,6 +44,19 @@ const PLACED_STEPS: readonly Step<PlacedVolume>[] = [
   archiveStep,
   backgroundStep,
 ];
+/** By what etcd holds, and by what was asked for when the API server was heard of last: no wish is begun, none is given up. */
+const CARETAKER_STEPS: readonly Step<PlacedVolume>[] = [
+  primaryStep,
+  refileStep,
+  failedStep,
+  awayStep,
+  quarantinedStep,
+  unmadeStep,
+  removeLeftStep,
+  retryDeleteStep,
+  archiveStep,
+  backgroundStep,
+];
 /** Before the first in-sync set nothing but making the replicas is allowed. */
 const CREATION_STEPS: readonly Step<PlacedVolume>[] = [refileStep, creationStep];
 
@@ -83,6 +96,16 @@ function atRest({ config }: PlacedVolume): Decision {
   return primary === null ? note('detached', 'nobody is to serve it') : note('serving', `${primary.node} is to serve it`);
 }
 
+/** Nothing is placed, and nothing deleted: what was asked for may not be what is asked for. */
+function decideAsCaretaker(volume: ObservedVolume, world: World, traceId: string): Decision {
+  if (!isNew(volume)) return note('gone', 'the API server is not heard of: whether it is gone will be asked');
+  if (volume.object.metadata.deletionTimestamp) return note('deleting', 'the API server is not heard of: it is deleted afterwards');
+  if (isUnrecorded(volume)) return note('unrecorded', UNRECORDED);
+  if (!isPlaced(volume)) return note('new', 'the API server is not heard of: it is placed afterwards');
+  const steps = isFresh(volume.config.value) ? CREATION_STEPS : CARETAKER_STEPS;
+  return firstThatActs(steps, volume, world, traceId) ?? atRest(volume);
+}
+
 function decidePlaced(volume: PlacedVolume, world: World, traceId: string): Decision {
   judgeGrowth(volume, world);
   return firstThatActs(isFresh(volume.config.value) ? CREATION_STEPS : PLACED_STEPS, volume, world, traceId) ?? atRest(volume);
@@ -94,6 +117,7 @@ const traceOf = (volume: ObservedVolume, world: World): string =>
 export function decideVolume(volume: ObservedVolume, world: World): Decision {
   if (volume.damage !== null) return note('damaged', `nothing is done to it: ${volume.damage}`);
   const traceId = traceOf(volume, world);
+  if (world.isCaretaker) return decideAsCaretaker(volume, world, traceId);
   if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
   if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
   if (isUnrecorded(volume)) return note('unrecorded', unrecordedReason(volume));

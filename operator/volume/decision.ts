@@ -99,6 +99,8 @@ export type World = {
   /** Why replicas do not leave nodes that are to be emptied, by node; told by the pass itself, for what people see. */
   blocked: Map<NodeName, BlockedReplica[]>;
   snapshots: SnapshotIndex;
+  /** The objects may be behind, and another may lead (reconcile/mandate.ts): nothing is begun and nothing given up, volumes are kept up. */
+  isCaretaker: boolean;
   memory: Memory;
   random: Random;
 };

@@ -175,6 +175,8 @@ function replaceGone(volume: PlacedVolume, gone: PrimaryRole, world: World, trac
 
 function keepAlive(volume: PlacedVolume, primary: PrimaryRole, world: World, traceId: string): Decision | null {
   const wanted = wantedNode(volume);
+  // What a caretaker knows of wishes may be old: nothing is taken from clients for it.
+  if (world.isCaretaker && primary.mode === 'serve') return null;
   if (primary.mode === 'release') {
     if (wanted === null || !mayServe(wanted, world) || !isReleaseOverdue(volume.config.value, world))
       return note('releasing', `${primary.node} is letting go`);
@@ -235,6 +237,7 @@ const SNAPSHOTS_PER_TRANSACTION_MAX = 8;
 
 /** Snapshots that can be asked for as soon as there is a primary. */
 function snapshotsFor(volume: PlacedVolume, node: NodeName, world: World, traceId: string): { asked: Asking[]; signature: string } {
+  if (world.isCaretaker) return { asked: [], signature: '' };
   const pending = (world.snapshots.byVolume.get(volume.uid) ?? []).filter((subject) => isPending(subject, world));
   const asked = pending.flatMap((subject) => askedAt(subject, node, world, traceId) ?? []).slice(0, SNAPSHOTS_PER_TRANSACTION_MAX);
   return { asked, signature: pending.map((subject) => `${subject.uid}#${takeTaskOf(subject)?.task.value.attempt ?? 0}`).join() };

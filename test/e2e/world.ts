@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
+import type { Entry } from '../../core/store.ts';
 import { SPOIL_FREED_MEMORY } from '../../core/wire/spoil.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { loadCertificates } from '../../edge/tls.ts';
@@ -148,13 +149,17 @@ export class World {
   /** Every key in etcd that is about a volume. */
   async volumeKeys(): Promise<string[]> {
     const keys = keysOf(CLUSTER_NAME);
+    const lasting = [keys.leader, keys.settings, keys.machines, keys.deleted];
+    return (await this.stored()).map(({ key }) => key).filter((key) => !lasting.some((prefix) => key.startsWith(prefix)));
+  }
+
+  /** All that etcd holds of this cluster. */
+  async stored(): Promise<readonly Entry[]> {
     const { endpoints, tls } = this.cluster.etcd;
     const certificates = await loadCertificates(tls, silentLog);
     const connection = connectStore({ endpoints, certificates, leaseTtlSeconds: 5 }, silentLog);
     try {
-      const { entries } = await connection.store.list(keys.root);
-      const lasting = [keys.leader, keys.settings, keys.machines, keys.deleted];
-      return entries.map(({ key }) => key).filter((key) => !lasting.some((prefix) => key.startsWith(prefix)));
+      return (await connection.store.list(keysOf(CLUSTER_NAME).root)).entries;
     } finally {
       await connection.close();
       certificates.close();

@@ -235,6 +235,7 @@ export function world(parts: WorldParts = {}): World {
       volumes: new Map(volumes.map((volume) => [volume.uid, volume])),
       snapshots: new Map(snapshotObjects.map((object) => [object.metadata.name, object])),
     }),
+    isCaretaker: false,
     memory: emptyMemory,
     random: new SeededRandom(1),
     ...rest,

@@ -54,6 +54,10 @@ export class Rig {
   /** Of the next leader. */
   replaceAfterMs = 600_000;
   rebalance: Rebalance = 'on';
+  /** Whether the leader may believe in its Lease. */
+  holdsLease = true;
+  /** How often a leader found that another leads. */
+  deposals = 0;
   readonly #timers = new ManualTimers(this.clock);
   readonly #random: SeededRandom;
   #leader: { office: Office; close: () => void } | null = null;
@@ -94,6 +98,7 @@ export class Rig {
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
       taintsDeadNodes: true,
+      holdsLease: () => this.holdsLease,
       rebalance: this.rebalance,
       limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
       settings: DEFAULT_SETTINGS,
@@ -112,7 +117,7 @@ export class Rig {
       identity: `operator-${term}`,
       lead: (leadership, signal) => controller.run(leadership, signal),
       settled: () => undefined,
-      deposed: () => undefined,
+      deposed: () => this.deposals++,
       fail: (error) => void this.faults.push(error),
     });
     office.begin(term);

@@ -169,22 +169,6 @@ describe('operator: lives of volumes, in memory', function () {
     expect(rig.disks.all.length).to.equal(3);
   });
 
-  it('decides nothing while the API server is away, and goes on afterwards', async () => {
-    const rig = await rigWith('abc');
-    await rig.create('pgdata', { attachTo: 'node-a' });
-    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
-    rig.api.isDown = true;
-    rig.api.breakWatches();
-    await rig.step(5);
-    rig.kill('a');
-    await rig.step(50);
-    expect(rig.config('pgdata')?.epoch).to.equal(1);
-    rig.api.isDown = false;
-    await rig.until('fenced', () => rig.config('pgdata')?.epoch === 2);
-    rig.start('a');
-    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy' && rig.volume('pgdata')?.status?.inSync === '3/3');
-  });
-
   it('shows nodes as they are, also when they are gone', async () => {
     const rig = await rigWith('abc');
     await rig.create('pgdata');

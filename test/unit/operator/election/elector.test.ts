@@ -103,16 +103,42 @@ describe('operator: the elector', () => {
     expect(stage.said.at(-1)).to.equal('elected 2');
   });
 
-  it('stops leading within its time when the API server is silent, and leads again afterwards', async () => {
+  it('leads on in the same term while the API server is silent, without believing in its Lease, and renews that afterwards', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    expect(stage.elector.holdsLease).to.equal(true);
+    stage.isDown = true;
+    await stage.pass(4_000);
+    expect([stage.elector.isLeading, stage.elector.holdsLease]).to.deep.equal([true, false]);
+    await stage.pass(600_000);
+    expect([stage.elector.isLeading, stage.elector.holdsLease]).to.deep.equal([true, false]);
+    stage.isDown = false;
+    await stage.pass(3_000);
+    expect([stage.said, stage.elector.holdsLease]).to.deep.equal([['elected 1'], true]);
+  });
+
+  it('stops leading as soon as the API server says that another took the Lease meanwhile', async () => {
     const stage = new Stage();
     await stage.pass(1_000);
     stage.isDown = true;
-    await stage.pass(4_000);
-    expect(stage.said.at(-1)).to.match(/^lost/);
+    await stage.pass(10_000);
+    stage.put({ holder: 'other', transitions: 2 });
     stage.isDown = false;
+    await stage.pass(1_600);
+    expect([stage.said.length, stage.elector.isLeading]).to.deep.equal([2, false]);
+  });
+
+  it('gives the holder a whole duration after a silence of the API server before it takes over', async () => {
+    const stage = new Stage();
+    stage.put({ transitions: 4 });
     await stage.pass(3_000);
-    expect(stage.said.length).to.equal(3);
-    expect(stage.said.at(-1)).to.equal('elected 1');
+    stage.isDown = true;
+    await stage.pass(60_000);
+    stage.isDown = false;
+    await stage.pass(5_500);
+    expect(stage.said).to.deep.equal([]);
+    await stage.pass(3_000);
+    expect(stage.said).to.deep.equal(['elected 5']);
   });
 
   it('stops leading at once when somebody else wrote the Lease', async () => {

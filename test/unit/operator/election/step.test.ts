@@ -4,6 +4,7 @@ import {
   type ElectionAction,
   type ElectionEvent,
   type ElectionState,
+  holdsLease,
   initialElection,
   type LeaseRecord,
   mayLead,
@@ -28,6 +29,8 @@ const leader = (change: Partial<ElectionState> = {}): ElectionState => ({
   heldUntilMs: NOW + 3_000,
   ...change,
 });
+const caretaker = (change: Partial<ElectionState> = {}): ElectionState =>
+  leader({ role: 'caretaker', heldUntilMs: 0, isUnanswered: true, heardMs: NOW - 60_000, ...change });
 const sawOther = (agoMs: number): ElectionState => follower({ seen: { record: record(), sinceMs: NOW - agoMs } });
 
 describe('operator: one step of the election', () => {
@@ -120,10 +123,94 @@ describe('operator: one step of the election', () => {
       leads: true,
     },
     {
-      says: 'stops leading when its time is over, whatever it hears',
+      says: 'leads on as a caretaker when its time is over without an answer',
       state: leader({ heldUntilMs: NOW }),
       event: { kind: 'unanswered' },
       action: { kind: 'wait', forMs: 375 },
+      leads: true,
+    },
+    {
+      says: 'looks before it renews, after a call without an answer: that may have landed',
+      state: leader({ isUnanswered: true }),
+      event: { kind: 'woke' },
+      action: { kind: 'read' },
+      leads: true,
+    },
+    {
+      says: 'looks, as a caretaker',
+      state: caretaker(),
+      event: { kind: 'woke' },
+      action: { kind: 'read' },
+      leads: true,
+    },
+    {
+      says: 'renews, as a caretaker, what it finds to be still its own',
+      state: caretaker(),
+      event: { kind: 'read', record: record({ holder: 'me', resourceVersion: '11' }) },
+      action: { ...mine, transitions: 4, basedOn: '11' },
+      leads: true,
+    },
+    {
+      says: 'is no caretaker any more when it reads another name',
+      state: caretaker(),
+      event: { kind: 'read', record: record({ resourceVersion: '12' }) },
+      action: { kind: 'wait', forMs: 1_500 },
+      leads: false,
+    },
+    {
+      says: 'is no caretaker any more when the Lease was released meanwhile, and asks for it as anybody would',
+      state: caretaker(),
+      event: { kind: 'read', record: record({ holder: '', resourceVersion: '12' }) },
+      action: { ...mine, transitions: 5, basedOn: '12' },
+      leads: false,
+    },
+    {
+      says: 'is no caretaker any more when the Lease was deleted, and makes it as anybody would',
+      state: caretaker(),
+      event: { kind: 'read', record: null },
+      action: { ...mine, transitions: 1, basedOn: null },
+      leads: false,
+    },
+    {
+      says: 'looks again, as a caretaker whose writing was refused: its own earlier one may have landed',
+      state: caretaker(),
+      event: { kind: 'conflict' },
+      action: { kind: 'read' },
+      leads: true,
+    },
+    {
+      says: 'stays a caretaker when its renewal was taken, and the answer took longer than the time it grants',
+      state: caretaker(),
+      event: { kind: 'written', record: record({ holder: 'me' }), askedMs: NOW - 4_500 },
+      action: { kind: 'wait', forMs: 1_500 },
+      leads: true,
+    },
+    {
+      says: 'gives up being a caretaker when it cannot do the work',
+      state: caretaker(),
+      event: { kind: 'woke', isUnfit: true },
+      action: { kind: 'write', holder: '', transitions: 4, durationMs: 1_000, basedOn: '11' },
+      leads: false,
+    },
+    {
+      says: 'stops leading when it stood still until its time was over, though the API server answered the last time',
+      state: leader({ heldUntilMs: NOW }),
+      event: { kind: 'written', record: record({ holder: 'me' }), askedMs: NOW - 9_000 },
+      action: { kind: 'wait', forMs: 1_500 },
+      leads: false,
+    },
+    {
+      says: 'does not hold it against the holder that the API server answered nobody',
+      state: follower({ seen: { record: record(), sinceMs: NOW - 60_000 }, heardMs: NOW - 50_000, isUnanswered: true }),
+      event: { kind: 'read', record: record() },
+      action: { kind: 'wait', forMs: 1_500 },
+      leads: false,
+    },
+    {
+      says: 'counts a silence of the API server that was shorter than what a holder may be silent',
+      state: follower({ seen: { record: record(), sinceMs: NOW - 7_000 }, heardMs: NOW - 4_000, isUnanswered: true }),
+      event: { kind: 'read', record: record() },
+      action: { ...mine, transitions: 5, basedOn: '10' },
       leads: false,
     },
     {
@@ -163,13 +250,24 @@ describe('operator: one step of the election', () => {
     });
   }
 
+  it('holds the Lease again, as a caretaker, when its renewal was taken', () => {
+    const event: ElectionEvent = { kind: 'written', record: record({ holder: 'me', resourceVersion: '12' }), askedMs: NOW - 500 };
+    const { state } = step(caretaker(), event, NOW, TIMES);
+    expect([state.role, holdsLease(state, NOW), state.heldUntilMs]).to.deep.equal(['leader', true, NOW + 3_500]);
+  });
+
+  it('holds no Lease as a caretaker', () => {
+    const { state } = step(leader({ heldUntilMs: NOW }), { kind: 'unanswered' }, NOW, TIMES);
+    expect([mayLead(state, NOW), holdsLease(state, NOW)]).to.deep.equal([true, false]);
+  });
+
   it('releases only what it holds', () => {
     expect(releaseOf(leader())).to.deep.equal({ kind: 'write', holder: '', transitions: 4, durationMs: 1_000, basedOn: '11' });
     expect(releaseOf(sawOther(0))).to.equal(null);
   });
 
-  it('never lets a leader lead on after a moment that it did not reach by a renewal (every state, every event)', () => {
-    const states = [follower(), sawOther(0), sawOther(9_000), leader(), leader({ heldUntilMs: NOW }), leader({ heldUntilMs: NOW - 1 })];
+  it('never makes a leader of anybody but by a renewal, nor lets one believe in the Lease for longer (every state, every event)', () => {
+    const states = [follower(), sawOther(0), sawOther(9_000), leader(), leader({ heldUntilMs: NOW }), leader({ heldUntilMs: NOW - 1 }), caretaker()];
     const records = [null, record(), record({ holder: 'me' }), record({ holder: '' })];
     const events: ElectionEvent[] = [
       { kind: 'woke' },
@@ -180,7 +278,7 @@ describe('operator: one step of the election', () => {
     for (const state of states) {
       for (const event of events) {
         const next = step(state, event, NOW, TIMES).state;
-        if (mayLead(next, NOW)) expect(mayLead(state, NOW), `${event.kind} made a leader`).to.equal(true);
+        if (mayLead(next, NOW)) expect(state.role, `${event.kind} made a leader`).not.to.equal('follower');
         expect(next.heldUntilMs).to.be.at.most(state.heldUntilMs);
       }
     }
@@ -229,9 +327,9 @@ describe('operator: several electors', () => {
   });
 
   function expectAlone(process: Process, processes: readonly Process[]): void {
-    if (!mayLead(process.state, process.atMs)) return;
-    const others = processes.filter((other) => other !== process && mayLead(other.state, process.atMs));
-    expect(others.map(({ state: { identity } }) => identity)).to.deep.equal([], `two lead at ${process.atMs}`);
+    if (!holdsLease(process.state, process.atMs)) return;
+    const others = processes.filter((other) => other !== process && holdsLease(other.state, process.atMs));
+    expect(others.map(({ state: { identity } }) => identity)).to.deep.equal([], `two hold the Lease at ${process.atMs}`);
   }
 
   function run(fates: readonly Fate[]): void {
@@ -244,14 +342,14 @@ describe('operator: several electors', () => {
       const { state, action } = step(process.state, process.event, process.atMs, TIMES);
       process.state = state;
       expectAlone(process, processes);
-      if (before !== 'leader' && state.role === 'leader') terms.push(state.seen?.record.transitions ?? 0);
+      if (before === 'follower' && state.role === 'leader') terms.push(state.seen?.record.transitions ?? 0);
       process.event = answerOf(board, action, fate, process.atMs);
       process.atMs += fate.standsStillMs + (action.kind === 'wait' ? action.forMs : fate.thereMs + fate.backMs);
     }
     expect(terms).to.deep.equal([...terms].sort((a, b) => a - b));
   }
 
-  it('never two at a time, and transitions never fall, whatever becomes of their calls', () => {
+  it('never two hold the Lease at a time, and transitions never fall, whatever becomes of their calls', () => {
     fc.assert(fc.property(fc.array(fate, { minLength: 20, maxLength: 300 }), run), { numRuns: 1_000 });
   });
 
