@@ -50,6 +50,9 @@ export type ReplicaProgress = {
   bytesPerSecond: number;
 };
 
+/** A replica that knows of a later epoch, or a later config, than the primary: etcd does not hold what it once did. */
+export type AheadReport = { node: NodeName; epoch: number; version: number };
+
 /** `serving/<uid>`: what the primary says of its volume. */
 export type ServingReport = {
   uid: VolumeUid;
@@ -65,5 +68,7 @@ export type ServingReport = {
   sizeBytes?: number;
   /** Who has no room to grow, and why; asked again and again. */
   growthTrouble?: string;
+  /** Who refuses the primary because it knows better, when that has been so for a while. */
+  ahead?: AheadReport;
   replicas: ReplicaProgress[];
 };

@@ -76,7 +76,8 @@ export class InSyncSet {
 
   /** A broken session is reason enough; at the promotion, when all come up together, not being there yet is none. */
   #isGone(peer: Peer, nowMs: number, isPromoting: boolean): boolean {
-    if (peer.isUp) return false;
+    // Where etcd was restored from a backup, it may be the only one that has what was acknowledged since. Elsewhere this primary is not the last one any more.
+    if (peer.isUp || peer.knowsBetter(this.#knowledge.known)) return false;
     if (!isPromoting || peer.trouble?.code === 'failed') return true;
     return peer.state === 'down' && nowMs - peer.downSinceMs > PROMOTION_PATIENCE_MS;
   }

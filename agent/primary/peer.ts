@@ -43,6 +43,8 @@ export class Peer {
   downSinceMs: number;
   retryAtMs: number;
   trouble: Trouble | null = null;
+  /** What it refused a Seal for: a later epoch promised, a later config seen. Until it is sealed; whoever knows better must not be dropped. */
+  ahead: { epoch: number; version: number; sinceMs: number } | null = null;
   /** Whether it lost power unflushed; null: not known yet. */
   suspect: boolean | null = null;
   /** A suspect whose loss was told before anybody was served: what it holds is the truth now. */
@@ -215,9 +217,19 @@ export class Peer {
     this.state = 'growing';
   }
 
+  refusedAhead(epoch: number, version: number, nowMs: number): void {
+    this.ahead = { epoch, version, sinceMs: this.ahead?.sinceMs ?? nowMs };
+  }
+
+  /** It promised, or saw, more than this primary knows. What it saw the primary may have heard of since; what it promised is for another. */
+  knowsBetter({ epoch, version }: { epoch: number; version: number }): boolean {
+    return this.ahead !== null && (this.ahead.epoch > epoch || this.ahead.version > version);
+  }
+
   sealedAt(suspect: boolean, appliedUpTo: number, last: number): void {
     this.state = 'loading';
     this.trouble = null;
+    this.ahead = null;
     this.suspect = suspect;
     this.isLossTold = false;
     this.catchUp = null;

@@ -1,6 +1,6 @@
 /** What a primary says of itself, for people. Pure. */
 import { isLossUnseen, lossSentence } from '../../core/config.ts';
-import type { ReplicaProgress, ServingState } from '../../core/machine.ts';
+import type { AheadReport, ReplicaProgress, ServingState } from '../../core/machine.ts';
 import type { Peer } from './peer.ts';
 import type { Replication } from './replication.ts';
 
@@ -10,8 +10,12 @@ export type PrimaryReport = {
   reason?: string;
   sizeBytes?: number;
   growthTrouble?: string;
+  ahead?: AheadReport;
   replicas: ReplicaProgress[];
 };
+
+/** A primary hears of a new config a moment after its replicas, and then none of them knows better any more. */
+const AHEAD_FOR_MS = 2_000;
 
 /** A volume: its shards, and how far its primary is. */
 export type Reported = {
@@ -31,13 +35,27 @@ export function reportOf({ replications, phase, isSocketOpen, isLeased, sizeByte
     [...replication.peers.values()].map((peer) => progressOf(replication, peer, nowMs)),
   );
   const growthTrouble = growthTroubleOf(replications);
+  const ahead = aheadOf(replications, nowMs);
   return {
     state,
     ...(reason === null ? {} : { reason }),
     ...(sizeBytes === 0 ? {} : { sizeBytes }),
     ...(growthTrouble === null ? {} : { growthTrouble }),
+    ...(ahead === null ? {} : { ahead }),
     replicas,
   };
+}
+
+/** Whoever has promised the most, among those who are in sync by what etcd holds: others are compared anyway. */
+function aheadOf(replications: readonly Replication[], nowMs: number): AheadReport | null {
+  let most: AheadReport | null = null;
+  for (const { counted, known } of replications) {
+    for (const { member, ahead } of counted.filter((one) => one.knowsBetter(known))) {
+      if (ahead === null || nowMs - ahead.sinceMs < AHEAD_FOR_MS || (most !== null && most.epoch >= ahead.epoch)) continue;
+      most = { node: member.node, epoch: ahead.epoch, version: ahead.version };
+    }
+  }
+  return most;
 }
 
 /** Who has no room to grow, and why; nobody is named twice. */

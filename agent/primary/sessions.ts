@@ -140,7 +140,10 @@ export class Sessions {
       case 'sealed':
         return this.#sealed(peer, message, nowMs);
       case 'refused':
-        if (message.code === 'fenced' || message.code === 'newerConfig') this.#options.recheck();
+        if (message.code === 'fenced' || message.code === 'newerConfig') {
+          peer.refusedAhead(message.promisedEpoch, message.seenVersion, nowMs);
+          this.#options.recheck();
+        }
         return this.drop(peer, message.message, message.code);
       case 'failed':
         return this.drop(peer, message.message, 'failed');

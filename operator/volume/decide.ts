@@ -16,6 +16,7 @@ import { growStep, judgeGrowth } from './grow.ts';
 import { limitsStep } from './limits.ts';
 import { countStep, minInSyncStep, removeLeftStep, unmadeStep } from './members.ts';
 import { askedStep, moveStep } from './move.ts';
+import { outdatedReason } from './outdated.ts';
 import { backgroundStep, primaryStep } from './primary.ts';
 import { awayStep, failedStep, quarantinedStep, removedStep } from './replace.ts';
 import { archiveStep, refileStep, retryDeleteStep } from './tasks.ts';
@@ -100,7 +101,9 @@ function atRest({ config }: PlacedVolume): Decision {
 function decideAsCaretaker(volume: ObservedVolume, world: World, traceId: string): Decision {
   if (!isNew(volume)) return note('gone', 'the API server is not heard of: whether it is gone will be asked');
   if (volume.object.metadata.deletionTimestamp) return note('deleting', 'the API server is not heard of: it is deleted afterwards');
-  if (isUnrecorded(volume)) return note('unrecorded', UNRECORDED);
+  if (isUnrecorded(volume)) return note('unrecorded', unrecordedReason(volume));
+  const outdated = outdatedReason(volume);
+  if (outdated !== null) return note('outdated', outdated);
   if (!isPlaced(volume)) return note('new', 'the API server is not heard of: it is placed afterwards');
   const steps = isFresh(volume.config.value) ? CREATION_STEPS : CARETAKER_STEPS;
   return firstThatActs(steps, volume, world, traceId) ?? atRest(volume);
@@ -121,6 +124,8 @@ export function decideVolume(volume: ObservedVolume, world: World): Decision {
   if (!isNew(volume)) return orphanStep(volume, world, traceId) ?? note('gone', 'nothing is left of it');
   if (volume.object.metadata.deletionTimestamp) return deletionStep(volume, world, traceId) ?? note('deleting', 'it is being deleted');
   if (isUnrecorded(volume)) return note('unrecorded', unrecordedReason(volume));
+  const outdated = outdatedReason(volume);
+  if (outdated !== null) return note('outdated', outdated);
   if (isPlaced(volume)) return firstThatActs([finalizerStep], volume, world, traceId) ?? decidePlaced(volume, world, traceId);
   return firstThatActs(NEW_STEPS, volume, world, traceId) ?? note('new', 'waits to be placed');
 }

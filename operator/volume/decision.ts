@@ -38,6 +38,7 @@ export const DECISION_STATES = [
   'settling',
   'lost',
   'unrecorded',
+  'outdated',
   'serving',
   'detached',
 ] as const;

@@ -11,6 +11,7 @@ import type { NodeReason } from '../placement/place.ts';
 import { formatBytes, formatExact, parseQuantity } from '../quantity.ts';
 import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
+import { aheadOf } from './outdated.ts';
 import { attachmentOf, currentReport, replicasOf } from './replicas.ts';
 import { scrubOf } from './scrub.ts';
 
@@ -148,6 +149,7 @@ const PHASES: readonly ((facts: Facts) => Judged | null)[] = [
   ({ volume, decision }) => (volume.damage === null ? null : { phase: 'Failed', reason: 'DamagedConfig', message: decision.reason }),
   ({ decision }) => (decision.state === 'unsupported' ? { phase: 'Failed', reason: 'NotSupported', message: decision.reason } : null),
   ({ decision }) => (decision.state === 'unrecorded' ? { phase: 'Failed', reason: 'ConfigLost', message: decision.reason } : null),
+  ({ decision }) => (decision.state === 'outdated' ? { phase: 'Failed', reason: 'StoreOutdated', message: decision.reason } : null),
   ({ decision }) => (decision.state === 'lost' ? { phase: 'Failed', reason: 'AllReplicasFailed', message: decision.reason } : null),
   ({ volume, decision }) => (volume.config ? null : { phase: 'Pending', reason: pendingReason(decision), message: decision.reason }),
   ({ volume, decision }) =>
@@ -263,9 +265,12 @@ export function foremost(reasons: readonly NodeReason[]): NodeReason[] {
   return reasons.filter((reason) => chosen.has(reason));
 }
 
-/** What says, as long as etcd does not, that it is not new. */
-const epochKept = ({ object }: Seen, { state }: Decision): Pick<VolumeStatus, 'epoch'> =>
-  state === 'unrecorded' && object.status?.epoch !== undefined ? { epoch: object.status.epoch } : {};
+/** Where etcd forgot it, or was restored from a backup, the highest that anybody knows of stays: that it is not new, and not to be promoted, is told by it. */
+function epochOf(volume: Seen, { state }: Decision): Pick<VolumeStatus, 'epoch'> {
+  const { object, config } = volume;
+  if (state === 'unrecorded') return object.status?.epoch === undefined ? {} : { epoch: object.status.epoch };
+  return config === null ? {} : { epoch: Math.max(config.value.epoch, aheadOf(volume)?.epoch ?? 0) };
+}
 
 export function statusOf(volume: Seen, decision: Decision, world: World): VolumeStatus {
   const facts = factsOf(volume, decision, world);
@@ -278,7 +283,7 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
     ...(generation === undefined ? {} : { observedGeneration: generation }),
     ...(size === null ? {} : { size: formatExact(size) }),
     inSync: share(facts),
-    ...(config ? { epoch: config.epoch } : epochKept(volume, decision)),
+    ...epochOf(volume, decision),
     ...(config?.primary ? { primary: config.primary.node } : {}),
     ...(facts.attachment ? { attachment: { ...facts.attachment, since: toSeconds(Date.parse(facts.attachment.since)) } } : {}),
     replicas: replicasOf(volume, world),

@@ -27,7 +27,7 @@ describe('end to end: the API server is gone for minutes', function () {
   after(() => world?.close());
   showLogsOfFailures(() => world);
 
-  const valueOf = async (key: string): Promise<string | undefined> => (await world.stored()).find((entry) => entry.key === key)?.value;
+  const storedAt = async (key: string): Promise<string | undefined> => (await world.stored()).find((entry) => entry.key === key)?.value;
   const configs = async (): Promise<VolumeConfig[]> =>
     (await world.stored()).filter(({ key }) => key.startsWith(KEYS.volumes)).map(({ value }) => JSON.parse(value) as VolumeConfig);
   const config = async (name: string): Promise<VolumeConfig> => {
@@ -39,7 +39,9 @@ describe('end to end: the API server is gone for minutes', function () {
   const tasks = async (): Promise<string[]> =>
     (await world.stored()).map(({ key }) => key).filter((key) => key.startsWith(KEYS.tasks) || key.startsWith(KEYS.history));
   const members = async (): Promise<string[]> =>
-    (await configs()).flatMap(({ name, shards }) => shards.flatMap((shard) => shard.members.map((each) => `${name} ${each.replica} ${each.node}`)));
+    (await configs()).flatMap(({ name, shards }) =>
+      shards.flatMap((shard) => shard.members.map((each) => `${name} ${each.replica} ${each.node}`)),
+    );
   const isWhole = async (name: string): Promise<boolean> => ((await config(name)).shards[0]?.inSync.length ?? 0) === REPLICAS;
 
   it('volumes serve and are written to, fail over when an agent dies, and are shown as they are afterwards', async () => {
@@ -48,7 +50,12 @@ describe('end to end: the API server is gone for minutes', function () {
     const detached = await world.volume('256Mi', REPLICAS);
     const names = [volume, other.volume, detached.volume].map(({ name }) => name);
     await until('no task is open', async () => (await tasks()).every((key) => key.startsWith(KEYS.history)));
-    const before = { tasks: await tasks(), members: await members(), leader: await valueOf(KEYS.leader), epoch: (await config(volume.name)).epoch };
+    const before = {
+      tasks: await tasks(),
+      members: await members(),
+      leader: await storedAt(KEYS.leader),
+      epoch: (await config(volume.name)).epoch,
+    };
 
     const writers: Writer[] = [world.writer(volume), world.writer(other.volume)];
     for (const writer of writers) writer.begin();
@@ -85,7 +92,7 @@ describe('end to end: the API server is gone for minutes', function () {
     const [first, second] = writers;
     expect(await first?.faults(socket), 'acknowledged writes that are lost').to.deep.equal([]);
     expect(await second?.faults(other.socket), 'acknowledged writes that are lost').to.deep.equal([]);
-    const after = { tasks: await tasks(), members: await members(), leader: await valueOf(KEYS.leader) };
+    const after = { tasks: await tasks(), members: await members(), leader: await storedAt(KEYS.leader) };
     expect(after.members, 'replicas').to.deep.equal(before.members);
     expect(after.tasks, 'tasks').to.deep.equal(before.tasks);
     expect(after.leader, 'the leader').to.equal(before.leader);

@@ -267,7 +267,15 @@ describe('operator: one step of the election', () => {
   });
 
   it('never makes a leader of anybody but by a renewal, nor lets one believe in the Lease for longer (every state, every event)', () => {
-    const states = [follower(), sawOther(0), sawOther(9_000), leader(), leader({ heldUntilMs: NOW }), leader({ heldUntilMs: NOW - 1 }), caretaker()];
+    const states = [
+      follower(),
+      sawOther(0),
+      sawOther(9_000),
+      leader(),
+      leader({ heldUntilMs: NOW }),
+      leader({ heldUntilMs: NOW - 1 }),
+      caretaker(),
+    ];
     const records = [null, record(), record({ holder: 'me' }), record({ holder: '' })];
     const events: ElectionEvent[] = [
       { kind: 'woke' },
