@@ -127,10 +127,12 @@ function unfit(state: ElectionState, times: ElectionTimes): ElectionStep {
 function afterWritten(state: ElectionState, record: LeaseRecord, askedMs: number, nowMs: number, times: ElectionTimes): ElectionStep {
   const heldUntilMs = askedMs + times.giveUpMs;
   const seen = observe(state, record, nowMs, times);
-  const action: ElectionAction = { kind: 'wait', forMs: times.renewMs };
   // An answer that took longer than the time it grants makes nobody a leader; nor does it unmake a caretaker: the Lease is still its own.
-  if (record.holder !== state.identity || nowMs >= heldUntilMs) return { state: state.role === 'caretaker' ? seen : follow(seen), action };
-  return { state: { ...seen, role: 'leader', heldUntilMs }, action };
+  if (record.holder !== state.identity || nowMs >= heldUntilMs)
+    return { state: state.role === 'caretaker' ? seen : follow(seen), action: { kind: 'wait', forMs: times.renewMs } };
+  // Where answers are so slow that little of the time is left, the next renewal is on its way before it is over: else that would look like having stood still.
+  const forMs = Math.min(times.renewMs, (heldUntilMs - nowMs) / 2);
+  return { state: { ...seen, role: 'leader', heldUntilMs }, action: { kind: 'wait', forMs } };
 }
 
 /** Retries of a leader without an answer come faster than its renewals: it has only `giveUpMs` in all. */

@@ -1,27 +1,44 @@
 /**
- * How long nobody leads: from the moment that the leading operator is stopped, killed or stands still until another has raised the generation in etcd, which is when its
- * first transaction could be made. `make bench-takeover REPETITIONS=20`. Two operators over real etcd and kube-apiserver on this machine, without agents.
+ * How long nobody leads: from the moment that the leading operator is stopped, killed, stands still or is cut off until another has raised the generation in etcd, which is
+ * when its first transaction could be made. `make bench-takeover REPETITIONS=20`. Two operators over real etcd and kube-apiserver on this machine, without agents.
  */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { env as environment } from 'node:process';
 import { Etcd3 } from 'etcd3';
 import { keysOf } from '../../core/keys.ts';
 import { type Cluster, startCluster } from '../../tools/local/cluster.ts';
 import { CLUSTER_NAME, operatorProcess } from '../../tools/local/layout.ts';
+import { Routes } from '../support/operator/routes.ts';
 import { quantileOf } from './statistics.ts';
 
 type Leader = { generation: number; holder: string };
-type Way = { name: string; signal: NodeJS.Signals; goalMs: number };
+/** `harm` gives what mends it. */
+type Way = { name: string; harm: (operator: string) => Promise<() => unknown>; goalMs: number };
+
+const process = (operator: string) => cluster.process(operatorProcess(operator));
+const signalled =
+  (signal: NodeJS.Signals) =>
+  async (operator: string): Promise<() => unknown> => {
+    await process(operator).kill(signal);
+    return () => (signal === 'SIGSTOP' ? process(operator).kill('SIGCONT') : process(operator).start());
+  };
+/** Nothing is refused, nothing is answered. */
+async function cutOff(operator: string): Promise<() => unknown> {
+  routes.cut(operator, ['etcd', 'apiserver'], 'both');
+  return () => routes.mend();
+}
 
 const WAYS: readonly Way[] = [
-  { name: 'asked to stop (SIGTERM)', signal: 'SIGTERM', goalMs: 2_000 },
-  { name: 'killed (kill -9)', signal: 'SIGKILL', goalMs: 12_000 },
-  { name: 'stands still (SIGSTOP)', signal: 'SIGSTOP', goalMs: 12_000 },
+  { name: 'asked to stop (SIGTERM)', harm: signalled('SIGTERM'), goalMs: 2_000 },
+  { name: 'killed (kill -9)', harm: signalled('SIGKILL'), goalMs: 12_000 },
+  { name: 'stands still (SIGSTOP)', harm: signalled('SIGSTOP'), goalMs: 12_000 },
+  { name: 'cut off from etcd and the API server', harm: cutOff, goalMs: 12_000 },
 ];
 const BOUND_MS = 60_000;
-const REPETITIONS = Number(process.env.REPETITIONS || '5');
+const REPETITIONS = Number(environment.REPETITIONS || '5');
 const say = (line: string): void => console.error(line);
 
 /** Hears of each new generation when etcd says it. */
@@ -67,21 +84,22 @@ class Turns {
   }
 }
 
-async function once(cluster: Cluster, turns: Turns, { signal }: Way): Promise<number> {
+async function once(turns: Turns, { harm }: Way): Promise<number> {
   const { generation, holder } = turns.last;
-  const name = operatorProcess(holder.split('_')[0] ?? '');
+  const operator = holder.split('_')[0] ?? '';
   const beganMs = performance.now();
   const heard = turns.next(generation).then(() => performance.now() - beganMs);
-  await cluster.process(name).kill(signal);
+  const mend = await harm(operator);
   const tookMs = await heard;
-  if (signal === 'SIGSTOP') await cluster.process(name).kill('SIGCONT');
-  else cluster.process(name).start();
-  await cluster.waitUntilReady(name);
+  await mend();
+  await cluster.waitUntilReady(operatorProcess(operator));
   return tookMs;
 }
 
 const directory = await mkdtemp(path.join(tmpdir(), 'hf-takeover-'));
-const cluster = await startCluster({ directory: path.join(directory, 'c'), nodes: 0, operators: 2 });
+const routes = new Routes();
+const operatorRoute: Routes['of'] = (...of) => routes.of(...of);
+const cluster = await startCluster({ directory: path.join(directory, 'c'), nodes: 0, operators: 2, operatorRoute });
 const turns = new Turns(cluster);
 try {
   await turns.open();
@@ -90,7 +108,7 @@ try {
   for (const way of WAYS) {
     const tookMs: number[] = [];
     for (let count = 0; count < REPETITIONS; count++) {
-      tookMs.push(await once(cluster, turns, way));
+      tookMs.push(await once(turns, way));
       say(`${way.name}: ${Math.round(tookMs.at(-1) ?? 0)} ms`);
     }
     const p99 = quantileOf(tookMs, 0.99);
@@ -101,5 +119,6 @@ try {
 } finally {
   turns.close();
   await cluster.stop();
+  routes.close();
   await rm(directory, { recursive: true, force: true });
 }

@@ -14,6 +14,8 @@ class Stage {
   readonly stopping = new AbortController();
   record: LeaseRecord | null = null;
   isDown = false;
+  /** How long each call takes; one that would take longer than its deadline is not answered. */
+  takesMs = 0;
   unfit: string | null = null;
   #waiting: { dueMs: number; resolve: () => void }[] = [];
   #version = 0;
@@ -38,17 +40,22 @@ class Stage {
   readonly running = this.elector.run(this.stopping.signal);
 
   #lease(): LeasePort {
-    const arrive = async (): Promise<void> => {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (this.isDown) throw new OperatingError('Unavailable', 'the Lease', 'no answer');
+    const later = (forMs: number): Promise<void> =>
+      new Promise((resolve) => {
+        if (forMs === 0) setImmediate(resolve);
+        else this.#waiting.push({ dueMs: this.clock.nowMs + forMs, resolve });
+      });
+    const arrive = async (deadlineMs: number): Promise<void> => {
+      await later(Math.min(this.takesMs, deadlineMs));
+      if (this.isDown || this.takesMs > deadlineMs) throw new OperatingError('Unavailable', 'the Lease', 'no answer');
     };
     return {
-      read: async () => {
-        await arrive();
+      read: async (deadlineMs) => {
+        await arrive(deadlineMs);
         return this.record;
       },
-      write: async ({ holder, transitions, durationMs, basedOn }) => {
-        await arrive();
+      write: async ({ holder, transitions, durationMs, basedOn }, deadlineMs) => {
+        await arrive(deadlineMs);
         if ((this.record?.resourceVersion ?? null) !== basedOn) throw new OperatingError('Conflict', 'the Lease', 'it has changed');
         this.put({ holder, transitions, durationMs });
         return this.record as unknown as LeaseRecord;
@@ -110,10 +117,26 @@ describe('operator: the elector', () => {
     stage.isDown = true;
     await stage.pass(4_000);
     expect([stage.elector.isLeading, stage.elector.holdsLease]).to.deep.equal([true, false]);
-    await stage.pass(600_000);
+    await stage.pass(60_000);
     expect([stage.elector.isLeading, stage.elector.holdsLease]).to.deep.equal([true, false]);
     stage.isDown = false;
     await stage.pass(3_000);
+    expect([stage.said, stage.elector.holdsLease]).to.deep.equal([['elected 1'], true]);
+  });
+
+  it('leads on in the same term while the API server answers slowly, and has the Lease in its hand now and then', async () => {
+    const stage = new Stage();
+    await stage.pass(1_000);
+    stage.takesMs = 3_000;
+    let held = 0;
+    for (let count = 0; count < 300; count++) {
+      await stage.pass(100);
+      if (stage.elector.holdsLease) held++;
+    }
+    expect(stage.said).to.deep.equal(['elected 1']);
+    expect(held).to.be.within(15, 150);
+    stage.takesMs = 0;
+    await stage.pass(4_000);
     expect([stage.said, stage.elector.holdsLease]).to.deep.equal([['elected 1'], true]);
   });
 

@@ -95,6 +95,13 @@ describe('operator: one step of the election', () => {
       leads: true,
     },
     {
+      says: 'renews before its time is over, where a slow answer left little of it',
+      state: caretaker(),
+      event: { kind: 'written', record: record({ holder: 'me' }), askedMs: NOW - 3_000 },
+      action: { kind: 'wait', forMs: 500 },
+      leads: true,
+    },
+    {
       says: 'does not lead when the answer came too late',
       state: follower(),
       event: { kind: 'written', record: record({ holder: 'me' }), askedMs: NOW - 4_000 },
