@@ -45,8 +45,8 @@ export type ElectorOptions = {
 
 const CALL_DEADLINE_MS = 2_000;
 const CALL_DEADLINE_MIN_MS = 50;
-/** A caretaker has no time to lose: an API server that answers slowly is better than none. */
-const CARETAKER_DEADLINE_MS = 5_000;
+/** A caretaker has no time to lose: an API server that answers slowly is better than none. Less than a Lease, for after an outage the others wait no longer than that. */
+const CARETAKER_DEADLINE_MS = 3_500;
 /** Several operators that started together shall not stay in step. */
 const JITTER_SHARE = 0.2;
 
