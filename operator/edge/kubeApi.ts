@@ -129,7 +129,8 @@ export class HttpKubeApi implements KubeApi, CsiKube {
   async #call<Object>(method: KubeMethod, path: string, body: unknown, deadlineMs: number): Promise<Object | null> {
     const attempted = `${method} ${path}`;
     try {
-      const response = await this.#connection.send(method, path, body, AbortSignal.timeout(deadlineMs));
+      // Whole milliseconds, as timers want them: what is left of a Lease's time is a fraction.
+      const response = await this.#connection.send(method, path, body, AbortSignal.timeout(Math.max(0, Math.ceil(deadlineMs))));
       const text = await response.body.text();
       if (response.httpStatusCode === 404) return null;
       if (response.httpStatusCode < 200 || response.httpStatusCode > 299) throw refusal(attempted, response.httpStatusCode, text);

@@ -15,7 +15,6 @@ type Part = { child: ChildProcess; registered: number };
 
 export class Fleet {
   readonly #parts: Part[] = [];
-  readonly #total: number;
   #onVanished: (atMs: number) => void = () => undefined;
   #isStopping = false;
   readonly #vanished = new Set<string>();
@@ -25,7 +24,6 @@ export class Fleet {
     { agentsPerProcess: perProcess, fleetNodeOptions: nodeOptions }: ScaleSettings,
     { endpoints, tls }: EtcdConnection,
   ) {
-    this.#total = nodes.length;
     for (let first = 0; first < nodes.length; first += perProcess) {
       const child = fork(MAIN, {
         execArgv: ['--disable-warning=DEP0123', ...nodeOptions.split(' ').filter((word) => word !== '')],
@@ -46,8 +44,8 @@ export class Fleet {
     return this.#parts.flatMap(({ child }) => child.pid ?? []);
   }
 
-  get isRegistered(): boolean {
-    return this.#parts.reduce((sum, { registered }) => sum + registered, 0) === this.#total;
+  get registered(): number {
+    return this.#parts.reduce((sum, { registered }) => sum + registered, 0);
   }
 
   get vanished(): ReadonlySet<string> {

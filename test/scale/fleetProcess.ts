@@ -1,4 +1,5 @@
 /** A process of many simulated agents, told by its parent what to do. Ends with its parent. Must never write to standard output but what went wrong. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLog } from '../../core/log.ts';
 import { loadCertificates, type TlsFiles } from '../../edge/tls.ts';
 import type { NodePlan } from './plan.ts';
@@ -9,8 +10,9 @@ export type ToFleet =
   | { type: 'vanish'; node: string };
 export type FromFleet = { type: 'registered'; count: number } | { type: 'vanished'; node: string; atMs: number };
 
-/** So that a hundred do not all knock at once. */
-const START_PAUSE_MS = 10;
+/** So many knock at once: a thousand handshakes on the processors that all share here would time out together, and begin anew. */
+const STARTING_MAX = 8;
+const START_PAUSE_MS = 20;
 const LOOK_MS = 200;
 
 const agents = new Map<string, SimulatedAgent>();
@@ -24,15 +26,16 @@ const log = { ...silentLog, error: (message: string, fields?: object) => console
 
 async function start({ cluster, endpoints, tls, bootId, learnMs, nodes }: Extract<ToFleet, { type: 'start' }>): Promise<void> {
   const certificates = await loadCertificates(tls, log);
-  for (const plan of nodes) {
-    agents.set(plan.node, new SimulatedAgent(plan, { cluster, endpoints, certificates, bootId, learnMs, lost, log, fail }));
-    await new Promise((resolve) => setTimeout(resolve, START_PAUSE_MS));
-  }
   const looking = setInterval(() => {
     const count = [...agents.values()].filter(({ isRegistered }) => isRegistered).length;
     tell({ type: 'registered', count });
     if (count === nodes.length) clearInterval(looking);
   }, LOOK_MS);
+  for (const plan of nodes) {
+    agents.set(plan.node, new SimulatedAgent(plan, { cluster, endpoints, certificates, bootId, learnMs, lost, log, fail }));
+    do await sleep(START_PAUSE_MS);
+    while ([...agents.values()].filter(({ isRegistered }) => !isRegistered).length >= STARTING_MAX);
+  }
 }
 
 async function vanish(node: string): Promise<void> {

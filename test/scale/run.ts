@@ -40,6 +40,7 @@ const tell = (): void => {
 // What was measured until then is told; the cluster ends with this process.
 process.on('SIGTERM', () => {
   tell();
+  world.fleet.stop();
   process.exit(1);
 });
 try {

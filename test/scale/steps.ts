@@ -24,9 +24,11 @@ type Context = { world: World; settings: ScaleSettings; say: (line: string) => v
 const until = (what: string, boundMs: number, intervalMs: number, holds: () => Promise<boolean> | boolean): Promise<true> =>
   waitFor(what, boundMs, async () => ((await holds()) ? { value: true } : { reason: 'not yet' }), intervalMs);
 
-export async function register({ world, settings }: Context): Promise<Figures> {
+export async function register({ world, settings, say }: Context): Promise<Figures> {
   const beganMs = performance.now();
-  await until('all agents registered', BOUND_MS, LOOK_MS, () => world.fleet.isRegistered);
+  const telling = setInterval(() => say(`${world.fleet.registered} agents registered`), WATCH_USAGE_MS);
+  await until('all agents registered', BOUND_MS, LOOK_MS, () => world.fleet.registered === settings.nodes);
+  clearInterval(telling);
   const registeredMs = performance.now() - beganMs;
   await until('all nodes ready', BOUND_MS, LOOK_MS, async () => (await world.count('holdfast_nodes_count', '"ready"')) === settings.nodes);
   return { registeredMs, nodesReadyMs: performance.now() - beganMs };
