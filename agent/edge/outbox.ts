@@ -11,6 +11,7 @@ const FIRST_SLAB_BYTES = 16 * 1024;
 const SLAB_BYTES = 128 * 1024;
 
 export class Outbox {
+  readonly #socket: Socket;
   readonly #sent: ((chunks: readonly Buffer[]) => void) | null;
   #slab: Buffer = Buffer.allocUnsafeSlow(FIRST_SLAB_BYTES);
   /** The slab's bytes from here to `#end` are not in `#chunks` yet. */
@@ -20,9 +21,12 @@ export class Outbox {
   #cutBytes = 0;
   /** Of what is not copied. */
   #longBytes = 0;
+  /** The slab's beginning was given to a socket that had not sent it at once; TLS never has. */
+  #isUnsent = false;
 
   /** `sent`: told of long chunks that the network has taken, where they are nobody else's. */
-  constructor(sent: ((chunks: readonly Buffer[]) => void) | null = null) {
+  constructor(socket: Socket, sent: ((chunks: readonly Buffer[]) => void) | null = null) {
+    this.#socket = socket;
     this.#sent = sent;
   }
 
@@ -32,6 +36,7 @@ export class Outbox {
 
   add(chunk: Buffer): void {
     const { length } = chunk;
+    if (this.#isUnsent && this.lengthBytes === 0) this.#rewindIfSent();
     if (length > COPIED_BYTES_MAX) {
       this.#cut();
       this.#chunks.push(chunk);
@@ -45,22 +50,29 @@ export class Outbox {
   }
 
   /** Gives all of it to the socket, in order. */
-  sendTo(socket: Socket): void {
+  send(): void {
     this.#cut();
     const chunks = this.#chunks;
     if (chunks.length === 0) return;
-    this.#write(socket, chunks);
+    this.#write(chunks);
     this.#longBytes = 0;
     this.#chunks = [];
     this.#cutBytes = 0;
-    // The kernel has all of it: the slab is free.
-    if (socket.writableLength > 0) return;
+    this.#isUnsent = true;
+    this.#rewindIfSent();
+  }
+
+  /** The kernel has all of it, by the socket's own account: the slab is free. Only while nothing waits in it. */
+  #rewindIfSent(): void {
+    if (this.#socket.writableLength > 0) return;
+    this.#isUnsent = false;
     if (spoilsFreedMemory()) spoil(this.#slab.subarray(0, this.#end));
     this.#start = 0;
     this.#end = 0;
   }
 
-  #write(socket: Socket, chunks: readonly Buffer[]): void {
+  #write(chunks: readonly Buffer[]): void {
+    const socket = this.#socket;
     const last = chunks.at(-1);
     const sent = this.#longBytes > 0 ? this.#sent : null;
     const areMany = chunks.length > 1;

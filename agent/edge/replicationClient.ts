@@ -7,10 +7,11 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Member } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { BlockPool } from '../../core/wire/blockPool.ts';
-import { bytesOf, SharedChecksum } from '../../core/wire/chunks.ts';
+import { bytesOf } from '../../core/wire/chunks.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../core/wire/decode.ts';
 import { Encoder } from '../../core/wire/encode.ts';
 import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
+import { type Frame, SharedFrame } from '../../core/wire/sharedFrame.ts';
 import { type Certificates, formatPeerName, peerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
@@ -35,8 +36,8 @@ export type ReplicationClientOptions = {
 
 export function connectOverNetwork(options: ReplicationClientOptions): Connect {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const checksums = new SharedChecksum();
-  return (member, seal, listener) => new NetworkLink(options, limits, new Encoder(seal, checksums), member, seal, listener);
+  const shared = new SharedFrame();
+  return (member, seal, listener) => new NetworkLink(options, limits, new Encoder(seal, shared), member, seal, listener);
 }
 
 /** connecting --the peer proved its name--> open     any --lost, broke a rule, close()--> closed */
@@ -53,7 +54,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
   #frames: FrameSocket | null = null;
   #connectTimer: NodeJS.Timeout | null = null;
   /** Sent before the connection stands. */
-  #pending: Buffer[][] = [];
+  #pending: Frame[] = [];
   #pendingBytes = 0;
 
   constructor(
@@ -121,7 +122,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     this.#fail(reason);
   }
 
-  #keep(frame: Buffer[]): void {
+  #keep(frame: Frame): void {
     this.#pending.push(frame);
     this.#pendingBytes += bytesOf(frame);
   }

@@ -42,7 +42,7 @@ export class FrameSocket implements ByteSink {
     receiver: Receiver | null = null,
     sent: ((chunks: readonly Buffer[]) => void) | null = null,
   ) {
-    this.#outbox = new Outbox(sent);
+    this.#outbox = new Outbox(socket, sent);
     this.#socket = socket;
     this.#limits = limits;
     this.#owner = owner;
@@ -109,7 +109,7 @@ export class FrameSocket implements ByteSink {
 
   readonly #send = (): void => {
     this.#isSendDue = false;
-    if (this.#state === 'open') this.#outbox.sendTo(this.#socket);
+    if (this.#state === 'open') this.#outbox.send();
   };
 
   #receivedInStream(chunk: Buffer): void {

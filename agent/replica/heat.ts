@@ -7,7 +7,10 @@
 
 /** An extent stays in the log this long after its last write. */
 export const COOL_MS = 1_000;
-/** And so long while the volume is written and few extents are in the log: those that a client comes back to. */
+/**
+ * And so long while few extents are in the log: those that a client comes back to, also after a pause. File systems write their journals every few seconds;
+ * were those extents to leave in between, each such write would wait for the log of every replica.
+ */
 export const LINGER_MS = 10 * COOL_MS;
 /** Few are these: a crash has 1 GiB more to be compared, a second or two of a disk. */
 export const LINGERING_EXTENTS_MAX = 1_024;
@@ -17,10 +20,8 @@ type Touch = { sequence: number; atMs: number };
 export class Heat {
   /** By which operation last, and when. */
   readonly #touches = new Map<number, Touch>();
-  #touchedAtMs = Number.NEGATIVE_INFINITY;
 
   touch(extents: readonly number[], sequence: number, nowMs: number): void {
-    this.#touchedAtMs = nowMs;
     for (const extent of extents) {
       const touch = this.#touches.get(extent);
       if (touch) {
@@ -39,9 +40,7 @@ export class Heat {
   isCool(extent: number, logged: number, nowMs: number): boolean {
     const touch = this.#touches.get(extent);
     if (!touch) return true;
-    // A volume that rests has an empty log soon, so that nothing is to be compared wherever it is attached next.
-    const lingers = logged <= LINGERING_EXTENTS_MAX && nowMs - this.#touchedAtMs < COOL_MS;
-    return nowMs - touch.atMs >= (lingers ? LINGER_MS : COOL_MS);
+    return nowMs - touch.atMs >= (logged <= LINGERING_EXTENTS_MAX ? LINGER_MS : COOL_MS);
   }
 
   /** It has left the log. */

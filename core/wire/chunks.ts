@@ -17,22 +17,6 @@ export function checksumOf(chunks: readonly Uint8Array[]): number {
   return checksum;
 }
 
-/**
- * A primary sends the same payload to every replica, one right behind the other: its checksum is taken once. Remembers the last payload only, by the list
- * that holds its chunks, which nobody changes (link.ts).
- */
-export class SharedChecksum {
-  #chunks: readonly Uint8Array[] = [];
-  #checksum = 0;
-
-  of(chunks: readonly Uint8Array[]): number {
-    if (chunks === this.#chunks) return this.#checksum;
-    this.#chunks = chunks;
-    this.#checksum = checksumOf(chunks);
-    return this.#checksum;
-  }
-}
-
 /** All of it in one piece: the one chunk itself where there is only one. */
 export const joined = (chunks: readonly Buffer[]): Buffer => (chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
 

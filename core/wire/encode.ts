@@ -7,10 +7,11 @@ import { crc32 } from 'node:zlib';
 import { assert, unreachable } from '../assert.ts';
 import type { InstanceId } from '../ids.ts';
 import { writeAllocationRuns, writeExtentSet, writeExtents, writeLevelRuns } from './bodies.ts';
-import { bytesOf, checksumOf, type SharedChecksum } from './chunks.ts';
+import { bytesOf, checksumOf } from './chunks.ts';
 import { type Halves, halvesOf } from './instance.ts';
 import { CODE_OF, EXTENTS_MAX, FLAG, HEADER, HEADER_BYTES, KIND_OF, MAGIC, type Message } from './layout.ts';
 import { type FromReplica, type Operation, PROTOCOL_VERSION, type Request } from './messages.ts';
+import type { Frame, SharedFrame } from './sharedFrame.ts';
 import { writeMessage, writeRefused, writeSeal, writeSealed, writeSnapshot } from './texts.ts';
 
 const HALF = 2 ** 32;
@@ -23,7 +24,7 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 export class Encoder {
   readonly #epoch: number;
   readonly #instance: Halves;
-  readonly #checksums: SharedChecksum | null;
+  readonly #shared: SharedFrame | null;
   /** Headers are cut from slabs and never used again: a socket may still hold the one before. */
   #slab: Buffer = Buffer.alloc(0);
   #view: DataView = new DataView(this.#slab.buffer, 0, 0);
@@ -36,16 +37,24 @@ export class Encoder {
   #argument = 0;
   #settled = 0;
 
-  /** `checksums`: shared by the encoders of one primary. */
-  constructor(session: { epoch: number; instance: InstanceId }, checksums: SharedChecksum | null = null) {
+  /** `shared`: by the encoders of a thread's primaries. */
+  constructor(session: { epoch: number; instance: InstanceId }, shared: SharedFrame | null = null) {
     assert(isCount(session.epoch), COUNTED);
-    this.#checksums = checksums;
+    this.#shared = shared;
     this.#epoch = session.epoch;
     this.#instance = halvesOf(session.instance);
   }
 
   /** The frame's chunks in order, the header first. */
-  encode(message: Message): Buffer[] {
+  encode(message: Message): Frame {
+    const known = this.#shared?.of(message, this.#epoch, this.#instance);
+    if (known) return known;
+    const frame = this.#make(message);
+    this.#shared?.keep(message, this.#epoch, this.#instance, frame);
+    return frame;
+  }
+
+  #make(message: Message): Frame {
     this.#flags = 0;
     this.#number = 0;
     this.#offset = 0;
@@ -214,7 +223,7 @@ export class Encoder {
     view.setUint16(at + HEADER.protocolVersion, PROTOCOL_VERSION, true);
     view.setUint8(at + HEADER.type, code);
     view.setUint8(at + HEADER.flags, this.#flags);
-    view.setUint32(at + HEADER.bodyChecksum, this.#checksums?.of(body) ?? checksumOf(body), true);
+    view.setUint32(at + HEADER.bodyChecksum, checksumOf(body), true);
     view.setUint32(at + HEADER.bodyBytes, bodyBytes, true);
     writeU64(view, at + HEADER.epoch, this.#epoch);
     view.setUint32(at + HEADER.instance, this.#instance.low, true);

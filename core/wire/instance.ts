@@ -14,3 +14,5 @@ export function halvesOf(instance: InstanceId): Halves {
 const digitsOf = (half: number): string => half.toString(16).padStart(HALF_DIGITS, '0');
 
 export const instanceOf = ({ high, low }: Halves): InstanceId => (digitsOf(high) + digitsOf(low)) as InstanceId;
+
+export const isSameInstance = (one: Halves, other: Halves): boolean => one.low === other.low && one.high === other.high;

@@ -1,7 +1,7 @@
 /** What a replica promises, in which order it does things, and whom it refuses. */
 import { expect } from 'chai';
 import { IoError } from '../../../../agent/ports.ts';
-import { COOL_MS } from '../../../../agent/replica/heat.ts';
+import { LINGER_MS } from '../../../../agent/replica/heat.ts';
 import { CLEAN_INTERVAL_MS, LEASE_DRIFT } from '../../../../agent/replica/replica.ts';
 import { EXTENT_BYTES } from '../../../../core/extent.ts';
 import { replicaId } from '../../../../core/ids.ts';
@@ -237,7 +237,7 @@ describe('A replica', () => {
 
   describe('and its intent log', () => {
     const later = () => {
-      bench.nowMs += CLEAN_INTERVAL_MS + COOL_MS;
+      bench.nowMs += CLEAN_INTERVAL_MS + LINGER_MS;
       bench.replica.tick();
       bench.complete();
     };
@@ -265,7 +265,7 @@ describe('A replica', () => {
     it('keeps an extent that is written while it is being cleaned', () => {
       const session = written();
       session.send(ping(1, true));
-      bench.nowMs += CLEAN_INTERVAL_MS + COOL_MS;
+      bench.nowMs += CLEAN_INTERVAL_MS + LINGER_MS;
       bench.replica.tick();
       session.send(write(2, 1, 6, 1));
       session.send(ping(2, true));

@@ -55,7 +55,7 @@ describe('PROTOCOL.md', () => {
 });
 
 describe('the handshake, which never changes', () => {
-  const hex = (frame: Buffer[]): string => Buffer.concat(frame).toString('hex');
+  const hex = (frame: readonly Buffer[]): string => Buffer.concat(frame).toString('hex');
 
   it('has this Seal', () => {
     const header =
