@@ -14,6 +14,9 @@ const QUIET_LOOK_MS = 2_000;
 const QUIET_LOOKS_MAX = 60;
 /** Three agents on a loaded machine. */
 const QUIET_CORES = 0.12;
+/** Behind each start, of every system alike: what runs for months is not measured while it still compiles itself. */
+const RUN_IN_SECONDS = 3;
+const RUN_IN_LOAD = ['--rw=randwrite', '--bs=4k', '--iodepth=16'];
 
 type Say = (line: string) => void;
 
@@ -24,6 +27,7 @@ export async function measure(systems: readonly System[], options: Options, say:
   for (let repetition = 0; repetition < options.repetitions; repetition++) {
     for (const system of rotated(systems, repetition)) {
       await turn(system, async (running) => {
+        await runFio(running.target, [...RUN_IN_LOAD, ...timed(RUN_IN_SECONDS, options.sizeBytes)], 'write');
         for (const work of options.works) {
           const sample = await once(running, work, options);
           const samples = found.get(key(work.name, system.name)) ?? [];
