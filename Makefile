@@ -71,7 +71,7 @@ spec: setup ## the protocol's model, every state of it (needs Java): make spec L
 bench: setup ## beside qemu's quorum, GlusterFS and one plain copy: make bench WORKS="randwrite-qd16" SYSTEMS="quorum holdfast" SECONDS=6 REPETITIONS=3
 	@$(RUN) WORKS="$(WORKS)" SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" SIZE_MIB="$(SIZE_MIB)" RESYNC_MIB="$(RESYNC_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/run.ts
 
-bench-takeover: setup ## how long nobody leads when the leading operator is stopped, killed or stands still: make bench-takeover REPETITIONS=20
+bench-takeover: setup ## how long nobody leads when the leading operator is stopped, killed, stands still or is cut off: make bench-takeover REPETITIONS=20
 	@$(RUN) REPETITIONS="$(REPETITIONS)" node test/bench/takeover.ts
 
 bench-move: setup ## how long a writer waits when its volume is moved to another node on purpose: make bench-move REPETITIONS=20

@@ -31,5 +31,5 @@ export function outdatedReason(volume: ObservedVolume): string | null {
   if (ahead === null || volume.config === null) return null;
   const { epoch, version } = volume.config.value;
   const held = `etcd holds epoch ${epoch}, version ${version}: it was restored from a backup`;
-  return `${ahead.sentence}, and ${held}; nothing is done to the volume until \`kubectl holdfast recover\` has rebuilt its config from the disks`;
+  return `${ahead.sentence}, and ${held}; nothing is done to the volume until \`kubectl holdfast recover --amend\` has rebuilt its config from the disks`;
 }

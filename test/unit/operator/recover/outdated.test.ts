@@ -47,7 +47,7 @@ describe('operator: etcd was restored from a backup', () => {
     const decision = decide(volume);
     expect(decision.reason).to.equal(
       'the replica on node-b has promised epoch 8 and seen version 30 of the config, and etcd holds epoch 5, version 20: it was restored from a backup; ' +
-        'nothing is done to the volume until `kubectl holdfast recover` has rebuilt its config from the disks',
+        'nothing is done to the volume until `kubectl holdfast recover --amend` has rebuilt its config from the disks',
     );
     const status = statusOf({ ...volume, object }, decision, world());
     expect([status.phase, status.epoch, status.conditions?.find(({ type }) => type === 'Ready')?.reason]).to.deep.equal([
