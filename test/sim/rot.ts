@@ -1,7 +1,8 @@
 /**
  * Bit rot: of a block that clients wrote once and nobody has read since, what a disk holds changes by itself. The budget: one rotten block at a time, on one
  * replica of three that are all in sync and sound, none with a log that may name its extent; so a majority always tells, and the scrub has to find it. Its extent is used for nothing else: what is
- * compared for another reason is made like the authority, which may be the rotten one.
+ * compared for another reason is made like the authority, which may be the rotten one. So it may where the repair was cut short, or undone with the power
+ * before it was durable (agent/primary/README.md, "Limits"): then the rotten replica itself has the extent in its log, and what becomes of it is nobody's word.
  */
 import type { BlockClient } from '../../agent/ports.ts';
 import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
@@ -29,6 +30,9 @@ export class Rot {
   #isWritten = false;
   #asked: { serving: Serving; client: BlockClient } | null = null;
   #rotten = 0;
+  #victim: string | null = null;
+  /** The victim had it in its log while it was rotten: whoever was promoted then may have levelled it from there. */
+  #mayHaveSpread = false;
 
   constructor(world: World, random: SeededRandom, coldExtent: number) {
     this.#world = world;
@@ -40,19 +44,25 @@ export class Rot {
     this.#later();
   }
 
-  /** Null: every replica in sync holds what was written. */
+  /** Null: every replica in sync holds what was written; or what rotted, if that may be the truth by now: the same as the others in any case. */
   unmended(): string | null {
     if (!this.#isWritten) return null;
-    const bad = this.#inSync().find((view) => !this.#isSound(view));
-    return bad ? `what rotted on ${bad.id} is not mended` : null;
+    const inSync = this.#inSync();
+    const bad = inSync.find((view) => !this.#isSound(view));
+    if (!bad) return null;
+    const hasSpread = this.#mayHaveSpread && inSync.every(({ files }) => files.value(this.#piece) === bad.files.value(this.#piece));
+    return hasSpread ? null : `what rotted on ${bad.id} is not mended`;
   }
 
   /** A majority of those in sync is sound at any time. */
   check(): void {
     if (!this.#isWritten) return;
     const inSync = this.#inSync();
-    const sound = inSync.filter((view) => this.#isSound(view)).length;
-    if (inSync.length === 3 && sound < 2) throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
+    const rotten = inSync.filter((view) => !this.#isSound(view));
+    this.#mayHaveSpread ||= rotten.some((view) => view.id === this.#victim && this.#isLogged(view));
+    const sound = inSync.length - rotten.length;
+    if (inSync.length === 3 && sound < 2 && !this.#mayHaveSpread)
+      throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
   }
 
   /** As soon as all is well, unless that takes too long. */
@@ -61,12 +71,16 @@ export class Rot {
     const { members, inSync } = scene.config.shards[this.#shard] ?? { members: [], inSync: [] };
     const views = this.#inSync();
     const isWell =
-      members.length === 3 && inSync.length === 3 && views.every((view) => !view.isSuspect && this.#isSound(view) && !this.#isLogged(view));
+      members.length === 3 &&
+      inSync.length === 3 &&
+      views.every((view) => !view.isSuspect && this.#isSound(view) && !this.#mayBeLogged(view));
     if (!this.#isWritten || !isWell) {
       if (triesLeft > 0) this.#world.schedule.after(TRY_AGAIN_MS, 'rot', () => this.strike(triesLeft - 1));
       return;
     }
     const victim = pick(this.#random, views);
+    this.#victim = victim?.id ?? null;
+    this.#mayHaveSpread = false;
     victim?.files.rot(this.#piece, SOUND + ++this.#rotten);
     this.#world.tally.count('rotten block');
     this.#world.schedule.trace(`rot on ${victim?.id}`);
@@ -83,7 +97,16 @@ export class Rot {
   }
 
   #isLogged({ files }: ReplicaView): boolean {
-    return files.mayBeLogged(Math.floor((this.#piece * PIECE_BYTES) / (BLOCKS_PER_EXTENT * BLOCK_BYTES)));
+    return files.isLogged(this.#extent);
+  }
+
+  #mayBeLogged({ files }: ReplicaView): boolean {
+    return files.mayBeLogged(this.#extent);
+  }
+
+  /** Of the shard. */
+  get #extent(): number {
+    return Math.floor((this.#piece * PIECE_BYTES) / (BLOCKS_PER_EXTENT * BLOCK_BYTES));
   }
 
   #later(): void {
