@@ -2,11 +2,13 @@
  * One client's connection to a volume: what goes to the frontend at once, or behind others because the volume has a limit. Flushes and questions of
  * what is allocated have none: they move no data, and a flush that is late holds up its client twice.
  */
-import type { AllocationRun, BlockClient, Done, IoError, WriteDone } from '../ports.ts';
+import { type AllocationRun, type BlockClient, type Done, IoError, type WriteDone } from '../ports.ts';
 import type { Throttle } from './throttle.ts';
 
 export type ReadDone = (error: IoError | null, chunks: Buffer[]) => void;
 export type AllocationDone = (error: IoError | null, runs: AllocationRun[]) => void;
+
+export const beyondEnd = (): IoError => new IoError('invalid', 'beyond the end of the volume');
 
 export type OperationRequest =
   | { type: 'write'; offsetBytes: number; lengthBytes: number; chunks: Buffer[] }

@@ -9,7 +9,7 @@ import type { Clock } from '../../core/clock.ts';
 import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '../../core/extent.ts';
 import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '../ports.ts';
 import { IoError } from '../ports.ts';
-import { type AllocationDone, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
+import { type AllocationDone, beyondEnd, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
 import { GIVEN_AWAY } from './endings.ts';
 import { flushQuestion, Inquiries, type Question } from './inquiries.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
@@ -378,7 +378,9 @@ export class Frontend implements BlockDevice, Requests {
 
   #reply(pending: Pending, error: IoError | null, value?: unknown): void {
     if (!pending.finish) return;
-    if (this.replies.mayLeave(this.#clock.monotonicMs())) this.#finish(pending, error, value);
+    const nowMs = this.#clock.monotonicMs();
+    pending.replication?.courtesy.waited(pending.startedAtMs, nowMs);
+    if (this.replies.mayLeave(nowMs)) this.#finish(pending, error, value);
     else this.replies.hold(pending, () => this.#finish(pending, error, value));
   }
 
@@ -396,5 +398,3 @@ export class Frontend implements BlockDevice, Requests {
     this.replies.drop(pending);
   }
 }
-
-const beyondEnd = (): IoError => new IoError('invalid', 'beyond the end of the volume');

@@ -93,12 +93,23 @@ export class Leveller {
       if (this.#replication.gate.has(extent)) this.#begin(extent);
     }
     this.#allowance.refill(this.#clock.monotonicMs(), this.#options.bytesPerSecond());
-    const pace = this.#hearsClients() ? PACE_BESIDE_CLIENTS : PACE_ALONE;
-    const isPaused = this.#writeBack(pace);
-    for (const peer of this.#inOrder()) {
+    const hearsClients = this.#hearsClients();
+    const pace = hearsClients ? PACE_BESIDE_CLIENTS : PACE_ALONE;
+    const needy = this.#inOrder();
+    const isPaused = this.#writeBack(pace) || !this.#mayCopy(needy, hearsClients);
+    for (const peer of needy) {
       if (this.#replication.counts(peer)) this.#beginFor(peer, LEVELS_MAX);
       else if (!isPaused) this.#beginFor(peer, pace.levels);
     }
+  }
+
+  /** What is in doubt holds clients up, and waits for nobody. */
+  #mayCopy(needy: readonly Peer[], hearsClients: boolean): boolean {
+    const { courtesy } = this.#replication;
+    const nowMs = this.#clock.monotonicMs();
+    if (!needy.every((peer) => this.#replication.counts(peer))) return courtesy.mayCopy(nowMs, hearsClients);
+    if (this.isIdle) courtesy.idle(nowMs);
+    return true;
   }
 
   /** In the order of extents, until `most` are under way: a learner's cursor rises with them. */

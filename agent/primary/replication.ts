@@ -10,6 +10,7 @@ import type { ReplicaId } from '../../core/ids.ts';
 import { type Operation, RESTAMP_EXTENTS_MAX } from '../../core/wire/messages.ts';
 import type { WriteDone } from '../ports.ts';
 import { touchedExtents } from '../replica/apply.ts';
+import { Courtesy } from './courtesy.ts';
 import { InFlight, type InFlightOperation } from './inFlight.ts';
 import type { Knowledge } from './knowledge.ts';
 import { Peer, type Reply } from './peer.ts';
@@ -44,6 +45,8 @@ export class Replication {
   counted: Peer[] = [];
   /** The learner that counts already, its joining not proposed yet. */
   joining: Peer | null = null;
+  /** Between clients and copying. */
+  readonly courtesy = new Courtesy();
   readonly #knowledge: Knowledge;
   readonly #clock: Clock;
   readonly #localNode: string;
