@@ -24,7 +24,7 @@ export const ANSWERING: readonly Mutant[] = [
   ]),
   mutant('repliesWithoutLease', 20, 'a reply leaves only while everyone counted has granted a lease', [
     FRONTEND,
-    'if (this.replies.mayLeave(this.#clock.monotonicMs())) this.#finish(pending',
+    'if (this.replies.mayLeave(nowMs)) this.#finish(pending',
     'if (this.#state) this.#finish(pending',
   ]),
   mutant(
