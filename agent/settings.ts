@@ -64,7 +64,7 @@ export const AGENT_PARAMETERS = {
   holderSocket: row(
     'HOLDER_SOCKET',
     absolutePath,
-    '/run/holdfast/holder.sock',
+    '/run/holdfast-holder/holder.sock',
     'where the attach holder of this node answers the CSI node',
   ),
   etcdLeaseSeconds: row(

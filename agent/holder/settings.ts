@@ -6,11 +6,11 @@ import { ConfigurationError, type Environment, type ParametersOf, parseParameter
 const HOLDER_PARAMETERS = {
   logLevel: COMMON_PARAMETERS.logLevel,
   nodeName: row('NODE_NAME', name, null, "this machine's name in Kubernetes"),
-  socket: row('HOLDER_SOCKET', absolutePath, '/run/holdfast/holder.sock', 'where the agent of this node asks'),
+  socket: row('HOLDER_SOCKET', absolutePath, '/run/holdfast-holder/holder.sock', 'where the agent of this node asks'),
   directory: row(
     'HOLDER_DIR',
     absolutePath,
-    '/run/holdfast-holder',
+    '/run/holdfast-holder/devices',
     'what is attached, and the sockets between the processes that carry it; lost at a reboot, as they are',
   ),
   way: row('ATTACH_WAY', choice('auto', 'fuse'), 'auto', 'how devices are made; auto: the best that this machine can'),
