@@ -13,9 +13,11 @@ import {
 } from '../operator/api.ts';
 import { askedMoveOf } from '../operator/volume/departures.ts';
 import { CommandError, EXIT } from './errors.ts';
-import { eventsOf, gather, type Kube, type LeasePlace } from './kube.ts';
-import { drainingLines, drainingOf, forecast, forecastLines } from './view/drain.ts';
+import { eventsOf, gather, type Kube, type LeasePlace, leaseOf } from './kube.ts';
+import { drainingLines, drainingOf, forecastLines } from './view/drain.ts';
 import { explainLines } from './view/explain.ts';
+import { forecast } from './view/forecast.ts';
+import { leaderFacts, limitsOf } from './view/leader.ts';
 import { rebuildLines, rebuilds } from './view/rebuild.ts';
 import { statusLines, statusReport } from './view/status.ts';
 import { type Line, line } from './view/text.ts';
@@ -40,6 +42,8 @@ export type Surroundings = {
 };
 
 const LOOK_EVERY_MS = 1_000;
+/** An operator's, where nobody tells what they are. */
+const DEFAULT_LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
 
 export async function status(around: Surroundings, { all }: { all?: boolean }): Promise<void> {
   const facts = await gather(around.kube, around.place, around.nowMs());
@@ -95,15 +99,17 @@ export async function drain(around: Surroundings, name: string, options: DrainOp
   });
 }
 
-async function dryRun({ kube, terminal, isJson }: Surroundings, name: string): Promise<void> {
-  const [volumes, nodes] = await Promise.all([
+async function dryRun({ kube, terminal, isJson, place }: Surroundings, name: string): Promise<void> {
+  const [volumes, nodes, lease] = await Promise.all([
     kube.list<VolumeObject>(collectionPath('volumes')),
     kube.list<StorageNodeObject>(collectionPath('storagenodes')),
+    leaseOf(kube, place),
   ]);
   if (!nodes.some(({ metadata }) => metadata.name === name)) throw new CommandError(`there is no StorageNode ${name}`);
-  const moves = forecast(name, volumes, nodes);
+  const limits = limitsOf(leaderFacts(lease));
+  const moves = forecast(name, volumes, nodes, limits ?? DEFAULT_LIMITS);
   if (isJson) terminal.json(moves);
-  else terminal.print(forecastLines(name, moves, volumes));
+  else terminal.print(forecastLines(name, moves, volumes, limits !== null));
 }
 
 export async function maintenance(around: Surroundings, name: string, isOn: boolean): Promise<void> {

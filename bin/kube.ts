@@ -1,12 +1,5 @@
 /** What the commands need of the API server, and the facts that they look at, gathered once. */
-import {
-  type Condition,
-  collectionPath,
-  type KubeObject,
-  type SnapshotObject,
-  type StorageNodeObject,
-  type VolumeObject,
-} from '../operator/api.ts';
+import { collectionPath, type KubeObject, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../operator/api.ts';
 import { CommandError } from './errors.ts';
 
 export interface Kube {
@@ -16,16 +9,6 @@ export interface Kube {
   patch<Body>(path: string, body: object): Promise<Body | null>;
 }
 
-/** As the leader writes them on its Lease. */
-export type LeaderFacts = {
-  version?: string;
-  name?: string;
-  generation?: number;
-  since?: string;
-  etcd?: { answering?: number; of?: number } | null;
-  /** Of etcd itself. */
-  conditions?: readonly Condition[];
-};
 export type Lease = KubeObject & {
   spec?: { holderIdentity?: string | null; renewTime?: string | null; leaseDurationSeconds?: number | null };
 };
@@ -56,13 +39,18 @@ const forbiddenAs =
     throw error;
   };
 
-export async function gather(kube: Kube, { namespace, lease }: LeasePlace, nowMs: number): Promise<Facts> {
-  const leasePath = `/apis/coordination.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/leases/${encodeURIComponent(lease)}`;
+/** Null: there is none, or it may not be read. */
+export function leaseOf(kube: Kube, { namespace, lease }: LeasePlace): Promise<Lease | null> {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/${encodeURIComponent(namespace)}/leases/${encodeURIComponent(lease)}`;
+  return kube.get<Lease>(path).catch(forbiddenAs(null));
+}
+
+export async function gather(kube: Kube, place: LeasePlace, nowMs: number): Promise<Facts> {
   const [volumes, nodes, snapshots, found] = await Promise.all([
     kube.list<VolumeObject>(collectionPath('volumes')),
     kube.list<StorageNodeObject>(collectionPath('storagenodes')),
     kube.list<SnapshotObject>(collectionPath('snapshots')),
-    kube.get<Lease>(leasePath).catch(forbiddenAs(null)),
+    leaseOf(kube, place),
   ]);
   return { volumes, nodes, snapshots, lease: found, nowMs };
 }

@@ -28,7 +28,7 @@ import { leasePort } from './edge/leaseApi.ts';
 import { startRestServer } from './edge/restServer.ts';
 import { systemTimers } from './edge/timers.ts';
 import { Elector } from './election/elector.ts';
-import { Facts } from './election/facts.ts';
+import { Facts, type RunningSettings } from './election/facts.ts';
 import { Office, type OfficePorts } from './election/office.ts';
 import { ELECTION_TIMES } from './election/step.ts';
 import { operatorMetrics } from './metrics.ts';
@@ -103,6 +103,8 @@ async function openCsi({ parameters, metrics, log, ready, ...ports }: CsiParts):
 }
 
 type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'> & {
+  /** What is told of the configuration on the Lease. */
+  told: RunningSettings;
   clock: Clock;
   random: Random;
   parameters: OperatorParameters;
@@ -125,10 +127,11 @@ function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Kee
 }
 
 function standForElection(parts: ElectionParts): { elector: Elector; office: Office; keeper: Keeper } {
-  const { parameters, connection, api, controller, ...ports } = parts;
+  const { parameters, told, connection, api, controller, ...ports } = parts;
   const keeper = keeperOf(parts);
   const members = () => connection.members();
-  const facts = new Facts({ version: VERSION, name: parameters.name, clock: ports.clock, members, conditions: () => keeper.conditions });
+  const { name } = parameters;
+  const facts = new Facts({ version: VERSION, name, clock: ports.clock, settings: told, members, conditions: () => keeper.conditions });
   const office = new Office({
     ...ports,
     store: connection.store,
@@ -194,7 +197,8 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     metrics: numbers,
     instance: parameters.name,
   });
-  const { elector, office, keeper } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
+  const told = { limits, replaceAfterSeconds: parameters.replaceAfterSeconds };
+  const { elector, office, keeper } = standForElection({ ...ports, parameters, told, connection, api, controller, metrics: numbers, identity });
 
   const http = await startHttpServer(
     {

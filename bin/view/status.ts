@@ -1,14 +1,15 @@
 /** `kubectl holdfast status`: what is wrong first, then how many of what. Pure; `report` is what -o json prints. */
-import type { Condition, StorageNodeObject, VolumeObject } from '../../operator/api.ts';
-import { conditionOf, isTrue } from '../../operator/conditions.ts';
+import type { VolumeObject } from '../../operator/api.ts';
+import { conditionOf } from '../../operator/conditions.ts';
 import { PHASES } from '../../operator/metrics.ts';
-import type { Facts, LeaderFacts } from '../kube.ts';
+import type { Facts } from '../kube.ts';
+import { leaderFacts } from './leader.ts';
+import { nodeProblem } from './nodes.ts';
 import { rebuilds } from './rebuild.ts';
-import { bytes, duration, type Line, line, plural, since, table } from './text.ts';
+import { bytes, duration, type Line, line, plural, table } from './text.ts';
 
 /** Nobody reads more at once; --all shows the rest. */
 const PROBLEMS_SHOWN_MAX = 25;
-const LEADER_ANNOTATION = 'holdfast.dev/leader';
 
 export type Problem = { kind: 'operator' | 'store' | 'node' | 'volume' | 'snapshot'; name: string; problem: string };
 
@@ -19,16 +20,6 @@ export type StatusReport = {
   rebuilding: { replicas: number; bytesLeft: number; secondsLeft: number | null };
   nodes: number;
 };
-
-export function leaderFacts(facts: Facts): LeaderFacts {
-  try {
-    const parsed: unknown = JSON.parse(facts.lease?.metadata.annotations?.[LEADER_ANNOTATION] ?? '{}');
-    return typeof parsed === 'object' && parsed !== null ? (parsed as LeaderFacts) : {};
-  } catch {
-    // Written by another version: what cannot be read is not known.
-    return {};
-  }
-}
 
 /** Whose Lease ran out leads no more. */
 function leaderProblem({ lease, nowMs }: Facts): string | null {
@@ -43,107 +34,92 @@ function leaderProblem({ lease, nowMs }: Facts): string | null {
 
 /** `StoreWritable` is well when it is True, all others when they are not. */
 const storeProblems = (facts: Facts): Problem[] =>
-  (leaderFacts(facts).conditions ?? [])
+  (leaderFacts(facts.lease).conditions ?? [])
     .filter(({ type, status }) => (type === 'StoreWritable') !== (status === 'True'))
     .map(({ message }) => ({ kind: 'store', name: 'etcd', problem: message }));
 
-const replicasOf = (node: string, volumes: readonly VolumeObject[], isCounted: (state: string) => boolean = () => true): number =>
-  volumes.reduce(
-    (count, { status }) => count + (status?.replicas ?? []).filter((one) => one.node === node && isCounted(one.state)).length,
-    0,
-  );
+const UNWELL = ['Out', 'Failed', 'Learner', 'Creating'] as const;
 
-function availability({ metadata, spec, status }: StorageNodeObject, { volumes, nowMs }: Facts): string[] {
-  const ready = conditionOf(status?.conditions, 'Ready');
-  if (ready?.status === 'True')
-    return spec.maintenance ? [`in maintenance: nothing is placed here; kubectl holdfast maintenance ${metadata.name} off ends it`] : [];
-  const silent = ready?.reason === 'NotHeardOf' ? `not heard of for ${since(ready.lastTransitionTime, nowMs)}` : undefined;
-  const out = replicasOf(metadata.name, volumes, (state) => state !== 'InSync');
-  return [
-    silent ?? ready?.message ?? 'never heard of',
-    ...(out > 0 ? [`${plural(out, 'replica')} out of sync`] : []),
-    ...(spec.maintenance ? ['nothing is replaced while it is in maintenance'] : []),
-  ];
+function lackingReplicas(status: VolumeObject['status']): string {
+  const replicas = status?.replicas ?? [];
+  const parts = UNWELL.flatMap((state) => {
+    const nodes = [...new Set(replicas.filter((one) => one.state === state).map(({ node }) => node))];
+    return nodes.length === 0 ? [] : [`${nodes.join(' ')} ${state === 'Learner' ? 'catching up' : state.toLowerCase()}`];
+  });
+  // In sync, and not well: its agent is away, or its pool is quarantined.
+  const doubtful = replicas.flatMap(({ state, node, reason }) => (state === 'InSync' && reason ? [`${node}: ${reason}`] : []));
+  const all = [...parts, ...new Set(doubtful)];
+  return all.length === 0 ? '' : ` (${all.join(', ')})`;
 }
 
-const isUnfinished = (condition: Condition | undefined): condition is Condition => condition !== undefined && condition.status !== 'True';
+const NEXT_STEP = ['Failed', 'Unavailable', 'Pending'];
 
-function departures({ status }: StorageNodeObject): string[] {
-  const [evicted, removed] = ['Evicted', 'Removed'].map((type) => conditionOf(status?.conditions, type));
-  return [...(isUnfinished(evicted) ? [`is being emptied: ${evicted.message}`] : []), ...(isUnfinished(removed) ? [removed.message] : [])];
+function phaseProblem({ metadata, status }: VolumeObject): string[] {
+  const phase = status?.phase;
+  if (phase === 'Healthy') return [];
+  // `explain` tells the same of it, and more.
+  if (phase === 'Degraded') return [`${status?.inSync ?? '?'} in sync${lackingReplicas(status)}`];
+  const message = conditionOf(status?.conditions, 'Ready')?.message ?? 'no operator has looked at it yet';
+  const next = phase !== undefined && NEXT_STEP.includes(phase) ? `; kubectl holdfast explain ${metadata.name}` : '';
+  return [`${(phase ?? 'new').toLowerCase()}: ${message}${next}`];
 }
 
-function poolProblems({ status }: StorageNodeObject): string[] {
-  const quarantined = (status?.pools ?? []).filter(({ state }) => state !== 'Ready');
-  const said = ['PoolNearlyFull', 'SettingsBehind'].flatMap((type) => conditionOf(status?.conditions, type) ?? []);
-  return [
-    ...said.filter((condition) => condition.status === 'True').map(({ message }) => message),
-    ...quarantined.map(({ name, reason }) => `pool ${name} is quarantined: ${reason ?? 'no reason given'}`),
-  ];
-}
+/** Conditions that say something only where it does not hold. */
+const TROUBLES = ['Consistent', 'Resizing'] as const;
 
-export function nodeProblem(node: StorageNodeObject, facts: Facts): string | null {
-  const parts = [...availability(node, facts), ...departures(node), ...poolProblems(node)];
+export function volumeProblem(volume: VolumeObject): string | null {
+  const troubles = TROUBLES.map((type) => conditionOf(volume.status?.conditions, type));
+  const told = troubles.flatMap((trouble) => (trouble?.status === 'False' ? [trouble.message] : []));
+  const parts = [...phaseProblem(volume), ...told];
   return parts.length === 0 ? null : parts.join('; ');
 }
 
-const UNWELL = ['Out', 'Failed', 'Learner', 'Creating'] as const;
-
-function lackingReplicas({ status }: VolumeObject): string {
-  const parts = UNWELL.flatMap((state) => {
-    const nodes = [...new Set((status?.replicas ?? []).filter((one) => one.state === state).map(({ node }) => node))];
-    return nodes.length === 0 ? [] : [`${nodes.join(' ')} ${state === 'Learner' ? 'catching up' : state.toLowerCase()}`];
-  });
-  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+const WORST_FIRST = ['Failed', 'Unavailable', 'Degraded', 'Pending', 'Healthy', 'Creating', 'Deleting'];
+/** Blocks that differ are as bad as it gets, however well it is served. */
+function rank({ status }: VolumeObject): number {
+  const isConsistent = conditionOf(status?.conditions, 'Consistent')?.status !== 'False';
+  return isConsistent ? WORST_FIRST.indexOf(status?.phase ?? 'Pending') : 0;
 }
-
-export function volumeProblem(volume: VolumeObject): string | null {
-  const { metadata, status } = volume;
-  const phase = status?.phase;
-  if (phase === 'Healthy' && isTrue(status?.conditions, 'Ready') && conditionOf(status?.conditions, 'Consistent') === undefined)
-    return null;
-  const message = conditionOf(status?.conditions, 'Ready')?.message ?? 'no operator has looked at it yet';
-  const inconsistent = conditionOf(status?.conditions, 'Consistent');
-  if (inconsistent?.status === 'False') return inconsistent.message;
-  if (phase === 'Healthy') return null;
-  if (phase === 'Degraded') return `${status?.inSync ?? '?'} in sync${lackingReplicas(volume)}`;
-  const next = phase === 'Pending' || phase === 'Unavailable' ? `; kubectl holdfast explain ${metadata.name}` : '';
-  return `${(phase ?? 'new').toLowerCase()}: ${message}${next}`;
-}
-
-const WORST_FIRST = ['Failed', 'Unavailable', 'Degraded', 'Pending', 'Creating', 'Deleting', 'Healthy'];
-const rank = ({ status }: VolumeObject): number => WORST_FIRST.indexOf(status?.phase ?? 'Pending');
 const byName = (a: { metadata: { name: string } }, b: { metadata: { name: string } }): number =>
   a.metadata.name < b.metadata.name ? -1 : 1;
 
+/** Volumes that are worse stand above the nodes that are bad, all others below. */
+const RANK_OF_BAD_NODES = WORST_FIRST.indexOf('Degraded') - 0.5;
+const RANK_OF_SNAPSHOTS = WORST_FIRST.indexOf('Healthy') + 0.5;
+const RANK_OF_PLANNED = WORST_FIRST.length;
+
+type Ranked = Problem & { rank: number };
+
+function nodeProblems(facts: Facts): Ranked[] {
+  return [...facts.nodes].sort(byName).flatMap((node): Ranked[] => {
+    const found = nodeProblem(node, facts);
+    const order = found?.level === 'bad' ? RANK_OF_BAD_NODES : RANK_OF_PLANNED;
+    return found === null ? [] : [{ kind: 'node', name: node.metadata.name, problem: found.text, rank: order }];
+  });
+}
+
+/** What cannot be used first, then what it may come of, then what is only less safe, then what somebody wanted so. */
 export function problemsOf(facts: Facts): Problem[] {
   const leader = leaderProblem(facts);
-  const nodes = [...facts.nodes].sort(byName).flatMap((node): Problem[] => {
-    const problem = nodeProblem(node, facts);
-    return problem === null ? [] : [{ kind: 'node', name: node.metadata.name, problem }];
+  const volumes = [...facts.volumes].sort(byName).flatMap((volume): Ranked[] => {
+    const problem = volumeProblem(volume);
+    return problem === null ? [] : [{ kind: 'volume', name: volume.metadata.name, problem, rank: rank(volume) }];
   });
-  const volumes = [...facts.volumes]
-    .sort((a, b) => rank(a) - rank(b) || byName(a, b))
-    .flatMap((volume): Problem[] => {
-      const problem = volumeProblem(volume);
-      return problem === null ? [] : [{ kind: 'volume', name: volume.metadata.name, problem }];
-    });
-  const snapshots = facts.snapshots.flatMap(({ metadata, status }): Problem[] =>
-    status?.phase === 'Failed' || status?.phase === 'Pending'
-      ? [{ kind: 'snapshot', name: metadata.name, problem: `snapshot ${status.phase.toLowerCase()}: ${status.error ?? 'no reason given'}` }]
-      : [],
-  );
+  const snapshots = facts.snapshots.flatMap(({ metadata, status }): Ranked[] => {
+    if (status?.phase !== 'Failed' && status?.phase !== 'Pending') return [];
+    const problem = `snapshot ${status.phase.toLowerCase()}: ${status.error ?? 'no reason given'}`;
+    return [{ kind: 'snapshot', name: metadata.name, problem, rank: RANK_OF_SNAPSHOTS }];
+  });
+  const ranked = [...nodeProblems(facts), ...volumes, ...snapshots].sort((a, b) => a.rank - b.rank);
   return [
     ...(leader === null ? [] : [{ kind: 'operator', name: 'operator', problem: leader } as const]),
     ...storeProblems(facts),
-    ...nodes,
-    ...volumes,
-    ...snapshots,
+    ...ranked.map(({ kind, name, problem }) => ({ kind, name, problem })),
   ];
 }
 
 export function statusReport(facts: Facts): StatusReport {
-  const { name, version, generation, etcd } = leaderFacts(facts);
+  const { name, version, generation, etcd } = leaderFacts(facts.lease);
   const learners = rebuilds(facts);
   const volumes = Object.fromEntries(
     PHASES.map((phase) => [phase, facts.volumes.filter(({ status }) => (status?.phase ?? 'Pending') === phase).length]),

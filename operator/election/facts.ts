@@ -4,10 +4,18 @@
 import type { Clock } from '../../core/clock.ts';
 import type { MembersAnswering } from '../../edge/etcd/members.ts';
 import { type Condition, GROUP } from '../api.ts';
+import type { PlacementLimits } from '../placement/checks.ts';
 
 export const LEADER_ANNOTATION = `${GROUP}/leader`;
 
-export type LeaderFacts = {
+/** What of its configuration others have to know to foresee what it will do. */
+export type RunningSettings = {
+  limits: PlacementLimits;
+  /** 0: never. */
+  replaceAfterSeconds: number;
+};
+
+export type LeaderFacts = RunningSettings & {
   /** Of the operator's program. */
   version: string;
   /** Under which it writes to etcd. */
@@ -29,6 +37,7 @@ export type FactsPorts = {
   version: string;
   name: string;
   clock: Clock;
+  settings: RunningSettings;
   members(): Promise<MembersAnswering>;
   conditions(): readonly Condition[];
 };
@@ -55,12 +64,12 @@ export class Facts {
   /** Null: it does not lead. Asks etcd's members now and then, for the next time. */
   current(): LeaderFacts | null {
     if (this.#term === null) return null;
-    const { version, name, clock, conditions } = this.#ports;
+    const { version, name, clock, settings, conditions } = this.#ports;
     if (clock.monotonicMs() - this.#askedMs >= ASK_INTERVAL_MS) {
       this.#askedMs = clock.monotonicMs();
       void this.#ask();
     }
-    return { version, name, ...this.#term, etcd: this.#etcd, conditions: conditions() };
+    return { version, name, ...this.#term, ...settings, etcd: this.#etcd, conditions: conditions() };
   }
 
   async #ask(): Promise<void> {

@@ -133,6 +133,13 @@ export const SCHEMAS = {
             "type": "string",
             "description": "Of the agent."
           },
+          "labels": {
+            "description": "Of the agent: placement.nodeSelector sees them as those of this object, which win.",
+            "type": "object",
+            "additionalProperties": {
+              "type": "string"
+            }
+          },
           "replicas": {
             "type": "integer",
             "format": "int32",
@@ -210,7 +217,8 @@ export const SCHEMAS = {
                   "description": "In words, where it is not ready."
                 },
                 "capacity": {
-                  "type": "string"
+                  "type": "string",
+                  "description": "Exact, as the next two: drain --dry-run reckons with them."
                 },
                 "used": {
                   "type": "string",

@@ -31,6 +31,12 @@ export interface StorageNodeStatus {
    */
   version?: string;
   /**
+   * Of the agent: placement.nodeSelector sees them as those of this object, which win.
+   */
+  labels?: {
+    [k: string]: string;
+  };
+  /**
    * How many replicas are kept here.
    */
   replicas?: number;
@@ -73,6 +79,9 @@ export interface StorageNodeStatusPool {
    * In words, where it is not ready.
    */
   reason?: string;
+  /**
+   * Exact, as the next two: drain --dry-run reckons with them.
+   */
   capacity: string;
   /**
    * On the file system, by anybody.

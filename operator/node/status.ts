@@ -5,7 +5,7 @@ import { conditionsOf, type Judgement } from '../conditions.ts';
 import type { StorageNodeSpec, StorageNodeStatus, StorageNodeStatusPool } from '../generated/storagenode.ts';
 import type { Now } from '../observe/observed.ts';
 import { type PlacementLimits, pressureReason } from '../placement/checks.ts';
-import { formatBytes } from '../quantity.ts';
+import { formatBytes, formatExact } from '../quantity.ts';
 import type { BlockedReplica } from '../volume/decision.ts';
 import type { Removal } from './removal.ts';
 import type { SettingsLag } from './settingsLag.ts';
@@ -51,9 +51,9 @@ const poolOf = (pool: PoolReport): StorageNodeStatusPool => ({
   name: pool.name,
   state: pool.state === 'ready' ? 'Ready' : 'Quarantined',
   ...(pool.reason === undefined ? {} : { reason: pool.reason }),
-  capacity: formatBytes(pool.capacityBytes),
-  used: formatBytes(pool.usedBytes),
-  allocated: formatBytes(pool.allocatedBytes),
+  capacity: formatExact(pool.capacityBytes),
+  used: formatExact(pool.usedBytes),
+  allocated: formatExact(pool.allocatedBytes),
   tags: pool.tags,
   snapshots: pool.reflink,
 });
@@ -135,6 +135,7 @@ export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: N
     ? {
         zone: machine.zone,
         version: machine.version,
+        labels: machine.labels,
         used: sum(machine.pools, 'usedBytes'),
         capacity: sum(machine.pools, 'capacityBytes'),
         pools: machine.pools.map(poolOf),

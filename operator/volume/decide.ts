@@ -131,7 +131,7 @@ export function decideVolume(volume: ObservedVolume, world: World): Decision {
 }
 
 /** The oldest first: what is scarce goes to whoever asked first, and always in the same order. */
-const byAge = (a: ObservedVolume, b: ObservedVolume): number => {
+export const byAge = (a: ObservedVolume, b: ObservedVolume): number => {
   const [left, right] = [a, b].map((volume) => `${volume.object?.metadata.creationTimestamp ?? ''}/${volume.uid}`);
   return (left ?? '') < (right ?? '') ? -1 : 1;
 };

@@ -107,7 +107,7 @@ function isLongAway(member: Member, world: World): boolean {
 }
 
 /** Nodes that are to be no part of the cluster any more are nobody's loss. */
-export function isOutage({ nodes }: World): boolean {
+export function isOutage({ nodes }: { nodes: readonly { machine: unknown; isRemoved?: boolean }[] }): boolean {
   const counted = nodes.filter(({ machine, isRemoved }) => machine !== null || !isRemoved);
   return counted.filter(({ machine }) => machine === null).length * OUTAGE_SHARE > counted.length;
 }

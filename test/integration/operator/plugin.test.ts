@@ -73,14 +73,17 @@ describe('operator: kubectl holdfast', function () {
   it('says where a drain would bring replicas, drains, and undoes it', async () => {
     const [node] = await nodesOf('data');
     if (node === undefined) throw new Error('data has no replica');
-    expect((await run('drain', node, '--dry-run')).out).to.match(
-      /^1 replica of 1Gi at most would leave .*\n {2}data +1Gi +to node-[a-d]\/default\n/,
-    );
+    const { out } = await run('drain', node, '--dry-run');
+    expect(out).to.match(/^1 replica of 1Gi at most would leave .*\n {2}data +1Gi +to node-[a-d]\/default\n/);
+    expect(out, 'as the leader tells them').to.include("By the leader's rules and limits");
+    const [, foretold] = /to (node-[a-d])\/default/.exec(out) ?? [];
     expect(await nodesOf('data')).to.include(node);
     const drained = await run('drain', node, '--wait', '--timeout', '60');
     expect([drained.code, drained.said]).to.deep.equal([0, '']);
     expect(drained.out).to.match(new RegExp(`${node} is empty: no replica is left there\\.\\n$`));
-    expect(await nodesOf('data')).to.not.include(node);
+    expect(await nodesOf('data'))
+      .to.not.include(node)
+      .and.to.include(foretold);
     expect((await run('drain', node, '--undo')).out).to.include('takes replicas again');
   });
 

@@ -1,6 +1,7 @@
 /** A small cluster as it stands in Kubernetes, in which something of each kind is wrong. */
 import type { Facts } from '../../../bin/kube.ts';
 import type { StorageNodeObject, VolumeObject } from '../../../operator/api.ts';
+import type { LeaderFacts } from '../../../operator/election/facts.ts';
 
 export const NOW_MS = Date.parse('2026-01-02T12:00:00Z');
 const at = (secondsAgo: number): string => new Date(NOW_MS - secondsAgo * 1_000).toISOString();
@@ -91,6 +92,18 @@ export const cache = volume('cache', {
   },
 });
 
+export const LIMITS = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
+const LEADER: LeaderFacts = {
+  version: '1.0.0',
+  name: 'operator-1',
+  generation: 14,
+  since: at(9_000),
+  etcd: { answering: 2, of: 3 },
+  conditions: [],
+  limits: LIMITS,
+  replaceAfterSeconds: 600,
+};
+
 export const facts = (): Facts => ({
   volumes: [volume('pgdata', { status: { attachment: { node: 'node-a', socket: '/s', since: at(60) } } }), cache, logs],
   nodes: [
@@ -105,7 +118,7 @@ export const facts = (): Facts => ({
       name: 'operator.holdfast.dev',
       uid: 'u',
       resourceVersion: '1',
-      annotations: { 'holdfast.dev/leader': '{"version":"1.0.0","name":"operator-1","generation":14,"etcd":{"answering":2,"of":3}}' },
+      annotations: { 'holdfast.dev/leader': JSON.stringify(LEADER) },
     },
     spec: { holderIdentity: 'operator-1_x', renewTime: at(1), leaseDurationSeconds: 6 },
   },

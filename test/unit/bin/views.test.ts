@@ -1,11 +1,13 @@
 /** What people read, as they read it. */
 import { expect } from 'chai';
-import { drainingLines, drainingOf, forecast, forecastLines } from '../../../bin/view/drain.ts';
+import { drainingLines, drainingOf, forecastLines } from '../../../bin/view/drain.ts';
 import { explainLines } from '../../../bin/view/explain.ts';
+import { forecast } from '../../../bin/view/forecast.ts';
 import { rebuildLines, rebuilds } from '../../../bin/view/rebuild.ts';
 import { statusLines, statusReport } from '../../../bin/view/status.ts';
 import { bar, bytes, duration, type Line, line, painted } from '../../../bin/view/text.ts';
-import { cache, facts, logs, NOW_MS, node, replica, volume } from './fixtures.ts';
+import type { VolumeObject } from '../../../operator/api.ts';
+import { cache, facts, LIMITS, logs, NOW_MS, node, replica, volume } from './fixtures.ts';
 
 const texts = (lines: readonly Line[]): string[] => lines.map(({ text }) => text);
 
@@ -13,10 +15,10 @@ describe('kubectl holdfast: what people read', () => {
   it('status: what is wrong first, then how many of what', () => {
     expect(texts(statusLines(facts(), false))).to.deep.equal([
       'Holdfast 1.0.0, leader operator-1 (generation 14), etcd 2/3',
-      '! node-b   not heard of for 2m10s; 1 replica out of sync',
-      '! node-c   in maintenance: nothing is placed here; kubectl holdfast maintenance node-c off ends it',
+      '! node-b   not heard of for 2m10s; 1 replica out of sync; replaced elsewhere in 7m50s unless it returns',
       '! logs     1/3 in sync (node-b out, node-c catching up)',
       '! cache    pending: no node can hold a replica of 2Ti; kubectl holdfast explain cache',
+      '! node-c   in maintenance: nothing is placed here; kubectl holdfast maintenance node-c off ends it',
       '4 nodes; 3 volumes: 1 pending, 1 healthy, 1 degraded; 1 rebuilding, 26.9 GiB left, about 2m10s',
     ]);
   });
@@ -76,9 +78,9 @@ describe('kubectl holdfast: what people read', () => {
     expect(report.leader).to.deep.equal({ name: 'operator-1', version: '1.0.0', generation: 14, etcd: { answering: 2, of: 3 } });
     expect(report.problems.map(({ kind, name }) => `${kind} ${name}`)).to.deep.equal([
       'node node-b',
-      'node node-c',
       'volume logs',
       'volume cache',
+      'node node-c',
     ]);
     expect(report.volumes).to.include({ Healthy: 1, Degraded: 1, Pending: 1, Failed: 0 });
   });
@@ -117,33 +119,32 @@ describe('kubectl holdfast: what people read', () => {
   });
 
   it('drain --dry-run: where each replica would go, and what cannot leave', () => {
-    const { volumes, nodes } = facts();
-    const moves = forecast('node-a', volumes, nodes);
-    expect(moves.map(({ volume: name, to }) => [name, to])).to.deep.equal([
-      ['pgdata', 'node-d/default'],
-      ['logs', 'node-d/default'],
-    ]);
-    expect(texts(forecastLines('node-a', moves, volumes))).to.deep.equal([
-      '2 replicas of 60Gi at most would leave node-a, each copied elsewhere first; nothing was changed.',
-      '  pgdata   10Gi   to node-d/default',
+    const { nodes } = facts();
+    const [small, large] = [volume('pgdata', { status: { attachment: { node: 'node-a' } } }), volume('logs', { spec: { size: '50Gi' } })];
+    const dryRun = (name: string, volumes: VolumeObject[], among = nodes) =>
+      texts(forecastLines(name, forecast(name, volumes, among, LIMITS), volumes, true));
+    expect(dryRun('node-a', [small, large])).to.deep.equal([
+      '2 replicas of 60Gi at most would leave node-a, each copied elsewhere first.',
       '  logs     50Gi   to node-d/default',
+      '  pgdata   10Gi   to node-d/default',
       'Served from node-a and staying so until somebody attaches them elsewhere: pgdata',
-      "A forecast by what StorageNodes show now and an operator's default limits.",
+      "Nothing was changed. By the leader's rules and limits, and what StorageNodes and Volumes show now.",
     ]);
     const without = nodes.filter(({ metadata }) => metadata.name !== 'node-d');
-    const stuck = forecast('node-a', volumes, without);
-    expect(texts(forecastLines('node-a', stuck, volumes))[1]).to.equal(
-      '! pgdata   10Gi   cannot leave: node-b: its agent is not heard of; node-c: in maintenance',
-    );
-    expect(texts(forecastLines('node-z', forecast('node-z', volumes, nodes), volumes))).to.deep.equal(['No replica is on node-z.']);
+    const [head, line] = dryRun('node-a', [small], [...without, node('node-e', { spec: { schedulable: false } })]);
+    expect([head, line]).to.deep.equal([
+      '0 replicas of 0 at most would leave node-a, each copied elsewhere first. 1 replica could not leave as things are now.',
+      '! pgdata   10Gi   cannot leave: no other node can hold it (node-a: excluded by spec.schedulable of its StorageNode; ' +
+        'node-b: its agent is not heard of; node-c: in maintenance; node-e: excluded by spec.schedulable of its StorageNode)',
+    ]);
+    expect(dryRun('node-z', [small])).to.deep.equal(['No replica is on node-z.']);
+    expect(dryRun('node-a', [logs])[1]).to.equal('! logs   50Gi   cannot leave: the replica on node-b has to be in sync first');
   });
 
-  it('drain --dry-run: never promises the same space twice', () => {
-    const large = ['one', 'two', 'three', 'four'].map((name) =>
-      volume(name, { spec: { size: '90Gi' }, status: { replicas: [replica('a')] } }),
-    );
-    const moves = forecast('node-a', large, [node('node-a'), node('node-d')]);
-    expect(moves.map(({ to }) => to)).to.deep.equal(['node-d/default', null, null, null]);
+  it('drain --dry-run: says that the limits are not those of this cluster where nobody tells them', () => {
+    const volumes = [volume('pgdata')];
+    const lines = texts(forecastLines('node-a', forecast('node-a', volumes, facts().nodes, LIMITS), volumes, false));
+    expect(lines.at(-1)).to.include('the default limits (its Lease cannot be read)');
   });
 
   it('drain --wait: what is left, what cannot leave, and the end', () => {
