@@ -16,7 +16,7 @@ import { CommandError, EXIT } from './errors.ts';
 import { eventsOf, gather, type Kube, type LeasePlace, leaseOf } from './kube.ts';
 import { drainingLines, drainingOf, forecastLines } from './view/drain.ts';
 import { explainLines } from './view/explain.ts';
-import { forecast } from './view/forecast.ts';
+import { forecast, refusalOf, shardsThatFit } from './view/forecast.ts';
 import { leaderFacts, limitsOf } from './view/leader.ts';
 import { rebuildLines, rebuilds } from './view/rebuild.ts';
 import { statusLines, statusReport } from './view/status.ts';
@@ -53,14 +53,24 @@ export async function status(around: Surroundings, { all }: { all?: boolean }): 
 
 export async function explain(around: Surroundings, name: string): Promise<void> {
   const volume = await volumeOf(around.kube, name);
-  const [nodes, events] = await Promise.all([
-    around.kube.list<StorageNodeObject>(collectionPath('storagenodes')),
-    eventsOf(around.kube, volume),
-  ]);
+  const [cluster, events] = await Promise.all([clusterOf(around), eventsOf(around.kube, volume)]);
   const { status: seen } = volume;
+  const mayBeSplit = seen?.unschedulable !== undefined && volume.spec.shards === 1;
+  const shards = mayBeSplit ? shardsThatFit(volume, cluster.volumes, cluster.nodes, cluster.limits) : null;
   if (around.isJson)
     around.terminal.json({ name, phase: seen?.phase ?? null, ...seen, events: events.map(({ reason, note }) => ({ reason, note })) });
-  else around.terminal.print(explainLines(volume, nodes, events, around.nowMs()));
+  else around.terminal.print(explainLines(volume, cluster.nodes, events, shards, around.nowMs()));
+}
+
+/** What the leader's rules are asked over. */
+async function clusterOf({ kube, place }: Surroundings) {
+  const [volumes, nodes, lease] = await Promise.all([
+    kube.list<VolumeObject>(collectionPath('volumes')),
+    kube.list<StorageNodeObject>(collectionPath('storagenodes')),
+    leaseOf(kube, place),
+  ]);
+  const limits = limitsOf(leaderFacts(lease));
+  return { volumes, nodes, limits: limits ?? DEFAULT_LIMITS, hasLimits: limits !== null };
 }
 
 /** Live until nothing is left to do, where somebody looks; else once. */
@@ -99,17 +109,12 @@ export async function drain(around: Surroundings, name: string, options: DrainOp
   });
 }
 
-async function dryRun({ kube, terminal, isJson, place }: Surroundings, name: string): Promise<void> {
-  const [volumes, nodes, lease] = await Promise.all([
-    kube.list<VolumeObject>(collectionPath('volumes')),
-    kube.list<StorageNodeObject>(collectionPath('storagenodes')),
-    leaseOf(kube, place),
-  ]);
+async function dryRun(around: Surroundings, name: string): Promise<void> {
+  const { volumes, nodes, limits, hasLimits } = await clusterOf(around);
   if (!nodes.some(({ metadata }) => metadata.name === name)) throw new CommandError(`there is no StorageNode ${name}`);
-  const limits = limitsOf(leaderFacts(lease));
-  const moves = forecast(name, volumes, nodes, limits ?? DEFAULT_LIMITS);
-  if (isJson) terminal.json(moves);
-  else terminal.print(forecastLines(name, moves, volumes, limits !== null));
+  const moves = forecast(name, volumes, nodes, limits);
+  if (around.isJson) around.terminal.json(moves);
+  else around.terminal.print(forecastLines(name, moves, volumes, hasLimits));
 }
 
 export async function maintenance(around: Surroundings, name: string, isOn: boolean): Promise<void> {
@@ -133,18 +138,20 @@ export async function move(around: Surroundings, name: string, from: string, to:
     throw new CommandError(`${name} has no replica on ${from}, only on ${nodes === '' ? 'no node yet' : nodes}`);
   }
   const target = to.split('/')[0] ?? to;
-  if ((await kube.get(objectPath('storagenodes', target))) === null) throw new CommandError(`there is no StorageNode ${target}`);
+  const { volumes, nodes, limits } = await clusterOf(around);
+  if (!nodes.some(({ metadata }) => metadata.name === target)) throw new CommandError(`there is no StorageNode ${target}`);
   const wish = { metadata: { annotations: { [MOVE_ANNOTATION]: `${from}=${to}` } } };
+  const wished = { ...volume, metadata: { ...volume.metadata, ...wish.metadata } };
+  const refusal = askedMoveOf(wished)?.problem ?? refusalOf(wished, volumes, nodes, limits);
+  if (refusal !== null) throw new CommandError(`nothing was changed: ${refusal}`);
   const asked = await changed<VolumeObject>(around, objectPath('volumes', name), wish, `there is no volume ${name}`);
-  const problem = askedMoveOf(asked)?.problem ?? null;
-  if (problem !== null) throw new CommandError(problem);
   if (!options.wait)
     return tell(around, asked, [line(`A replica of ${name} is made on ${to}; the one on ${from} goes when that is in sync.`)]);
-  await untilMoved(around, asked, target, options.timeout);
+  await untilMoved(around, asked, from, target, options.timeout);
 }
 
 /** The operators take the annotation away when they are done, and tell by an Event when they will not do it. */
-async function untilMoved(around: Surroundings, asked: VolumeObject, target: string, timeoutSeconds: number): Promise<void> {
+async function untilMoved(around: Surroundings, asked: VolumeObject, from: string, target: string, timeoutSeconds: number): Promise<void> {
   const { kube, terminal } = around;
   const { name } = asked.metadata;
   let shown = '';
@@ -154,8 +161,10 @@ async function untilMoved(around: Surroundings, asked: VolumeObject, target: str
     return askedMoveOf(now) === null;
   });
   const now = await volumeOf(kube, name);
-  const isThere = (now.status?.replicas ?? []).some((replica) => replica.node === target && replica.state === 'InSync');
-  if (!isThere) {
+  const replicas = (now.status?.replicas ?? []).filter(({ state }) => state !== 'Leaving');
+  const isThere = replicas.some(({ node, state }) => node === target && state === 'InSync');
+  const isLeft = replicas.some(({ node, name: replica }) => node === from || replica === from);
+  if (!isThere || isLeft) {
     const [told] = (await eventsOf(kube, now)).filter(({ reason }) => reason?.startsWith('Move'));
     throw new CommandError(`the replica of ${name} was not moved: ${told?.note ?? `kubectl holdfast explain ${name} may say why`}`);
   }

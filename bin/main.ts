@@ -6,7 +6,7 @@ import { formatTraceparent, newTrace } from '../core/trace.ts';
 import { systemTimers } from '../operator/edge/timers.ts';
 import { type DrainOptions, drain, explain, type MoveOptions, maintenance, move, rebuild, type Surroundings, status } from './commands.ts';
 import { HttpKube } from './edge/kube.ts';
-import { terminalOf } from './edge/terminal.ts';
+import { endWithReader, terminalOf } from './edge/terminal.ts';
 import { CommandError, EXIT } from './errors.ts';
 import { RECOVER_HELP, type RecoverOptions, recover } from './recover.ts';
 
@@ -102,6 +102,7 @@ program
   .addHelpText('after', RECOVER_HELP)
   .action((options: RecoverOptions) => run((around) => recover(around, options, program.opts<Shared>())));
 
+endWithReader(process.stdout, () => process.exit());
 try {
   await program.parseAsync();
 } catch (error) {

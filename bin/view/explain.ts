@@ -9,30 +9,39 @@ const EVENTS_SHOWN_MAX = 5;
 const wanted = ({ spec }: VolumeObject): string =>
   `${plural(spec.replicas, 'replica')} of ${spec.size}${spec.shards > 1 ? ` in ${spec.shards} shards` : ''} wanted`;
 
+/** Since when it is so: that it may be used, and that all are in sync, are two conditions. */
+function sinceWhen({ metadata, status }: VolumeObject): string | undefined {
+  const types = status?.phase === 'Degraded' || status?.phase === 'Healthy' ? ['Healthy', 'Ready'] : ['Ready'];
+  const [condition] = types.flatMap((type) => conditionOf(status?.conditions, type) ?? []);
+  return condition?.lastTransitionTime ?? metadata.creationTimestamp;
+}
+
+const headMessageOf = ({ status }: VolumeObject): string =>
+  conditionOf(status?.conditions, 'Ready')?.message ?? 'no operator has looked at it yet';
+
 function headOf(volume: VolumeObject, nowMs: number): string {
   const { metadata, status } = volume;
-  const ready = conditionOf(status?.conditions, 'Ready');
-  const age = since(ready?.lastTransitionTime ?? metadata.creationTimestamp, nowMs);
+  const age = since(sinceWhen(volume), nowMs);
   const is = `${metadata.name} is ${status?.phase ?? 'new'}${age === '' ? '' : ` since ${age}`}`;
   const candidates = (status?.unschedulable ?? []).filter(({ reason }) => reason.startsWith('could hold one')).length;
   if (status?.unschedulable !== undefined)
     return `${is}: ${wanted(volume)}, ${plural(candidates, 'node')} of ${status.unschedulable.length} can hold one.`;
-  return `${is}: ${ready?.message ?? 'no operator has looked at it yet'}.`;
+  return `${is}: ${headMessageOf(volume)}.`;
 }
 
-/** What a person could do about a volume that fits nowhere. */
-function adviceOf({ spec, status }: VolumeObject): string {
+/** What a person could do about a volume that fits nowhere. `shards`: with so many it would fit now. */
+function adviceOf({ spec, status }: VolumeObject, shards: number | null): string {
   const isTooLarge = (status?.unschedulable ?? []).some(({ reason }) => reason.includes('needed'));
-  const smaller =
-    isTooLarge && spec.shards === 1 ? ` Smaller pieces might fit: shards: ${Math.max(2, spec.replicas + 1)}, in a new volume.` : '';
-  return `Tried again when a node, label or volume changes, and now and then.${smaller}`;
+  const again = 'Tried again when a node, label or volume changes, and now and then.';
+  if (shards !== null) return `${again} Smaller pieces would fit now: shards: ${shards}, in a new volume.`;
+  return isTooLarge && spec.shards === 1 ? `${again} Smaller pieces (spec.shards) would not fit either: more room is needed.` : again;
 }
 
-function replicaLines({ status }: VolumeObject): Line[] {
+function replicaLines({ spec, status }: VolumeObject): Line[] {
   const unwell = (status?.replicas ?? []).filter(({ state }) => state !== 'InSync');
   const rows = unwell.map(({ node, pool, shard, state, reason, progress }) => [
     `${node}/${pool}`,
-    `shard ${shard}`,
+    ...(spec.shards > 1 ? [`shard ${shard}`] : []),
     state,
     reason ?? (progress ? `${bytes(progress.doneBytes)} of ${bytes(progress.totalBytes)}` : ''),
   ]);
@@ -40,10 +49,13 @@ function replicaLines({ status }: VolumeObject): Line[] {
 }
 
 const TOLD_IN_HEAD = ['Ready', 'Scheduled'];
+/** What nobody asked for, or cannot be yet. */
+const NO_TROUBLE = ['NotAsked', 'NotPlaced'];
 
-function conditionLines({ status }: VolumeObject): Line[] {
-  const rows = (status?.conditions ?? [])
-    .filter((condition) => !TOLD_IN_HEAD.includes(condition.type) && condition.status !== 'True')
+function conditionLines(volume: VolumeObject): Line[] {
+  const rows = (volume.status?.conditions ?? [])
+    .filter(({ type, status, reason }) => !TOLD_IN_HEAD.includes(type) && !NO_TROUBLE.includes(reason) && status !== 'True')
+    .filter(({ message }) => !headMessageOf(volume).includes(message))
     .map(({ type, message }) => [`not ${type}`, message]);
   return table(rows, '  ').map((text) => line(text));
 }
@@ -66,6 +78,7 @@ export function explainLines(
   volume: VolumeObject,
   nodes: readonly StorageNodeObject[],
   events: readonly EventObject[],
+  shards: number | null,
   nowMs: number,
 ): Line[] {
   const { status } = volume;
@@ -77,7 +90,7 @@ export function explainLines(
       reasons.map(({ node, reason }) => [node, reason]),
       '  ',
     ).map((text) => line(text)),
-    ...(reasons.length > 0 ? [line(adviceOf(volume))] : []),
+    ...(reasons.length > 0 ? [line(adviceOf(volume, shards))] : []),
     ...replicaLines(volume),
     ...conditionLines(volume),
     ...attachLine(volume, nodes),

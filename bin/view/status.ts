@@ -181,15 +181,15 @@ export function statusLines(facts: Facts, isAll: boolean): Line[] {
 function tree({ volumes }: Facts): Line[] {
   return [...volumes]
     .sort((a, b) => rank(a) - rank(b) || byName(a, b))
-    .flatMap(({ metadata, status }) => {
+    .flatMap(({ metadata, spec, status }) => {
       const attached = status?.attachment ? `on ${status.attachment.node}` : 'detached';
       const replicas = (status?.replicas ?? []).map((one) => [
         `${one.node}/${one.pool}`,
-        `shard ${one.shard}`,
+        ...(spec.shards > 1 ? [`shard ${one.shard}`] : []),
         one.state,
         one.reason ?? '',
       ]);
-      const head = `${metadata.name}   ${status?.phase ?? 'new'} ${status?.inSync ?? ''}   ${status?.size ?? ''}   ${attached}`;
+      const head = `${metadata.name}   ${status?.phase ?? 'new'} ${status?.inSync ?? ''}   ${status?.size ?? spec.size}   ${attached}`;
       return [line(head, status?.phase === 'Healthy' ? 'plain' : 'bad'), ...table(replicas, '  ').map((text) => line(text, 'faint'))];
     });
 }

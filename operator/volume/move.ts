@@ -65,9 +65,11 @@ function add(volume: PlacedVolume, index: number, member: Member, departure: Dep
   const { places, reasons } = findPlaces(volume, volume.object, index, 1, taken, world, move);
   const [found] = places ?? [];
   if (!found) {
-    const why = `no other node can hold it (${inShort(reasons ?? [])})`;
-    const only = reasons?.find(({ node }) => departure.only?.places.some((place) => place.node === node));
-    if (departure.kind === 'asked') return refused(only ? `${only.node}: ${only.reason}` : why);
+    const others = (reasons ?? []).filter(({ node }) => node !== member.node);
+    const why = others.length === 0 ? 'there is no other node' : `no other node can hold it (${inShort(others)})`;
+    const wanted = askedMoveOf(volume.object)?.move?.node;
+    const target = others.find(({ node }) => node === wanted);
+    if (departure.kind === 'asked') return refused(target ? `${target.node}: ${target.reason}` : `there is no node ${wanted}`);
     // Tried again when something changed that may help, and now and then: looking at every node is much for a pass.
     return blocked(volume, member, departure, 'unschedulable', why, world);
   }

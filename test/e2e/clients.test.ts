@@ -95,4 +95,23 @@ describe('end to end: a volume and its clients', function () {
     await volume.untilHealthy(3, HEALTHY_BOUND_MS);
     await world.deleteLast(volume);
   });
+
+  it('is found by the trace of who asked for it: in the log of the leader, and of each agent that did something for it', async () => {
+    const traceId = randomBytes(16).toString('hex');
+    const volume = world.newVolume();
+    const metadata = { name: volume.name, annotations: { 'holdfast.dev/traceparent': `00-${traceId}-00f067aa0ba902b7-01` } };
+    const object = { apiVersion: 'holdfast.dev/v1alpha1', kind: 'Volume', metadata, spec: { size: '16M', replicas: 2 } };
+    await world.cluster.kubectl(['apply', '-f', '-'], JSON.stringify(object));
+    const { replicas = [] } = await volume.untilHealthy(2, HEALTHY_BOUND_MS);
+    /** By program, what it says under that trace. */
+    const traced = new Map(
+      world.cluster.processes.map(({ name, logFile }) => {
+        const lines = readFileSync(logFile, 'utf8').split('\n').filter((line) => line.includes(`"traceId":"${traceId}"`));
+        return [name, lines.map((line) => (JSON.parse(line) as { message: string }).message)] as const;
+      }),
+    );
+    expect(traced.get(await world.leader())).to.include('transaction made');
+    for (const { node } of replicas) expect(traced.get(`agent/${node}`), node).to.include.members(['task claimed', 'task performed']);
+    await world.deleteLast(volume);
+  });
 });

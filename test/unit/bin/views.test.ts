@@ -2,7 +2,7 @@
 import { expect } from 'chai';
 import { drainingLines, drainingOf, forecastLines } from '../../../bin/view/drain.ts';
 import { explainLines } from '../../../bin/view/explain.ts';
-import { forecast } from '../../../bin/view/forecast.ts';
+import { forecast, refusalOf, shardsThatFit } from '../../../bin/view/forecast.ts';
 import { rebuildLines, rebuilds } from '../../../bin/view/rebuild.ts';
 import { statusLines, statusReport } from '../../../bin/view/status.ts';
 import { bar, bytes, duration, type Line, line, painted } from '../../../bin/view/text.ts';
@@ -27,9 +27,9 @@ describe('kubectl holdfast: what people read', () => {
     const lines = texts(statusLines(facts(), true));
     expect(lines.slice(5, 10)).to.deep.equal([
       'logs   Degraded 1/3   10Gi   detached',
-      '  node-a/default   shard 0   InSync',
-      '  node-b/default   shard 0   Out       its agent is not heard of',
-      '  node-c/default   shard 0   Learner',
+      '  node-a/default   InSync',
+      '  node-b/default   Out       its agent is not heard of',
+      '  node-c/default   Learner',
       'cache   Pending 0/3   10Gi   detached',
     ]);
   });
@@ -86,11 +86,11 @@ describe('kubectl holdfast: what people read', () => {
   });
 
   it('explain: why a volume fits nowhere, node by node', () => {
-    expect(texts(explainLines(cache, [], [], NOW_MS))).to.deep.equal([
+    expect(texts(explainLines(cache, [], [], 4, NOW_MS))).to.deep.equal([
       'cache is Pending since 4m: 3 replicas of 2Ti wanted, 0 nodes of 2 can hold one.',
       '  node-a   1.4Ti free after reserve, 2Ti needed',
       '  node-c   excluded by placement.nodeSelector disk=nvme',
-      'Tried again when a node, label or volume changes, and now and then. Smaller pieces might fit: shards: 4, in a new volume.',
+      'Tried again when a node, label or volume changes, and now and then. Smaller pieces would fit now: shards: 4, in a new volume.',
       '  not Attached   it is not placed yet',
     ]);
   });
@@ -99,14 +99,40 @@ describe('kubectl holdfast: what people read', () => {
     const attached = { ...logs, spec: { ...logs.spec, attachTo: 'node-b' } };
     const metadata = { name: 'e', uid: 'e', resourceVersion: '1', creationTimestamp: new Date(NOW_MS - 120_000).toISOString() };
     const events = [{ metadata, reason: 'ReplicaOut', note: 'node-b is not reached' }];
-    expect(texts(explainLines(attached, facts().nodes, events, NOW_MS))).to.deep.equal([
+    expect(texts(explainLines(attached, facts().nodes, events, null, NOW_MS))).to.deep.equal([
       'logs is Degraded since 1m: 1 of 3 replicas are in sync.',
-      '  node-b/default   shard 0   Out       its agent is not heard of',
-      '  node-c/default   shard 0   Learner   23.1 GiB of 50.0 GiB',
+      '  node-b/default   Out       its agent is not heard of',
+      '  node-c/default   Learner   23.1 GiB of 50.0 GiB',
       'Shall be served on node-b: its agent is not heard of.',
       'Lately:',
       '  2m   ReplicaOut   node-b is not reached',
     ]);
+  });
+
+  it('explain: says how many pieces would fit now, or that none would', () => {
+    const { nodes } = facts();
+    const fits = (size: string, shards = 1) => {
+      const wide = volume('wide', { spec: { size, shards, replicas: 1 }, status: { phase: 'Pending', replicas: [] } });
+      return shardsThatFit(wide, [wide], nodes, LIMITS);
+    };
+    expect([fits('150Gi'), fits('400Gi')], 'of two nodes with 190Gi each that may be promised').to.deep.equal([2, null]);
+    expect(texts(explainLines(cache, [], [], null, NOW_MS))[3]).to.include('would not fit either: more room is needed.');
+  });
+
+  it('move: refuses what the leader would, in its sentence, before anything is changed', () => {
+    const { nodes } = facts();
+    const refused = (wish: string) => {
+      const asked = volume('pgdata');
+      const wished = { ...asked, metadata: { ...asked.metadata, annotations: { 'holdfast.dev/move': wish } } };
+      return refusalOf(wished, [asked], nodes, LIMITS);
+    };
+    expect(refused('node-a=node-d')).to.equal(null);
+    expect(refused('node-a=node-c')).to.equal('node-c: in maintenance');
+    expect(refused('node-a=node-b')).to.equal('node-b: its agent is not heard of');
+    const others = nodes.map((one) => (one.metadata.name === 'node-d' ? node('node-d', { spec: { schedulable: false } }) : one));
+    const asked = volume('pgdata');
+    const wished = { ...asked, metadata: { ...asked.metadata, annotations: { 'holdfast.dev/move': 'node-a=node-d' } } };
+    expect(refusalOf(wished, [asked], others, LIMITS)).to.equal('node-d: excluded by spec.schedulable of its StorageNode');
   });
 
   it('rebuild: how far, how fast, how long, from where', () => {
@@ -134,7 +160,7 @@ describe('kubectl holdfast: what people read', () => {
     const [head, line] = dryRun('node-a', [small], [...without, node('node-e', { spec: { schedulable: false } })]);
     expect([head, line]).to.deep.equal([
       '0 replicas of 0 at most would leave node-a, each copied elsewhere first. 1 replica could not leave as things are now.',
-      '! pgdata   10Gi   cannot leave: no other node can hold it (node-a: excluded by spec.schedulable of its StorageNode; ' +
+      '! pgdata   10Gi   cannot leave: no other node can hold it (' +
         'node-b: its agent is not heard of; node-c: in maintenance; node-e: excluded by spec.schedulable of its StorageNode)',
     ]);
     expect(dryRun('node-z', [small])).to.deep.equal(['No replica is on node-z.']);

@@ -81,7 +81,7 @@ describe('operator: replicas that shall be elsewhere, in memory', function () {
         {
           volume: 'pgdata',
           reason:
-            'no other node can hold it (node-a: its replicas shall leave (spec.evict of its StorageNode); node-b: holds a replica of this volume already; node-c: holds a replica of this volume already)',
+            'no other node can hold it (node-b: holds a replica of this volume already; node-c: holds a replica of this volume already)',
         },
       ],
     });
