@@ -20,6 +20,10 @@ export function operatorMetrics(metrics: Metrics) {
   const nodes = metrics.gauge('nodes_count', 'StorageNodes by state; in maintenance is on purpose, away is not', ['state']);
   const tasks = metrics.gauge('tasks_count', 'Tasks in etcd by state; only the leader counts them', ['state']);
   const unschedulable = metrics.gauge('volumes_unschedulable_count', 'Volumes of which some replica fits nowhere; their status says why');
+  const planned = metrics.gauge(
+    'volumes_planned_count',
+    'Volumes that are Degraded only because of nodes in maintenance; alarm on those Degraded beyond these',
+  );
   const pools = metrics.gauge('pools_count', 'Pools by limit, and whether they are near it (nine tenths) or have reached it', [
     'limit',
     'level',
@@ -56,11 +60,13 @@ export function operatorMetrics(metrics: Metrics) {
       nodes.reset();
       pools.reset();
       unschedulable.set(0);
+      planned.set(0);
       tasks.reset();
       damages.set(0);
       lagging.set(0);
     },
     unschedulable,
+    planned,
     /** The alarm that comes before each of the three. */
     countPools(levels: Iterable<PoolLevel>): void {
       const counts = tally([...levels].map(({ limit, level }) => `${limit}/${level}`));

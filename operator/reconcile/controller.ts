@@ -28,7 +28,6 @@ import { snapshotIndex } from '../snapshot/subjects.ts';
 import { decideAll } from '../volume/decide.ts';
 import type { Action, Decision, World } from '../volume/decision.ts';
 import { REPLACEMENTS_MAX } from '../volume/replace.ts';
-import type { Phase } from '../volume/status.ts';
 import { Attention } from './attention.ts';
 import { Events } from './events.ts';
 import { KubeWrites } from './kubeWrites.ts';
@@ -37,7 +36,7 @@ import { OutOfService } from './outOfService.ts';
 import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
 import { Standing, standingOf } from './standing.ts';
-import { Statuses } from './statuses.ts';
+import { Statuses, type Told } from './statuses.ts';
 
 /** Things that only time changes: patience, back-off, placements that could not be found. */
 const TICK_MS = 1_000;
@@ -177,9 +176,9 @@ class Term {
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
     const nodes = { outOfService: this.#outOfService.update(observed, world), settingsLags: this.#lagging(observed, now.monotonicMs) };
-    const { phases, unsettled, unschedulable } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
+    const { unsettled, ...counts } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);
-    this.#count(observed, world, phases, unschedulable);
+    this.#count(observed, world, counts);
     this.#events.tellHeld();
   }
 
@@ -202,7 +201,7 @@ class Term {
     return lags;
   }
 
-  #count(observed: Observed, world: World, phases: Iterable<Phase>, unschedulable: number): void {
+  #count(observed: Observed, world: World, { phases, unschedulable, planned }: Omit<Told, 'unsettled'>): void {
     if (world.now.monotonicMs - this.#countedMs < COUNT_INTERVAL_MS) return;
     this.#countedMs = world.now.monotonicMs;
     const { metrics } = this.#ports;
@@ -210,6 +209,7 @@ class Term {
     const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
     metrics.count(phases, tasks, nodes);
     metrics.unschedulable.set(unschedulable);
+    metrics.planned.set(planned);
     metrics.countPools(poolLevels(world.nodes, world.ledger, world.limits));
   }
 

@@ -27,7 +27,7 @@ import type { SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotEventsOf, snapshotStatusOf } from '../snapshot/status.ts';
 import type { BlockedReplica, Decision, World } from '../volume/decision.ts';
 import { eventsOf } from '../volume/events.ts';
-import { type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
+import { isPlannedOnly, type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
 import type { Events } from './events.ts';
 import type { KubeWrites } from './kubeWrites.ts';
 import { objectKey } from './perform.ts';
@@ -58,11 +58,23 @@ export type Decisions = { volumes: ReadonlyMap<VolumeUid, Decision>; snapshots: 
 /** What is known of nodes beside what is observed. */
 export type NodeJudgements = { outOfService: ReadonlySet<NodeName>; settingsLags: ReadonlyMap<NodeName, SettingsLag> };
 
+export type Told = {
+  phases: Iterable<Phase>;
+  /** Volumes that were decided, and of which people do not see yet what was decided. */
+  unsettled: Set<VolumeUid>;
+  /** How many fit nowhere. */
+  unschedulable: number;
+  /** How many are Degraded only because of nodes in maintenance. */
+  planned: number;
+};
+
 export class Statuses {
   readonly #ports: StatusPorts;
   /** Of every volume, as it was last decided. */
   readonly #phases = new Map<VolumeUid, Phase>();
   readonly #unschedulable = new Set<VolumeUid>();
+  /** Degraded only because of nodes in maintenance. */
+  readonly #planned = new Set<VolumeUid>();
   /** Of volumes whose replica cannot leave its node, as it was last decided. */
   readonly #blocked = new Map<VolumeUid, { node: NodeName; volume: string; reason: string }[]>();
   /** Nodes whose status is as it should be, and what that was found of. */
@@ -75,19 +87,13 @@ export class Statuses {
     this.#ports = ports;
   }
 
-  /** Of the volumes that were decided. `unsettled`: those of them of which people do not see yet what was decided. */
-  update(
-    observed: Observed,
-    decisions: Decisions,
-    world: World,
-    nodes: NodeJudgements,
-  ): { phases: Iterable<Phase>; unsettled: Set<VolumeUid>; unschedulable: number } {
+  update(observed: Observed, decisions: Decisions, world: World, nodes: NodeJudgements): Told {
     const unsettled = new Set<VolumeUid>();
     for (const [uid, decision] of decisions.volumes) {
       if (decision.unschedulable.length > 0) this.#unschedulable.add(uid);
       else this.#unschedulable.delete(uid);
       const volume = observed.volumes.get(uid);
-      if (!volume?.object) this.#phases.delete(uid);
+      if (!volume?.object) for (const known of [this.#phases, this.#planned]) known.delete(uid);
       else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
     }
     this.#noteBlocked(decisions, world);
@@ -95,7 +101,7 @@ export class Statuses {
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
     const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
     if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
-    return { phases: this.#phases.values(), unsettled, unschedulable: this.#unschedulable.size };
+    return { phases: this.#phases.values(), unsettled, unschedulable: this.#unschedulable.size, planned: this.#planned.size };
   }
 
   /** A pass decides some of the volumes; of the others what was decided before stands. */
@@ -123,6 +129,8 @@ export class Statuses {
     const status = statusOf(volume, decision, world);
     const phase = phaseOf(status);
     if (phase !== null) this.#phases.set(volume.uid, phase);
+    if (isPlannedOnly(status)) this.#planned.add(volume.uid);
+    else this.#planned.delete(volume.uid);
     // An object whose last finalizer goes vanishes: a status would only come too late.
     if (decision.state === 'gone' || decision.actions.some(({ kind }) => kind === 'removeFinalizer')) return true;
     const sinceMs = this.#sinceMs(objectKey({ resource: 'volumes' }, object.metadata.name), world.now);
@@ -224,7 +232,7 @@ export class Statuses {
 
   #forgetOthers(observed: Observed, nowMs: number): void {
     this.#forgotMs = nowMs;
-    for (const known of [this.#phases, this.#unschedulable, this.#blocked])
+    for (const known of [this.#phases, this.#unschedulable, this.#planned, this.#blocked])
       for (const uid of known.keys()) if (!observed.volumes.has(uid)) known.delete(uid);
     for (const name of this.#told.keys()) if (!observed.storageNodes.has(name)) this.#told.delete(name);
     const keys = new Set<string>();

@@ -46,6 +46,9 @@ const OTHER_THAN_UNAVAILABLE = ['Attaching', 'PowerLost'];
 const isUnavailable = (status: VolumeStatus): boolean =>
   status.phase === 'Unavailable' && !OTHER_THAN_UNAVAILABLE.includes(reasonOf(status, 'Ready'));
 
+/** Less safe than it should be, and not because of people's maintenance. */
+const isAlarming = (status: VolumeStatus): boolean => status.phase === 'Degraded' && reasonOf(status, 'Ready') !== 'Maintenance';
+
 /** In the order in which they are told. */
 export const VOLUME_EVENTS: readonly Rule[] = [
   {
@@ -111,7 +114,7 @@ export const VOLUME_EVENTS: readonly Rule[] = [
     reason: 'Degraded',
     type: 'Warning',
     action: 'Replicate',
-    note: (change) => (reached(change, 'Degraded') ? messageOf(change.after, 'Ready') : null),
+    note: (change) => (isAlarming(change.after) && !isAlarming(change.before) ? messageOf(change.after, 'Ready') : null),
   },
   {
     reason: 'ResizeRefused',

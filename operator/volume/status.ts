@@ -4,13 +4,14 @@
  */
 import { isFresh, isLossUnseen, lossSentence, type Shard, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeObject } from '../api.ts';
-import { conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
+import { conditionOf, conditionsOf, type Judgement, toSeconds } from '../conditions.ts';
 import type { VolumeStatus, VolumeStatusReplica } from '../generated/volume.ts';
 import type { ObservedVolume } from '../observe/observed.ts';
 import type { NodeReason } from '../placement/place.ts';
 import { formatBytes, formatExact, parseQuantity } from '../quantity.ts';
 import { wantedSizeBytes } from './create.ts';
 import type { Decision, World } from './decision.ts';
+import { nodeNamed } from './departures.ts';
 import { aheadOf } from './outdated.ts';
 import { attachmentOf, currentReport, replicasOf } from './replicas.ts';
 import { scrubOf } from './scrub.ts';
@@ -128,6 +129,21 @@ function tooFew(facts: Facts): Judged | null {
   return { phase: 'Unavailable', reason: 'TooFewReplicas', message };
 }
 
+/** The reason of `Ready` and `Healthy` where it is only Degraded because people have nodes in maintenance: nobody is to be called for that. */
+export const PLANNED = 'Maintenance';
+
+/** As many replicas as asked for, and each that is not well lies on such a node. */
+function isPlanned(facts: Facts): boolean {
+  const { replicas, world, volume } = facts;
+  const unwell = replicas.filter(({ state, node }) => state !== 'InSync' || !world.machines.has(node));
+  const isComplete = replicas.length === wantedReplicas(facts) * (volume.config?.value.shards.length ?? 0);
+  return (
+    isComplete &&
+    unwell.length > 0 &&
+    unwell.every(({ node, state }) => state !== 'Failed' && nodeNamed(node, world)?.spec?.maintenance === true)
+  );
+}
+
 function notAllInSync(facts: Facts): Judged | null {
   const { shards, decision } = facts;
   const isWell = ({ inSyncCount, reachableCount }: ShardFacts) => inSyncCount >= wantedReplicas(facts) && reachableCount === inSyncCount;
@@ -136,7 +152,7 @@ function notAllInSync(facts: Facts): Judged | null {
   const reachableCount = Math.min(...shards.map((shard) => shard.reachableCount));
   // In sync it is until somebody writes without it: said alone, that would read as if all were well.
   const reach = reachableCount < facts.inSyncCount ? `, ${reachableCount} can be reached` : '';
-  return { phase: 'Degraded', reason: 'OutOfSync', message: `${share(facts)} in sync${reach} (${why})` };
+  return { phase: 'Degraded', reason: isPlanned(facts) ? PLANNED : 'OutOfSync', message: `${share(facts)} in sync${reach} (${why})` };
 }
 
 const pendingReason = ({ state }: Decision): string =>
@@ -304,4 +320,6 @@ export function withoutProgress(status: VolumeStatus): VolumeStatus {
   return { ...status, ...(replicas ? { replicas } : {}), ...(scrub ? { scrub } : {}), ...(conditions ? { conditions } : {}) };
 }
 
+export const isPlannedOnly = ({ phase, conditions }: VolumeStatus): boolean =>
+  phase === 'Degraded' && conditionOf(conditions, 'Ready')?.reason === PLANNED;
 export const phaseOf = (status: VolumeStatus | undefined): Phase | null => status?.phase ?? null;

@@ -4,7 +4,7 @@ import type { VolumeStatus } from '../../../../operator/generated/volume.ts';
 import { decideVolume } from '../../../../operator/volume/decide.ts';
 import type { World } from '../../../../operator/volume/decision.ts';
 import { eventsOf, NOTE_LENGTH_MAX } from '../../../../operator/volume/events.ts';
-import { foremost, statusOf, UNSCHEDULABLE_MAX, withoutProgress } from '../../../../operator/volume/status.ts';
+import { foremost, isPlannedOnly, statusOf, UNSCHEDULABLE_MAX, withoutProgress } from '../../../../operator/volume/status.ts';
 import {
   config,
   instance,
@@ -12,6 +12,7 @@ import {
   member,
   observedTask,
   observedVolume,
+  placementNode,
   replica,
   serving,
   UID,
@@ -36,6 +37,12 @@ const served = (change: Parameters<typeof serving>[1] = {}) => ({
   config: config({ primary: primary('a') }),
   serving: serving('a', change),
 });
+
+/** The node is down, and people said so. */
+function inMaintenance(letter: string): World {
+  const others = [...'abcde'].filter((other) => other !== letter).map((other) => placementNode(other));
+  return world({ machines: without(letter), nodes: [...others, placementNode(letter, null, { maintenance: true })] });
+}
 
 describe('operator: the phase of a volume', () => {
   const rows: [says: string, parts: VolumeParts, around: World | undefined, expected: string][] = [
@@ -232,10 +239,21 @@ describe('operator: events', () => {
   );
   const pending = see({ config: null, object: volumeObject({ size: '300Gi' }) });
 
+  const planned = see({}, inMaintenance('b'));
+
+  it('are left out for what people have in maintenance, and that is told from every other reason', () => {
+    expect([isPlannedOnly(planned), isPlannedOnly(degraded), isPlannedOnly(detached)]).to.deep.equal([true, false, false]);
+    expect(isPlannedOnly(see({}, world({ machines: without('b') }))), 'away, and nobody meant it').to.equal(false);
+    const wanted = { object: volumeObject({ replicas: 4 }) };
+    expect(isPlannedOnly(see(wanted, inMaintenance('b'))), 'one more is missing anyway').to.equal(false);
+  });
+
   const rows: [says: string, before: VolumeStatus | undefined, after: VolumeStatus, events: string[]][] = [
     ['a volume fits nowhere', undefined, pending, ['Warning Unschedulable']],
     ['it still fits nowhere', pending, pending, []],
     ['it is placed and well', pending, detached, ['Normal Scheduled', 'Normal Healthy']],
+    ['a machine in maintenance is away', detached, planned, []],
+    ['beside that a replica goes out', planned, degraded, ['Warning Degraded']],
     ['it is attached', detached, healthy, ['Normal Attached']],
     ['nothing changed', healthy, healthy, []],
     ['it is being attached: that is no trouble yet', detached, attaching, []],
