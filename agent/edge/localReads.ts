@@ -8,7 +8,9 @@
  * from every worker. Must never read for a session that has ended: the descriptor is this file's alone, and closed with it.
  */
 import fs from 'node:fs';
+import { promisify } from 'node:util';
 import type { Log } from '../../core/log.ts';
+import { Turns } from '../../core/turns.ts';
 import { replicasPath } from '../pool/layout.ts';
 import type { LocalReads, OpenReads } from '../ports.ts';
 import { replicaDirectory } from '../replica/store/create.ts';
@@ -16,20 +18,21 @@ import { DATA_FILE } from '../replica/store/files.ts';
 import { openPageCache, type PageCache } from './pageCache.ts';
 
 const { O_RDONLY, O_NOATIME } = fs.constants;
+const [open, close] = [promisify(fs.open), promisify(fs.close)];
 
 /**
  * For a thread of primaries. `pools`: where they lie, by name. The library is loaded for the first replica, not before: Node ends with SIGABRT, whatever code it was
  * to exit with, when a process exits while a thread of it loads one, and an agent that may not start does so as its threads come up.
  */
 export function localReads(pools: ReadonlyMap<string, string>, log: Log): OpenReads {
-  const turns = new Map<string, Turns>([...pools.keys()].map((pool) => [pool, new Turns()]));
+  const turns = new Turns();
   let loading: Promise<PageCache | null> | null = null;
   return ({ replica, pool }) => {
     const path = pools.get(pool);
-    const turnsOfPool = turns.get(pool);
-    if (path === undefined || turnsOfPool === undefined) return null;
+    if (path === undefined) return null;
     loading ??= load(log);
-    return new CachedFile(loading, `${replicaDirectory(replicasPath(path), replica)}/${DATA_FILE}`, turnsOfPool);
+    const file = `${replicaDirectory(replicasPath(path), replica)}/${DATA_FILE}`;
+    return new CachedFile(loading, file, (work) => void turns.take(pool, work));
   };
 }
 
@@ -40,34 +43,20 @@ async function load(log: Log): Promise<PageCache | null> {
   return null;
 }
 
-/** One after the other: `next` begins when the one before has said that it ended. */
-class Turns {
-  readonly #waiting: ((ended: () => void) => void)[] = [];
-  #isBusy = false;
+/** What is done to one pool's files, one after the other. */
+type InTurn = (work: () => Promise<void>) => void;
 
-  /** As many as there are sessions to replicas of the pool. */
-  wait(act: (ended: () => void) => void): void {
-    this.#waiting.push(act);
-    if (!this.#isBusy) this.#next();
-  }
-
-  #next(): void {
-    const act = this.#waiting.shift();
-    this.#isBusy = act !== undefined;
-    act?.(() => this.#next());
-  }
-}
-
+/** As many wait for a turn as there are sessions to replicas of the pool. */
 class CachedFile implements LocalReads {
-  readonly #turns: Turns;
+  readonly #inTurn: InTurn;
   #file: { cache: PageCache; descriptor: number } | null = null;
   #isClosed = false;
 
   /** `loading` resolves with null where this machine cannot: then it stays unread. */
-  constructor(loading: Promise<PageCache | null>, path: string, turns: Turns) {
-    this.#turns = turns;
+  constructor(loading: Promise<PageCache | null>, path: string, inTurn: InTurn) {
+    this.#inTurn = inTurn;
     void loading.then((cache) => {
-      if (cache) turns.wait((ended) => this.#open(cache, path, ended));
+      if (cache) inTurn(() => this.#open(cache, path));
     });
   }
 
@@ -81,17 +70,16 @@ class CachedFile implements LocalReads {
     this.#file = null;
   }
 
-  #open(cache: PageCache, path: string, ended: () => void): void {
-    if (this.#isClosed) return ended();
-    fs.open(path, O_RDONLY | O_NOATIME, (error, descriptor) => {
-      // What cannot be opened is the pool's thread's to say.
-      if (!error && this.#isClosed) this.#closeLater(descriptor);
-      else if (!error) this.#file = { cache, descriptor };
-      ended();
-    });
+  async #open(cache: PageCache, path: string): Promise<void> {
+    if (this.#isClosed) return;
+    // What cannot be opened is the pool's thread's to say.
+    const descriptor = await open(path, O_RDONLY | O_NOATIME).catch(() => null);
+    if (descriptor === null) return;
+    if (this.#isClosed) this.#closeLater(descriptor);
+    else this.#file = { cache, descriptor };
   }
 
   #closeLater(descriptor: number): void {
-    this.#turns.wait((ended) => fs.close(descriptor, () => ended()));
+    this.#inTurn(() => close(descriptor).catch(() => undefined));
   }
 }

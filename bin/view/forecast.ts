@@ -20,8 +20,9 @@ import { placed, worldAround } from './cluster.ts';
 export type Move = { volume: string; shard: number; replica: string; sizeBytes: number; to: string | null; reason: string | null };
 
 const TRACE = '';
-/** Up to as many as a volume may have (crds/volume.yaml). */
+/** Up to as many as a volume may have, and replicas of all of them together (crds/volume.yaml). */
 const SHARDS_TRIED = [2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
+const REPLICAS_IN_ALL_MAX = 256;
 
 function configIn(decision: Decision, { config }: PlacedVolume): VolumeConfig | null {
   for (const action of decision.actions) {
@@ -100,7 +101,7 @@ export function shardsThatFit(
     world.ledger.beginPass();
     return placeShards(requests, rest, world.nodes, world.ledger, limits).places !== null;
   };
-  return SHARDS_TRIED.find(fits) ?? null;
+  return SHARDS_TRIED.find((shards) => shards * replicas <= REPLICAS_IN_ALL_MAX && fits(shards)) ?? null;
 }
 
 /** Where what is on `drained` would go, in the order in which the leader would take it. */

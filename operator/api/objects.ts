@@ -2,7 +2,9 @@
  * Volumes, nodes and snapshots: each request becomes one or two of the API server, with the caller's own token and without any cache between, so that what is
  * answered is what is. Must never write an object that somebody else changed meanwhile when the caller said on which version the change is based.
  */
+
 import type { MachineState } from '../../core/machine.ts';
+import { Turns } from '../../core/turns.ts';
 import { HttpError } from '../../edge/http/errors.ts';
 import { collectionPath, type KubeObject, objectPath, type Resource, type VolumeObject } from '../api.ts';
 import { decodeMachine } from '../observe/decode.ts';
@@ -18,7 +20,6 @@ import {
   textOf,
 } from './ports.ts';
 import { resultOf } from './refusals.ts';
-import { Turns } from './turns.ts';
 
 /** Shown as the writer in managedFields. */
 const WRITER = 'fieldManager=holdfast-api&fieldValidation=Strict';
@@ -120,7 +121,7 @@ export class Objects {
 
   async #patch(caller: Caller, name: string, patch: unknown, version: string | null, signal: AbortSignal): Promise<KubeObject> {
     const request: KubeRequest = { method: 'PATCH', path: `${objectPath(this.#resource, name)}?${WRITER}`, body: patch };
-    return this.#turns.take(name, signal, () => this.#patchNow(caller, name, request, version, signal));
+    return this.#turns.take(name, () => this.#patchNow(caller, name, request, version, signal), signal);
   }
 
   /** Side by side, changes of one object would only make each other fail, and be tried again by the API server till their time is over. */

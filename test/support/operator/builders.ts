@@ -206,7 +206,7 @@ export const placementNode = (
   return { node: nodeOf(letter), machine: state, spec: storageNode(letter, node).spec, labels: state?.labels ?? {} };
 };
 
-export type WorldParts = Partial<Omit<World, 'machines' | 'nodes' | 'now'>> & {
+export type WorldParts = Partial<Omit<World, 'machines' | 'now'>> & {
   machines?: MachineState[];
   configs?: VolumeConfig[];
   /** From which snapshots and sources are looked up. */

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { DEFAULT_SETTINGS } from '../../../../core/settings.ts';
+import { Turns } from '../../../../core/turns.ts';
 import { HttpError } from '../../../../edge/http/errors.ts';
 import { newObject, patchOf, settingsOf } from '../../../../operator/api/bodies.ts';
 import { Gate } from '../../../../operator/api/gate.ts';
@@ -7,7 +8,6 @@ import { concernsNode, listQuery } from '../../../../operator/api/objects.ts';
 import { refusalOf } from '../../../../operator/api/refusals.ts';
 import { ROUTES } from '../../../../operator/api/routes.ts';
 import { parseParameters } from '../../../../operator/api/schema.ts';
-import { Turns } from '../../../../operator/api/turns.ts';
 import type { KubeObject } from '../../../../operator/api.ts';
 import { changed, parseSettingsRecord, seeded } from '../../../../operator/settingsRecord.ts';
 
@@ -144,12 +144,11 @@ describe('operator: how much the REST API takes', () => {
       order.push(`${name} ends`);
       if (name === 'b') throw new Error('b failed');
     };
-    const signal = new AbortController().signal;
     const all = [
-      turns.take('x', signal, work('a')),
-      turns.take('x', signal, work('b')),
-      turns.take('x', late.signal, work('late')),
-      turns.take('x', signal, work('c')),
+      turns.take('x', work('a')),
+      turns.take('x', work('b')),
+      turns.take('x', work('late'), late.signal),
+      turns.take('x', work('c')),
     ];
     late.abort(new Error('too late'));
     const outcomes = await Promise.allSettled(all);
