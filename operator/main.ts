@@ -28,11 +28,12 @@ import { leasePort } from './edge/leaseApi.ts';
 import { startRestServer } from './edge/restServer.ts';
 import { systemTimers } from './edge/timers.ts';
 import { Elector } from './election/elector.ts';
-import { Facts, type RunningSettings } from './election/facts.ts';
+import { Facts } from './election/facts.ts';
 import { Office, type OfficePorts } from './election/office.ts';
 import { ELECTION_TIMES } from './election/step.ts';
 import { operatorMetrics } from './metrics.ts';
 import { staleReason } from './observe/observe.ts';
+import type { PlacementLimits } from './placement/checks.ts';
 import type { KubeApi } from './ports.ts';
 import { Controller, type ControllerPorts } from './reconcile/controller.ts';
 import { Events } from './reconcile/events.ts';
@@ -103,8 +104,7 @@ async function openCsi({ parameters, metrics, log, ready, ...ports }: CsiParts):
 }
 
 type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'> & {
-  /** What is told of the configuration on the Lease. */
-  told: RunningSettings;
+  limits: PlacementLimits;
   clock: Clock;
   random: Random;
   parameters: OperatorParameters;
@@ -127,11 +127,12 @@ function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Kee
 }
 
 function standForElection(parts: ElectionParts): { elector: Elector; office: Office; keeper: Keeper } {
-  const { parameters, told, connection, api, controller, ...ports } = parts;
+  const { parameters, limits, connection, api, controller, ...ports } = parts;
   const keeper = keeperOf(parts);
   const members = () => connection.members();
-  const { name } = parameters;
-  const facts = new Facts({ version: VERSION, name, clock: ports.clock, settings: told, members, conditions: () => keeper.conditions });
+  const { name, replaceAfterSeconds } = parameters;
+  const settings = { limits, replaceAfterSeconds };
+  const facts = new Facts({ version: VERSION, name, clock: ports.clock, settings, members, conditions: () => keeper.conditions });
   const office = new Office({
     ...ports,
     store: connection.store,
@@ -165,7 +166,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
   log.setLevel(parameters.logLevel);
   const identity = `${parameters.name}_${systemRandom.hex(ID_BYTES)}`;
   const keys = keysOf(parameters.cluster);
-  const ports = { clock: systemClock, timers: systemTimers, random: systemRandom, log, keys, fail };
+  const ports = { clock: systemClock, timers: systemTimers, random: systemRandom, log, keys, fail, limits };
 
   const metrics = createMetrics({ processMetrics: true });
   const numbers = operatorMetrics(metrics);
@@ -188,7 +189,6 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     sources,
     store,
     api,
-    limits,
     rebalance: parameters.rebalance,
     settings: agents,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
@@ -197,8 +197,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     metrics: numbers,
     instance: parameters.name,
   });
-  const told = { limits, replaceAfterSeconds: parameters.replaceAfterSeconds };
-  const { elector, office, keeper } = standForElection({ ...ports, parameters, told, connection, api, controller, metrics: numbers, identity });
+  const { elector, office, keeper } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
 
   const http = await startHttpServer(
     {
@@ -217,7 +216,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
   const rest = await openRest({ ...ports, connection, kube: kubeConnection, metrics, certificates, parameters });
 
   const ready = () => staleReason(views.store, views.kube);
-  const csi = await openCsi({ ...ports, kube: api, waiting, views: views.kube, limits, parameters, metrics, ready });
+  const csi = await openCsi({ ...ports, kube: api, waiting, views: views.kube, parameters, metrics, ready });
 
   const stopping = new AbortController();
   const election = elector.run(stopping.signal).catch(fail);

@@ -106,7 +106,9 @@ describe('end to end: a volume and its clients', function () {
     /** By program, what it says under that trace. */
     const traced = new Map(
       world.cluster.processes.map(({ name, logFile }) => {
-        const lines = readFileSync(logFile, 'utf8').split('\n').filter((line) => line.includes(`"traceId":"${traceId}"`));
+        const lines = readFileSync(logFile, 'utf8')
+          .split('\n')
+          .filter((line) => line.includes(`"traceId":"${traceId}"`));
         return [name, lines.map((line) => (JSON.parse(line) as { message: string }).message)] as const;
       }),
     );
