@@ -239,7 +239,7 @@ describe('operator: events', () => {
   );
   const pending = see({ config: null, object: volumeObject({ size: '300Gi' }) });
 
-  const planned = see({}, inMaintenance('b'));
+  const planned = see(served(), inMaintenance('b'));
 
   it('are left out for what people have in maintenance, and that is told from every other reason', () => {
     expect([isPlannedOnly(planned), isPlannedOnly(degraded), isPlannedOnly(detached)]).to.deep.equal([true, false, false]);
@@ -252,7 +252,7 @@ describe('operator: events', () => {
     ['a volume fits nowhere', undefined, pending, ['Warning Unschedulable']],
     ['it still fits nowhere', pending, pending, []],
     ['it is placed and well', pending, detached, ['Normal Scheduled', 'Normal Healthy']],
-    ['a machine in maintenance is away', detached, planned, []],
+    ['a machine in maintenance is away', healthy, planned, []],
     ['beside that a replica goes out', planned, degraded, ['Warning Degraded']],
     ['it is attached', detached, healthy, ['Normal Attached']],
     ['nothing changed', healthy, healthy, []],
