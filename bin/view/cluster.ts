@@ -114,6 +114,7 @@ export function worldAround(
     ledger: new Ledger(volumes.map(({ config }) => config.value)),
     limits,
     replaceAfterMs: 0,
+    isCaretaker: false,
     // The leader takes them a few at a time: what comes of it is the same.
     replacements: { left: Number.POSITIVE_INFINITY },
     growTroubles: new Map(),
