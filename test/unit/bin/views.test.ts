@@ -68,7 +68,10 @@ describe('kubectl holdfast: what people read', () => {
       ['etcd', 'nearly full'],
       ['node-a', 'runs version 1'],
     ]);
-    expect(problems.slice(0, 2).map(({ name }) => name), 'before all volumes').to.deep.equal(['etcd', 'etcd']);
+    expect(
+      problems.slice(0, 2).map(({ name }) => name),
+      'before all volumes',
+    ).to.deep.equal(['etcd', 'etcd']);
     const well = { 'holdfast.dev/leader': JSON.stringify({ conditions: [said('StoreWritable', 'True', 'etcd has space')] }) };
     const fine = statusReport({ ...rest, nodes: [], volumes: [], lease: { ...lease, metadata: { ...lease.metadata, annotations: well } } });
     expect(fine.problems).to.deep.equal([]);
