@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { env as environment } from 'node:process';
+import { env as environment, exit } from 'node:process';
 import { Etcd3 } from 'etcd3';
 import { keysOf } from '../../core/keys.ts';
 import { type Cluster, startCluster } from '../../tools/local/cluster.ts';
@@ -122,3 +122,5 @@ try {
   routes.close();
   await rm(directory, { recursive: true, force: true });
 }
+// Connections through the relays that were cut may still be waiting for their ends, which are gone.
+exit();
