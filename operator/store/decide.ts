@@ -12,7 +12,7 @@ export const COMPACT_EVERY_MS = 300_000;
 export const DEFRAGMENT_EVERY_MS = 3_600_000;
 /** While etcd takes no writes, what won too little is tried again so often. */
 export const RESCUE_EVERY_MS = 60_000;
-/** What a member says of its free pages is as of its last writes, and without space there are hardly any: so it is also tried where it tells of nothing to win. */
+/** What a member says of its free pages is as of its last writes, and without space there are hardly any: so it is also tried now and then where it tells of none. */
 const BLIND_EVERY_MS = 600_000;
 /** Of its quota, below which a member that had no space counts as having some again. */
 const SPACE_AGAIN_RATIO = 0.9;
@@ -50,18 +50,20 @@ export type UpkeepMemory = {
   readonly compactedMs: number | null;
   /** By endpoint. */
   readonly defragmentedMs: ReadonlyMap<string, number>;
-  /** Since when etcd has been seen to have no space. */
-  readonly noSpaceSinceMs: number | null;
-  /** Up to the latest revision, because of that. */
+  /** While etcd has no space: when all of its history was compacted last, and up to which revision. */
   readonly rescuedMs: number | null;
+  readonly rescuedRevision: string | null;
+  /** Since when that is the revision: without space it only moves when somebody deletes something. */
+  readonly progressMs: number | null;
 };
 
 export const NO_MEMORY: UpkeepMemory = {
   marks: [],
   compactedMs: null,
   defragmentedMs: new Map(),
-  noSpaceSinceMs: null,
   rescuedMs: null,
+  rescuedRevision: null,
+  progressMs: null,
 };
 
 export type UpkeepStep =
@@ -90,13 +92,17 @@ export function noted(seen: SeenStore, memory: UpkeepMemory, { historyMs }: Upke
   // The youngest of those that are old enough, and all that are younger.
   const oldEnough = all.findLastIndex(({ atMs }) => nowMs - atMs >= historyMs);
   const marks = all.slice(Math.max(0, oldEnough)).slice(-MARKS_MAX);
-  if (!hasNoSpace(seen)) return { ...memory, marks, noSpaceSinceMs: null, rescuedMs: null };
-  return { ...memory, marks, noSpaceSinceMs: memory.noSpaceSinceMs ?? nowMs };
+  return hasNoSpace(seen) ? { ...memory, marks } : { ...memory, marks, rescuedMs: null, rescuedRevision: null, progressMs: null };
 }
 
 /** What is remembered after a step, whatever came of it: what failed is not tried again at once either. */
 export function done(step: UpkeepStep, memory: UpkeepMemory, nowMs: number): UpkeepMemory {
-  if (step.kind === 'compact') return { ...memory, compactedMs: nowMs, ...(step.isRescue ? { rescuedMs: nowMs } : {}) };
+  if (step.kind === 'compact') {
+    const { revision, isRescue } = step;
+    if (!isRescue) return { ...memory, compactedMs: nowMs };
+    const progressMs = revision === memory.rescuedRevision ? memory.progressMs : nowMs;
+    return { ...memory, compactedMs: nowMs, rescuedMs: nowMs, rescuedRevision: revision, progressMs };
+  }
   if (step.kind === 'defragment') return { ...memory, defragmentedMs: new Map([...memory.defragmentedMs, [step.url, nowMs]]) };
   return memory;
 }
@@ -126,7 +132,7 @@ function rescue(seen: SeenStore, memory: UpkeepMemory, nowMs: number): UpkeepSte
   if (members === null) return NONE;
   const step = defragmentation(members, (member) => {
     const lastMs = memory.defragmentedMs.get(member.url) ?? Number.NEGATIVE_INFINITY;
-    const isUntried = lastMs < (memory.noSpaceSinceMs ?? nowMs) || nowMs - lastMs >= BLIND_EVERY_MS;
+    const isUntried = lastMs < (memory.progressMs ?? nowMs) || nowMs - lastMs >= BLIND_EVERY_MS;
     const isOfThisRound = lastMs >= (memory.rescuedMs ?? nowMs);
     return !hasSpace(member, seen) && !isOfThisRound && (isUntried || isAnyWin(member));
   });

@@ -4,13 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TlsFiles } from '../../edge/tls.ts';
 import { findFreePort } from '../../tools/local/ports.ts';
 import { findPrograms } from '../../tools/local/programs.ts';
+import { stopWhole } from './stopped.ts';
 import { until } from './until.ts';
 
 const LOOPBACK = '127.0.0.1';
@@ -39,15 +40,6 @@ async function freePorts(count: number): Promise<number[]> {
 }
 
 type Member = { name: string; client: number; peer: number; metrics: number };
-
-const STOP_MS_MAX = 5_000;
-
-/** One letter a thread, as in /proc. */
-const threadStates = (pid: number): string[] =>
-  readdirSync(`/proc/${pid}/task`).map((thread) => {
-    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
-    return stat[stat.lastIndexOf(')') + 2] ?? '?';
-  });
 
 export class EtcdProcess {
   readonly url: string;
@@ -108,13 +100,7 @@ export class EtcdProcess {
 
   /** It answers nothing more, and its connections stay open. Returns when every thread of it has stopped: until then one may still answer. */
   stop(): void {
-    const child = this.#child;
-    if (child?.pid === undefined) return;
-    child.kill('SIGSTOP');
-    const endMs = performance.now() + STOP_MS_MAX;
-    while (!threadStates(child.pid).every((state) => state === 'T')) {
-      if (performance.now() > endMs) throw new Error(`etcd ${this.#member.name} did not stop within ${STOP_MS_MAX} ms`);
-    }
+    if (this.#child !== null) stopWhole(this.#child);
   }
 
   continue(): void {

@@ -7,6 +7,7 @@ import { keysOf } from '../../../core/keys.ts';
 import { type AgentProcess, Agents, LeaderStandIn, replicaOn } from '../../support/agents.ts';
 import { HandNbdClient } from '../../support/nbdClient.ts';
 import { runWell } from '../../support/nbdServed.ts';
+import { stopWhole } from '../../support/stopped.ts';
 import { until } from '../../support/until.ts';
 
 const MIB = 1024 * 1024;
@@ -102,7 +103,7 @@ describe('a volume on three agents', function () {
     const socket = await serve('node-a');
     await qemuIo(socket, 'pgdata', 'write -P 0x71 0 1M', 'flush');
     const client = await HandNbdClient.open(socket, 'pgdata');
-    process('node-a').child.kill('SIGSTOP');
+    stopWhole(process('node-a').child);
     const read = client.read(0, 4096);
     await until('its machine is gone', async () => (await agents.machine('node-a')) === null);
     const other = await serve('node-b');

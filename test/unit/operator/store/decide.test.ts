@@ -39,7 +39,7 @@ describe('operator: what is to be done about etcd', () => {
   type Row = { says: string; seen?: Partial<SeenStore>; memory?: Partial<UpkeepMemory>; limits?: Partial<UpkeepLimits>; step: object };
   const NONE = { kind: 'none' };
   const defragment = (index: number) => ({ kind: 'defragment', url: `http://member-${index}` });
-  const rescued = { noSpaceSinceMs: NOW - 5_000, rescuedMs: NOW - 5_000 };
+  const rescued = { rescuedMs: NOW - 5_000, rescuedRevision: '500', progressMs: NOW - 5_000 };
   const rows: Row[] = [
     { says: 'nothing, where nobody wastes anything', step: NONE },
     { says: 'a follower that wastes too much goes first', seen: { members: wasteful }, step: defragment(1) },
@@ -110,14 +110,20 @@ describe('operator: what is to be done about etcd', () => {
     {
       says: 'and not in the next round again',
       seen: { alarms: NO_SPACE, members: [member(1, 990, 989)] },
-      memory: { noSpaceSinceMs: NOW - 120_000, rescuedMs: NOW - 1_000, defragmentedMs: new Map([['http://member-1', NOW - 70_000]]) },
+      memory: { rescuedMs: NOW - 1_000, progressMs: NOW - 120_000, defragmentedMs: new Map([['http://member-1', NOW - 70_000]]) },
       step: NONE,
+    },
+    {
+      says: 'but when something was deleted since',
+      seen: { alarms: NO_SPACE, members: [member(1, 990, 989)] },
+      memory: { rescuedMs: NOW - 1_000, progressMs: NOW - 1_000, defragmentedMs: new Map([['http://member-1', NOW - 70_000]]) },
+      step: defragment(1),
     },
     { says: 'not that of a member that is not seen', seen: { alarms: [{ member: '9', kind: 'NOSPACE' }] }, memory: rescued, step: NONE },
     {
       says: 'what did not help is tried again',
       seen: { alarms: NO_SPACE },
-      memory: { noSpaceSinceMs: 0, rescuedMs: NOW - 60_000 },
+      memory: { rescuedMs: NOW - 60_000 },
       step: { kind: 'compact', isRescue: true },
     },
   ];
