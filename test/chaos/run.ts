@@ -191,7 +191,7 @@ async function underFaults({ settings, world, say, disk, endings, spoiler }: Run
 }
 
 async function becomesWell({ say, problems, spoiler }: Run, all: Written[]): Promise<void> {
-  await spoiler?.beforeWell();
+  await spoiler?.beforeWell(all.at(-1)?.node ?? ''); // a volume with a writer of our own
   const endMs = performance.now() + (spoiler ? SPOILT_BOUND_MS : HEALTHY_BOUND_MS);
   await inTurns(all, async ({ volume, writer, node }) => {
     try {

@@ -6,7 +6,8 @@ import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { VolumeConfig } from '../../core/config.ts';
 import { keysOf } from '../../core/keys.ts';
-import { CLUSTER_NAME, runDirectory } from '../../tools/local/layout.ts';
+import { agentProcess, CLUSTER_NAME, runDirectory } from '../../tools/local/layout.ts';
+import type { LocalProcess } from '../../tools/local/processes.ts';
 import type { HistoryWorld } from '../history/world.ts';
 import { HandNbdClient } from '../support/nbdClient.ts';
 import { until } from '../support/until.ts';
@@ -25,6 +26,7 @@ export class Spoiler {
   readonly #say: (line: string) => void;
   readonly #expected: Expected[] = [];
   #hasWritten = false;
+  #still: LocalProcess | null = null;
 
   constructor(world: HistoryWorld, poolOf: (node: string) => string, say: (line: string) => void) {
     this.#world = world;
@@ -41,14 +43,15 @@ export class Spoiler {
     process.kill(pid, 'SIGKILL');
   }
 
-  /** An agent stands still while all are waited for. */
-  async beforeWell(): Promise<void> {
-    this.#spoil('an agent stands still', /is not well again/);
-    await this.#firstAgent?.kill('SIGSTOP');
+  /** An agent that serves stands still while all are waited for. */
+  async beforeWell(node: string): Promise<void> {
+    this.#spoil(`the agent of ${node} stands still`, /is not well again/);
+    this.#still = this.#world.cluster.process(agentProcess(node));
+    await this.#still.kill('SIGSTOP');
   }
 
   async afterWell(): Promise<void> {
-    await this.#firstAgent?.kill('SIGCONT');
+    await this.#still?.kill('SIGCONT');
   }
 
   /** An acknowledged write is written over. */
@@ -117,10 +120,6 @@ export class Spoiler {
   #spoil(what: string, told: RegExp): void {
     this.#say(`SPOILT: ${what}`);
     this.#expected.push({ what, told });
-  }
-
-  get #firstAgent() {
-    return this.#world.cluster.processes.find(({ name }) => name.startsWith('agent/'));
   }
 
   #replica({ node, replica }: { node: string; replica: string }): string {
