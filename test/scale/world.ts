@@ -58,7 +58,6 @@ export class World {
     const directory = await mkdtemp(path.join(tmpdir(), 'hf-scale-'));
     const environment = {
       REPLACE_AFTER_SECONDS: String(REPLACE_AFTER_SECONDS),
-      LOG_LEVEL: 'warn',
       ...(settings.operatorNodeOptions === '' ? {} : { NODE_OPTIONS: settings.operatorNodeOptions }),
     };
     const cluster = await startCluster({ directory: path.join(directory, 'c'), nodes: 0, operators: 2, operatorEnvironment: environment });

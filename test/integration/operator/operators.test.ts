@@ -54,6 +54,10 @@ describe('operator: two of them', function () {
       (await real.volume('life'))?.status?.attachment ? real.volume('life') : null,
     );
     expect(attached?.status?.attachment?.socket).to.equal('/run/holdfast/life.sock');
+    // The views keep no managedFields, and what is written back has none: the API server still knows whose the fields are.
+    const shown = await real.cluster.kubectl(['get', 'hv', 'life', '--show-managed-fields', '-o', 'json']);
+    const { managedFields } = (JSON.parse(shown) as { metadata: { managedFields: { fieldsV1: object }[] } }).metadata;
+    expect(JSON.stringify(managedFields)).to.include('"f:size"').and.include('"f:finalizers"').and.include('"f:phase"');
     await real.change('life', { attachTo: 'node-b' });
     await until('it has moved', async () => (await real.volume('life'))?.status?.attachment?.node === 'node-b');
     await real.change('life', { attachTo: null, replicas: 2 });
