@@ -34,7 +34,7 @@ export const EQUALITY: readonly Mutant[] = [
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.locks.has(extent)) return false',
   ]),
-  mutant('copiedUnlocked', 100, 'nothing is written to an extent while it is copied', [
+  mutant('copiedUnlocked', 40, 'nothing is written to an extent while it is copied', [
     REPLICATION,
     'if (this.gate.has(extent) || this.locks.has(extent)) return false',
     'if (this.gate.has(extent)) return false',
@@ -59,7 +59,7 @@ export const EQUALITY: readonly Mutant[] = [
     [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
     [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
   ),
-  mutant('ownLogIgnored', 100, 'a learner is compared over its own log, too', [
+  mutant('ownLogIgnored', 20, 'a learner is compared over its own log, too', [
     LOADING,
     'for (const set of [own, source, this.#replication.gate])',
     'for (const set of [source, this.#replication.gate])',
@@ -82,7 +82,7 @@ export const EQUALITY: readonly Mutant[] = [
     'since: resumed.version }',
     'since: resumed.version + 1 }',
   ]),
-  mutant('notesTooFar', 50, 'a learner is told only of extents that it does not need any more', [
+  mutant('notesTooFar', 10, 'a learner is told only of extents that it does not need any more', [
     PROGRESS,
     'first < 0 ? need.extents : first',
     'need.extents',

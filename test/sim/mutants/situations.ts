@@ -130,6 +130,27 @@ export const LEAVING = calm('leaving', CRASHES);
 const AWAY_OPTIONS: Situation['options'] = { ...CRASHES, thinkMs: 20, activeMs: 300, idleMs: 2_500, moveEveryMs: 1_000 };
 export const AWAY = calm('away', AWAY_OPTIONS);
 
+/** Much is written to the little that learners catch up with. */
+export const CATCHING_UP = calm('catching up', {
+  ...CRASHES,
+  sizeBytes: 2 * EXTENT_BYTES,
+  maxSizeBytes: 2 * EXTENT_BYTES,
+  thinkMs: 5,
+  depth: 4,
+});
+
+/** Primaries that die with what only the replica beside them has, and little is written while that one is away. */
+export const AHEAD = calm('ahead', {
+  ...CRASHES,
+  sizeBytes: 9 * EXTENT_BYTES,
+  maxSizeBytes: 9 * EXTENT_BYTES,
+  clients: 2,
+  thinkMs: 150,
+  networkDelayMs: 20,
+  moveEveryMs: 1_000,
+  faultEveryMs: { ...NO_FAULTS, crash: 500 },
+});
+
 /** Learners that die while they catch up. */
 const INTERRUPTED_OPTIONS: Situation['options'] = { ...CRASHES, settings: SLOW_RESYNC, faultEveryMs: { ...NO_FAULTS, crash: 500 } };
 export const INTERRUPTED = calm('interrupted', INTERRUPTED_OPTIONS);
