@@ -12,7 +12,10 @@ const kubectl = (words: string[], input?: string): string => execFileSync('kubec
 
 function secret(name: string, files: Record<string, string>): void {
   const from = Object.entries(files).map(([key, file]) => `--from-file=${key}=${file}`);
-  kubectl(['apply', '-f', '-'], kubectl(['create', 'secret', 'generic', name, `--namespace=${NAMESPACE}`, '--dry-run=client', '--output=yaml', ...from]));
+  kubectl(
+    ['apply', '-f', '-'],
+    kubectl(['create', 'secret', 'generic', name, `--namespace=${NAMESPACE}`, '--dry-run=client', '--output=yaml', ...from]),
+  );
 }
 
 const authority = await Authority.open(path.join(directory, 'authority'), 'holdfast kind');
