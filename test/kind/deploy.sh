@@ -33,8 +33,9 @@ snapshots=$(cd "$here/tools/csi" && go list -m -f '{{.Dir}}' github.com/kubernet
 for kind in volumesnapshotclasses volumesnapshotcontents volumesnapshots; do kubectl apply -f "$snapshots/snapshot.storage.k8s.io_$kind.yaml"; done > /dev/null
 kubectl apply -f "$checkout/crds/" -f "$checkout/helm/rbac.yaml" > /dev/null
 for manifest in "$here"/manifests/*.yaml; do sed "s/ETCD_VERSION/$etcd/" "$manifest" | kubectl apply -f - > /dev/null; done
-for what in statefulset/etcd deployment/operator daemonset/agent daemonset/holder; do
+for what in statefulset/etcd deployment/operator daemonset/agent; do
   kubectl -n holdfast-system rollout status "$what" --timeout=180s > /dev/null || fail "$what is not ready: kubectl -n holdfast-system describe $what"
 done
+kubectl -n holdfast-system wait pods -l app=holder --for=condition=Ready --timeout=60s > /dev/null
 kubectl wait storagenodes --all --for=condition=Ready --timeout=60s > /dev/null
 say "Holdfast is installed after $(($(date +%s) - started)) s"
