@@ -86,8 +86,9 @@ export class Devices {
     return this.#inTurn(name, async () => {
       const attached = this.get(name);
       if (attached.failed) return attached;
+      // In this order: what is said to have failed is never asked to again. A crash in between leaves a dead device, which the next holder clears.
+      await this.#backend.fail(attached);
       const failed = this.#changed({ ...attached, failed: true });
-      await this.#backend.fail(failed);
       this.#log.warn('device failed: its volume is served elsewhere', { volume: name, device: attached.device });
       return failed;
     });

@@ -9,6 +9,13 @@ const RECORD = 'device.json';
 const NAME = /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/;
 export const isName = (name: string): boolean => name.length <= 63 && NAME.test(name);
 
+/** As far as anybody decides by it. */
+const isRecord = (record: unknown): record is Attached => {
+  const { uid, socket, device, pids } = (record ?? {}) as { [Field in keyof Attached]?: unknown };
+  const isText = [uid, socket, device].every((text) => typeof text === 'string');
+  return isText && Array.isArray(pids) && pids.every((pid) => Number.isSafeInteger(pid));
+};
+
 export class FileRecords implements Records {
   readonly #root: string;
   readonly #log: Log;
@@ -42,7 +49,8 @@ export class FileRecords implements Records {
   #read(name: string): Attached {
     const file = path.join(this.directory(name), RECORD);
     try {
-      if (existsSync(file)) return { ...(JSON.parse(readFileSync(file, 'utf8')) as Attached), name };
+      const record: unknown = existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
+      if (isRecord(record)) return { ...record, name };
     } catch (error) {
       this.#log.warn('record of a device cannot be read', { volume: name, error });
     }

@@ -68,10 +68,20 @@ function wishOf(name: string, body: unknown): Wish {
   return { name, uid, socket, sizeBytes: sizeOf(body), readonly };
 }
 
+function statusOf(error: unknown): number {
+  if (error instanceof HolderRefusal) return STATUS[error.code];
+  if (isOperatingError(error)) return 503;
+  // Express says so of what was sent: no JSON, too long, no path.
+  const { status } = (error ?? {}) as { status?: unknown };
+  return typeof status === 'number' && status >= 400 && status < 500 ? status : 500;
+}
+
 function failed(log: Log): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
-    const status = error instanceof HolderRefusal ? STATUS[error.code] : isOperatingError(error) ? 503 : 500;
+    const status = statusOf(error);
     if (status >= 500) log.warn('device operation failed', { operation: `${request.method} ${request.path}`, error });
-    response.status(status).json({ error: error instanceof HolderRefusal ? error.code : 'Failed', message: messageOf(error) });
+    response
+      .status(status)
+      .json({ error: error instanceof HolderRefusal ? error.code : status < 500 ? 'Invalid' : 'Failed', message: messageOf(error) });
   };
 }
