@@ -14,6 +14,7 @@ export class Abandoned {
   readonly #log: Log;
   /** Null: the holder is to be asked. */
   #devices: Device[] | null = null;
+  #changes = 0;
 
   constructor(ports: NodePorts, log: Log) {
     this.#ports = ports;
@@ -23,6 +24,7 @@ export class Abandoned {
   /** The holder may have other devices now. */
   changed(): void {
     this.#devices = null;
+    this.#changes++;
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -34,12 +36,25 @@ export class Abandoned {
 
   async look(): Promise<void> {
     const { holder, served, whereabouts } = this.#ports;
-    this.#devices ??= await holder.all();
-    for (const { name, uid, failed } of this.#devices) {
-      if (failed || served.find(name) !== null || (await whereabouts(uid)) !== 'elsewhere') continue;
+    const devices = this.#devices ?? (await this.#ask());
+    for (const { name, uid, failed } of devices) {
+      if (failed) continue;
+      const here = served.find(name);
+      // Another volume of its name has its socket: what is still unwritten must never come to that one.
+      const isReplaced = here !== null && here.uid !== uid;
+      if (!isReplaced && (here !== null || (await whereabouts(uid)) !== 'elsewhere')) continue;
       this.#log.warn('the volume is used elsewhere: its device here fails', { volume: name });
-      await holder.fail(name);
+      // Before it is done: where the device is gone by now that is to be seen, too.
       this.changed();
+      await holder.fail(name);
     }
+  }
+
+  /** Kept only when nothing has changed since it was asked for. */
+  async #ask(): Promise<Device[]> {
+    const changes = this.#changes;
+    const devices = await this.#ports.holder.all();
+    if (changes === this.#changes) this.#devices = devices;
+    return devices;
   }
 }

@@ -31,11 +31,11 @@ export class CsiNodePublishing implements Publishing {
     if (device === null) throw new CsiError('FailedPrecondition', `the volume ${name} is not staged on ${node}`);
     if (device.failed)
       throw new CsiError('FailedPrecondition', `the volume ${name} is served elsewhere by now: it may not be used on ${node}`);
-    if (served.find(name) === null)
+    if (served.find(name)?.uid !== device.uid)
       throw new CsiError('Unavailable', `the volume ${name} is not served on ${node} at this moment; ask again`);
     const readonly = request.readonly || capability.accessMode?.mode === 'SINGLE_NODE_READER_ONLY';
     const there = mounts.at(target);
-    if (there !== null) return this.#same(there, target, readonly);
+    if (there !== null) return this.#same(there, capability.mount ? device.device : there.source, readonly);
     const elsewhere = mounts.of(device.device).find(({ path }) => path !== staging && path !== target);
     if (capability.accessMode?.mode === 'SINGLE_NODE_SINGLE_WRITER' && elsewhere)
       throw new CsiError(
@@ -61,8 +61,10 @@ export class CsiNodePublishing implements Publishing {
     return {};
   };
 
-  #same({ source, options }: Mounted, target: string, readonly: boolean): Record<never, never> {
+  /** `device`: what must lie there. */
+  #same({ path, source, options }: Mounted, device: string, readonly: boolean): Record<never, never> {
+    if (source !== device) throw new CsiError('AlreadyExists', `${path}: ${source} is mounted there, not ${device}`);
     if (options.includes('ro') === readonly || !options.includes('rw')) return {};
-    throw new CsiError('AlreadyExists', `${target}: ${source} is published there already, ${readonly ? 'for writing' : 'read-only'}`);
+    throw new CsiError('AlreadyExists', `${path}: ${source} is published there already, ${readonly ? 'for writing' : 'read-only'}`);
   }
 }

@@ -65,7 +65,8 @@ export class CsiStaging implements Staging {
     if (problems.length > 0) throw invalid(problems);
     const { holder, mounts } = this.#ports;
     const device = await holder.find(name);
-    const isServed = device === null || device.failed ? false : (await this.#served(name, signal)) !== null;
+    // Another volume of its name is not it.
+    const isServed = device === null || device.failed ? false : (await this.#served(name, signal))?.uid === device.uid;
     if (device !== null && !isServed && !device.failed) {
       // What is still unwritten waits for the volume, as long as it shall be here.
       if ((await this.#ports.whereabouts(device.uid)) === 'here')

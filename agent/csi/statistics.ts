@@ -1,7 +1,7 @@
 /** How full a volume is, how it is, and growing it where it is used. */
 import { CsiError, invalid } from '../../edge/csi/codes.ts';
 import type { NodeService } from '../../edge/csi/generated/csi.ts';
-import type { Call, NodePorts } from './ports.ts';
+import type { Call, Device, NodePorts } from './ports.ts';
 
 type Statistics = Pick<NodeService<Call>, 'nodeGetVolumeStats' | 'nodeExpandVolume'>;
 
@@ -14,10 +14,8 @@ export class CsiStatistics implements Statistics {
 
   nodeGetVolumeStats: Statistics['nodeGetVolumeStats'] = async ({ volumeId: name, volumePath: path }) => {
     this.#check(name, path);
-    const { holder, mounts, served, node } = this.#ports;
-    const device = await holder.find(name);
-    const kind = mounts.kind(path);
-    if (device === null || kind === null) throw new CsiError('NotFound', `the volume ${name} is not used at ${path}`);
+    const { mounts, served, node } = this.#ports;
+    const { device, kind } = await this.#used(name, path);
     const here = served.find(name);
     const message = device.failed
       ? 'the volume is served elsewhere by now'
@@ -37,19 +35,26 @@ export class CsiStatistics implements Statistics {
   nodeExpandVolume: Statistics['nodeExpandVolume'] = async ({ volumeId: name, volumePath: path, capacityRange }) => {
     this.#check(name, path);
     const { holder, mounts, served, node } = this.#ports;
-    const device = await holder.find(name);
-    const kind = mounts.kind(path);
-    if (device === null || kind === null) throw new CsiError('NotFound', `the volume ${name} is not used at ${path}`);
+    const { kind } = await this.#used(name, path);
     const here = served.find(name);
     if (here === null) throw new CsiError('Unavailable', `the volume ${name} is not served on ${node} at this moment; ask again`);
     const wantedBytes = capacityRange?.requiredBytes ?? 0;
     if (here.sizeBytes < wantedBytes)
       throw new CsiError('Unavailable', `the volume ${name} has ${here.sizeBytes} bytes and still grows to ${wantedBytes}; ask again`);
     const grown = await holder.resize(name, here.sizeBytes);
-    const there = mounts.at(path);
-    if (kind === 'directory' && there !== null) await mounts.grow(grown.device, path, mounts.typeAt(path) ?? '');
+    if (kind === 'directory') await mounts.grow(grown.device, path, mounts.typeAt(path) ?? '');
     return { capacityBytes: grown.sizeBytes };
   };
+
+  /** A directory that is left when the volume is gone from it tells of the machine's own file system. */
+  async #used(name: string, path: string): Promise<{ device: Device; kind: 'directory' | 'device' }> {
+    const { holder, mounts } = this.#ports;
+    const device = await holder.find(name);
+    const kind = mounts.kind(path);
+    const isHere = kind === 'device' || (kind === 'directory' && mounts.at(path)?.source === device?.device);
+    if (device !== null && isHere) return { device, kind };
+    throw new CsiError('NotFound', `the volume ${name} is not used at ${path}`);
+  }
 
   #check(name: string, path: string): void {
     const problems = [...(name === '' ? ['volume_id: must be given'] : []), ...(path === '' ? ['volume_path: must be given'] : [])];
