@@ -97,13 +97,15 @@ function unary(method: string, handler: AnyHandler, { log, closing, onEnded }: S
     const own = log.child({ operation: method, traceId: trace.traceId });
     const gone = new AbortController();
     call.on('cancelled', () => gone.abort(new CsiError('Cancelled', 'the caller went away')));
-    const signal = AbortSignal.any([gone.signal, closing.signal, AbortSignal.timeout(CALL_MS_MAX)]);
+    const late = AbortSignal.any([gone.signal, AbortSignal.timeout(CALL_MS_MAX)]);
+    const signal = AbortSignal.any([late, closing.signal]);
     const ended = (code: CsiCode | 'OK') => {
       const durationMs = systemClock.monotonicMs() - begunMs;
       onEnded(method, code, durationMs);
       return durationMs;
     };
-    handler(call.request, { trace, log: own, signal }).then(
+    // A handler that does not look at its signal is answered for; what it is at goes on to its own end.
+    Promise.race([handler(call.request, { trace, log: own, signal }), aborted(late)]).then(
       (response) => {
         own.debug('CSI call answered', { durationMs: ended('OK') });
         answer(null, response);
@@ -118,6 +120,9 @@ function unary(method: string, handler: AnyHandler, { log, closing, onEnded }: S
     );
   };
 }
+
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }));
 
 /** What AbortSignal.timeout is aborted with says nothing to people. */
 const overdue = (error: unknown): unknown =>
