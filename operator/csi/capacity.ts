@@ -12,7 +12,7 @@ import { parseQuantity } from '../quantity.ts';
 import { capabilityProblems } from './capabilities.ts';
 import { parseClass } from './parameters.ts';
 import type { Call, CsiPorts } from './ports.ts';
-import { VOLUME_BYTES_MAX } from './volumes.ts';
+import { STEP_BYTES, VOLUME_BYTES_MAX } from './volumes.ts';
 
 type Capacity = Pick<ControllerService<Call>, 'getCapacity'>;
 
@@ -24,7 +24,7 @@ function freeOf(pool: StorageNodeStatusPool, { reserveRatio, overProvisioningRat
     number,
   ];
   const usable = Math.floor(capacity * (1 - reserveRatio));
-  if (pool.state !== 'Ready' || used > capacity * pressureRatio) return 0;
+  if (pool.state !== 'Ready' || used > Math.min(usable, capacity * pressureRatio)) return 0;
   return Math.max(0, Math.min(usable, Math.floor(usable * overProvisioningRatio) - allocated));
 }
 
@@ -50,7 +50,8 @@ export function largestVolumeBytes(
           ).values(),
         ].map((zone) => Math.max(...zone.map(({ bytes }) => bytes)))
       : rooms.map(({ bytes }) => bytes);
-  return Math.min(VOLUME_BYTES_MAX, places.sort((one, other) => other - one)[asked.replicas - 1] ?? 0);
+  const bytes = places.sort((one, other) => other - one)[asked.replicas - 1] ?? 0;
+  return Math.min(VOLUME_BYTES_MAX, Math.floor(bytes / STEP_BYTES) * STEP_BYTES);
 }
 
 export class CsiCapacity implements Capacity {

@@ -25,6 +25,9 @@ export function objectName(requested: string): string {
 /** An id that was never given by us names nothing. */
 export const isObjectName = (id: string): boolean => id.length <= NAME_LENGTH_MAX && FITTING.test(id);
 
+/** Nodes are named as Kubernetes names them, with dots; of dots alone a path would be another. */
+export const isNodeName = (id: string): boolean => id.length <= 253 && /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/.test(id);
+
 export function nameProblems(name: string): string[] {
   if (name === '') return ['name: must be given'];
   const bytes = Buffer.byteLength(name);

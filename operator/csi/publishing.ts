@@ -3,7 +3,7 @@ import { CsiError, invalid } from '../../edge/csi/codes.ts';
 import type { ControllerService } from '../../edge/csi/generated/csi.ts';
 import { objectPath, type VolumeObject } from '../api.ts';
 import { capabilityProblems } from './capabilities.ts';
-import { READONLY_ANNOTATION } from './names.ts';
+import { isNodeName, READONLY_ANNOTATION } from './names.ts';
 import { change, find, mustFindVolume, reasonOf, seenStatus } from './objects.ts';
 import type { Call, CsiPorts } from './ports.ts';
 
@@ -34,7 +34,7 @@ export class CsiPublishing implements Publishing {
     if (problems.length > 0) throw invalid(problems);
     const { kube } = this.#ports;
     await mustFindVolume(kube, volumeId);
-    if ((await kube.get(objectPath('storagenodes', nodeId))) === null)
+    if (!isNodeName(nodeId) || (await kube.get(objectPath('storagenodes', nodeId))) === null)
       throw new CsiError('NotFound', `there is no node ${JSON.stringify(nodeId)} (or its agent was never heard of)`);
     const asked = await change<VolumeObject>(kube, 'volumes', volumeId, call.trace, (volume) => {
       const { attachTo } = volume.spec;

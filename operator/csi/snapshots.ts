@@ -5,7 +5,7 @@ import type { ControllerService, Loose, Snapshot } from '../../edge/csi/generate
 import { API_VERSION, objectPath, type SnapshotObject, TRACEPARENT_ANNOTATION } from '../api.ts';
 import { parseQuantity } from '../quantity.ts';
 import { pageOf } from './listing.ts';
-import { LABEL, NAME_ANNOTATION, nameProblems, objectName } from './names.ts';
+import { isObjectName, LABEL, NAME_ANNOTATION, nameProblems, objectName } from './names.ts';
 import { createOrFind, find } from './objects.ts';
 import type { Call, CsiPorts } from './ports.ts';
 
@@ -66,6 +66,8 @@ export class CsiSnapshots implements Snapshots {
       const isAsked = snapshot !== null && (sourceVolumeId === '' || snapshot.spec.volume === sourceVolumeId);
       return { entries: isAsked ? [{ snapshot: csiSnapshot(snapshot) }] : [], nextToken: '' };
     }
+    // What is no name is none of ours, and could say something else in a selector.
+    if (sourceVolumeId !== '' && !isObjectName(sourceVolumeId)) return { entries: [], nextToken: '' };
     const selector = sourceVolumeId === '' ? '' : `fieldSelector=${encodeURIComponent(`spec.volume=${sourceVolumeId}`)}`;
     const { items, next } = await pageOf<SnapshotObject>(kube, 'snapshots', maxEntries, startingToken, selector);
     return { entries: items.map((item) => ({ snapshot: csiSnapshot(item) })), nextToken: next };

@@ -7,14 +7,14 @@ import { API_VERSION, objectPath, TRACEPARENT_ANNOTATION, type VolumeObject } fr
 import type { VolumeSpec } from '../generated/volume.ts';
 import { formatExact, parseQuantity } from '../quantity.ts';
 import { capabilityProblems, unsupported } from './capabilities.ts';
-import { LABEL, NAME_ANNOTATION, nameProblems, objectName } from './names.ts';
+import { isObjectName, LABEL, NAME_ANNOTATION, nameProblems, objectName } from './names.ts';
 import { change, createOrFind, find, mustFindVolume, reasonOf, seenStatus } from './objects.ts';
 import { type ClassParameters, parseClass, parseMutable } from './parameters.ts';
 import type { Call, CsiPorts } from './ports.ts';
 
 const DEFAULT_BYTES = 1024 ** 3;
 /** Sizes are whole blocks. */
-const STEP_BYTES = 4096;
+export const STEP_BYTES = 4096;
 /** Of crds/. */
 export const VOLUME_BYTES_MAX = 16 * 1024 ** 4;
 /** Kept on the Volume: what nodes are told, so that a call that is repeated answers the same. */
@@ -29,12 +29,12 @@ type Wanted = { name: string; requested: string; sizeBytes: number; limitBytes: 
 export const sizeOf = ({ spec, status }: VolumeObject): number =>
   Math.max(parseQuantity(spec.size) ?? 0, parseQuantity(status?.size ?? '') ?? 0);
 
-/** Null: nothing is asked of its size. */
+/** Whole blocks: at least what is required, or where only a limit is given as much of it as can be. */
 function askedBytes({ requiredBytes, limitBytes }: { requiredBytes: number; limitBytes: number }, problems: string[]): number {
   if (requiredBytes < 0 || limitBytes < 0) problems.push('capacity_range: may not be negative');
   if (limitBytes > 0 && requiredBytes > limitBytes) problems.push('capacity_range: required_bytes may not be more than limit_bytes');
-  const bytes = Math.ceil((requiredBytes || Math.min(DEFAULT_BYTES, limitBytes || DEFAULT_BYTES)) / STEP_BYTES) * STEP_BYTES;
-  return bytes;
+  if (requiredBytes > 0) return Math.ceil(requiredBytes / STEP_BYTES) * STEP_BYTES;
+  return Math.max(STEP_BYTES, Math.floor(Math.min(DEFAULT_BYTES, limitBytes || DEFAULT_BYTES) / STEP_BYTES) * STEP_BYTES);
 }
 
 function refuseSize(sizeBytes: number, limitBytes: number): void {
@@ -72,8 +72,15 @@ function contentSource(source: VolumeSpec['source']): Loose<VolumeContentSource>
   return source?.volume ? { volume: { volumeId: source.volume } } : null;
 }
 
-const contextOf = ({ metadata }: VolumeObject): Record<string, string> =>
-  JSON.parse(metadata.annotations?.[CONTEXT_ANNOTATION] ?? '{}') as Record<string, string>;
+/** People may write annotations: what is no context is none, and never ends the list of all volumes. */
+function contextOf({ metadata }: VolumeObject): Record<string, string> {
+  try {
+    const context: unknown = JSON.parse(metadata.annotations?.[CONTEXT_ANNOTATION] ?? '{}');
+    return Object.fromEntries(Object.entries(context ?? {}).filter(([, value]) => typeof value === 'string'));
+  } catch {
+    return {};
+  }
+}
 
 /** It may be used from every node, so nothing is said of topology. */
 export const csiVolume = (volume: VolumeObject): Loose<Volume> => ({
@@ -133,7 +140,7 @@ export class CsiVolumes implements Volumes {
   /** The claim may use the new size when the node has seen it, too. A volume that nobody serves grows when it is attached. */
   controllerExpandVolume: Volumes['controllerExpandVolume'] = async ({ volumeId, capacityRange, volumeCapability }, call) => {
     const problems: string[] = volumeId === '' ? ['volume_id: must be given'] : [];
-    if (capacityRange === null) problems.push('capacity_range: must be given');
+    if (!capacityRange?.requiredBytes && !capacityRange?.limitBytes) problems.push('capacity_range: must be given');
     if (volumeCapability)
       problems.push(...[unsupported(volumeCapability)].flatMap((problem) => (problem ? [`volume_capability.${problem}`] : [])));
     const range = capacityRange ?? { requiredBytes: 0, limitBytes: 0 };
@@ -154,6 +161,7 @@ export class CsiVolumes implements Volumes {
     const { value, problems } = parseMutable(mutableParameters);
     if (volumeId === '') throw invalid(['volume_id: must be given', ...problems]);
     if (value === null) throw invalid(problems);
+    if (!isObjectName(volumeId)) throw new CsiError('NotFound', `there is no volume ${JSON.stringify(volumeId)}`);
     const { iops, bytesPerSecond, ...counts } = value;
     const limits = { ...(iops === undefined ? {} : { iops }), ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) };
     const changed = await change<VolumeObject>(this.#ports.kube, 'volumes', volumeId, call.trace, (volume) => {
