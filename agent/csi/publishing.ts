@@ -1,7 +1,7 @@
 /** Publishing: what is staged, bound to where a pod has it. */
 import { CsiError, invalid } from '../../edge/csi/codes.ts';
-import type { NodePublishVolumeRequest, NodeService } from '../../edge/csi/generated/csi.ts';
-import type { Call, Mounted, NodePorts } from './ports.ts';
+import type { NodePublishVolumeRequest, NodeService, VolumeCapability } from '../../edge/csi/generated/csi.ts';
+import type { Call, Device, Mounted, NodePorts } from './ports.ts';
 
 type Publishing = Pick<NodeService<Call>, 'nodePublishVolume' | 'nodeUnpublishVolume'>;
 
@@ -35,7 +35,7 @@ export class CsiNodePublishing implements Publishing {
       throw new CsiError('Unavailable', `the volume ${name} is not served on ${node} at this moment; ask again`);
     const readonly = request.readonly || capability.accessMode?.mode === 'SINGLE_NODE_READER_ONLY';
     const there = mounts.at(target);
-    if (there !== null) return this.#same(there, capability.mount ? device.device : there.source, readonly);
+    if (there !== null) return this.#same(there, device, capability, readonly);
     const elsewhere = mounts.of(device.device).find(({ path }) => path !== staging && path !== target);
     if (capability.accessMode?.mode === 'SINGLE_NODE_SINGLE_WRITER' && elsewhere)
       throw new CsiError(
@@ -61,9 +61,9 @@ export class CsiNodePublishing implements Publishing {
     return {};
   };
 
-  /** `device`: what must lie there. */
-  #same({ path, source, options }: Mounted, device: string, readonly: boolean): Record<never, never> {
-    if (source !== device) throw new CsiError('AlreadyExists', `${path}: ${source} is mounted there, not ${device}`);
+  /** A device that is bound to a file cannot be told by the mount table alone. */
+  #same({ path, source, options }: Mounted, { device }: Device, { mount }: VolumeCapability, readonly: boolean): Record<never, never> {
+    if (mount && source !== device) throw new CsiError('AlreadyExists', `${path}: ${source} is mounted there, not ${device}`);
     if (options.includes('ro') === readonly || !options.includes('rw')) return {};
     throw new CsiError('AlreadyExists', `${path}: ${source} is published there already, ${readonly ? 'for writing' : 'read-only'}`);
   }
