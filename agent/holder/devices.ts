@@ -59,7 +59,9 @@ export class Devices {
   attach(wish: Wish): Promise<Attached> {
     return this.#inTurn(wish.name, async () => {
       const there = this.#attached.get(wish.name);
-      if (there !== undefined) return this.#same(there, wish);
+      const isDead = there !== undefined && !there.failed && !this.#backend.isAlive(there);
+      if (there !== undefined && !isDead) return this.#same(there, wish);
+      if (isDead) await this.#bury(there);
       if (this.#attached.size >= DEVICES_MAX) throw new HolderRefusal('TooMany', `there are ${DEVICES_MAX} devices here already`);
       const directory = this.#records.directory(wish.name);
       await this.#backend.clear(directory);
@@ -103,6 +105,14 @@ export class Devices {
       this.#records.remove(name);
       this.#log.info('device detached', { volume: name, device: attached.device });
     });
+  }
+
+  /** What carried it was killed: it answers nothing but errors. Refused while somebody has it mounted, who would find another disk under his file system. */
+  async #bury(dead: Attached): Promise<void> {
+    this.#log.warn('device is dead: another is made', { volume: dead.name, device: dead.device });
+    await this.#backend.detach(dead, this.#records.directory(dead.name));
+    this.#attached.delete(dead.name);
+    this.#records.remove(dead.name);
   }
 
   #changed(attached: Attached): Attached {

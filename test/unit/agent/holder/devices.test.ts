@@ -95,6 +95,16 @@ describe('agent/holder: devices', () => {
     expect(machine.steps).to.deep.equal(['attach', 'save']);
   });
 
+  it('makes another one where what carried it was killed, and gives the dead one to nobody', async () => {
+    const { device } = await devices.attach(WISH);
+    machine.running.clear();
+    expect((await devices.attach(WISH)).device).not.to.equal(device);
+    expect(devices.all).to.have.length(1);
+    machine.running.clear();
+    machine.troubleAt = 'detach';
+    expect(await refusal(devices.attach(WISH)), 'somebody has it mounted').to.equal('trouble at detach');
+  });
+
   it('keeps the order in which it was asked, and lets other volumes pass', async () => {
     const { promise, resolve: open } = Promise.withResolvers<void>();
     machine.gate = promise;
