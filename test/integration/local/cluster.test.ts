@@ -73,12 +73,13 @@ describe('local cluster: control plane', function () {
         ['update', 'volumes.holdfast.dev/status'],
         ['create', 'storagenodes.holdfast.dev'],
         ['update', 'leases.coordination.k8s.io', '-n', 'holdfast-system'],
-        ['create', 'volumes.holdfast.dev'],
+        ['create', 'volumes.holdfast.dev'], // for claims: local clusters have CSI
+        ['delete', 'storagenodes.holdfast.dev'],
         ['update', 'leases.coordination.k8s.io', '-n', 'default'],
         ['get', 'secrets', '-n', 'holdfast-system'],
       ].map(can),
     );
-    expect(answers).to.deep.equal(['yes', 'yes', 'yes', 'no', 'no', 'no']);
+    expect(answers).to.deep.equal(['yes', 'yes', 'yes', 'yes', 'no', 'no', 'no']);
   });
 
   it('speaks only to who has a certificate', async () => {

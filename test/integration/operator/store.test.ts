@@ -35,6 +35,8 @@ describe('operator: etcd is looked after', function () {
   let keeper: Keeper;
   let told: ObjectEvent[];
   let defragmented: string[];
+  /** How many had been defragmented before a leader of etcd was. */
+  let leadersTurns: number[];
   let looks = 0;
   let beat: NodeJS.Timeout | undefined;
 
@@ -57,8 +59,11 @@ describe('operator: etcd is looked after', function () {
         return upkeep.members();
       },
       defragment: async (url: string) => {
-        const silent = (await upkeep.members()).filter(({ status }) => status === null);
+        const now = await upkeep.members();
+        const silent = now.filter(({ status }) => status === null);
         expect(silent, 'members that are silent').to.deep.equal([]);
+        // As it is then: a leader that is busy with itself may lose its followers.
+        if (now.find((member) => member.url === url)?.status?.isLeader) leadersTurns.push(defragmented.length);
         defragmented.push(url);
         await upkeep.defragment(url);
       },
@@ -107,6 +112,7 @@ describe('operator: etcd is looked after', function () {
     clock = new JumpingClock();
     told = [];
     defragmented = [];
+    leadersTurns = [];
   });
   afterEach(async () => {
     clearInterval(beat);
@@ -128,9 +134,11 @@ describe('operator: etcd is looked after', function () {
     clock.aheadMs += 1_800_000;
     await until('all were defragmented', () => defragmented.length === 3);
     await until('all are small', async () => (await dbBytes()).every((bytes) => bytes < fullBytes / 2));
-    const leader = (await connection.upkeep.members()).find(({ status }) => status?.isLeader)?.url;
     expect(new Set(defragmented).size).to.equal(3);
-    expect(defragmented[2], 'the leader of etcd comes last').to.equal(leader);
+    expect(
+      leadersTurns.filter((turn) => turn !== 2),
+      'leaders of etcd that did not come last',
+    ).to.deep.equal([]);
     expect((await connection.store.get('/same'))?.value).to.equal(`14${VALUE}`);
   });
 
