@@ -80,14 +80,19 @@ export class Nemesis {
     }
   }
 
-  async attach(volume: number, node: string): Promise<void> {
+  /** Also when the run is over. */
+  attach(volume: number, node: string): Promise<void> {
+    return this.#attach(volume, node, () => false);
+  }
+
+  async #attach(volume: number, node: string, givesUp: () => boolean): Promise<void> {
     const { resource } = this.#volume(volume);
     this.#attachedTo[volume] = node;
     await waitFor(
       `${resource.name} to be attached to ${node}`,
       ATTACH_BOUND_MS,
       async () => {
-        if (this.#isOver.signal.aborted) return { value: undefined };
+        if (givesUp()) return { value: undefined };
         // Without etcd the API server has nothing to say; the patch is the same each time.
         const problem = await resource.attachTo(node).then(
           () => null,
@@ -197,7 +202,7 @@ export class Nemesis {
   }
 
   async #serveFrom(volume: number, node: string, ms: number): Promise<void> {
-    await this.attach(volume, node);
+    await this.#attach(volume, node, () => this.#isOver.signal.aborted);
     await this.#untilServedBy(this.#volume(volume), node);
     this.failovers++;
     await this.#pause(ms);
