@@ -114,7 +114,7 @@ function allMembers({ members, isWhole }: SeenStore): Member[] | null {
   return [...new Map(there.map((member) => [member.status.id, member])).values()];
 }
 
-/** Followers first: a leader that is silent for long has another elected. */
+/** Followers first of those that tell of waste now: a leader that is silent for long has another elected. */
 const inOrder = (members: readonly Member[]): Member[] =>
   [...members].sort((a, b) => Number(a.status.isLeader) - Number(b.status.isLeader) || (a.url < b.url ? -1 : 1));
 
