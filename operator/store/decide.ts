@@ -9,6 +9,8 @@
 import type { SeenMember, StoreAlarm } from '../../edge/etcd/upkeep.ts';
 
 export const COMPACT_EVERY_MS = 300_000;
+/** Until members have freed what a compaction let go. */
+const SETTLING_MS = 10_000;
 export const DEFRAGMENT_EVERY_MS = 3_600_000;
 /** While etcd takes no writes, what won too little is tried again so often. */
 export const RESCUE_EVERY_MS = 60_000;
@@ -152,6 +154,8 @@ export function decideUpkeep(seen: SeenStore, memory: UpkeepMemory, limits: Upke
   const [mark] = memory.marks;
   const isOld = mark !== undefined && nowMs - mark.atMs >= limits.historyMs;
   if (isOld && isDue(memory.compactedMs, COMPACT_EVERY_MS, nowMs)) return { kind: 'compact', revision: mark.revision, isRescue: false };
+  // A compaction goes on for a while after it was answered: whoever is defragmented meanwhile keeps half of what it wastes, for an hour.
+  if (!isDue(memory.compactedMs, SETTLING_MS, nowMs)) return NONE;
   const members = allMembers(seen);
   // With any other alarm (a member whose data is damaged) everything stays as it is, for people to look at.
   if (members === null || seen.alarms.length > 0) return NONE;

@@ -122,11 +122,18 @@ describe('operator: etcd is looked after', function () {
     keep();
     await until('it was looked at', isWritable);
     for (let index = 0; index < 15; index++) await connection.store.commit([], [{ put: '/same', value: `${index}${VALUE}` }]);
-    const [fullBytes = 0] = await dbBytes();
+    const fullBytes = 15 * VALUE.length;
+    // A member tells of its file as of its last batch of writes.
+    await until('all have grown', async () => (await dbBytes()).every((bytes) => bytes >= fullBytes));
     clock.aheadMs += 120_000;
     await moreLooks(3);
     expect(defragmented).to.deep.equal([]);
     clock.aheadMs += 1_800_000;
+    // Physically compacted: what is used of each file is small, the files are not.
+    const usedBytes = async () => (await connection.upkeep.members()).map(({ status }) => status?.usedBytes ?? fullBytes);
+    await until('history is let go', async () => (await usedBytes()).every((bytes) => bytes < fullBytes / 2));
+    expect(defragmented, 'before all had let go').to.deep.equal([]);
+    clock.aheadMs += 10_000;
     await until('all were defragmented', () => defragmented.length === 3);
     await until('all are small', async () => (await dbBytes()).every((bytes) => bytes < fullBytes / 2));
     expect(new Set(defragmented).size).to.equal(3);
