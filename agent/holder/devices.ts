@@ -2,6 +2,7 @@
  * All devices of a node: one operation at a time on each, each as often as one likes. Must never give one volume two devices, nor take one away that is in use.
  */
 import type { Log } from '../../core/log.ts';
+import { Turns } from '../../core/turns.ts';
 import type { Attached, Backend, Records, Wish } from './ports.ts';
 
 /** More than the kernel has loop devices for is somebody's mistake. */
@@ -22,8 +23,7 @@ export class Devices {
   readonly #records: Records;
   readonly #log: Log;
   readonly #attached = new Map<string, Attached>();
-  /** The last operation of each volume. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
 
   constructor(backend: Backend, records: Records, log: Log) {
     this.#backend = backend;
@@ -57,7 +57,7 @@ export class Devices {
 
   /** A crash in the middle leaves processes without a record of the device: the next attempt, or the next holder, clears them first. */
   attach(wish: Wish): Promise<Attached> {
-    return this.#inTurn(wish.name, async () => {
+    return this.#turns.take(wish.name, async () => {
       const there = this.#attached.get(wish.name);
       const isDead = there !== undefined && !there.failed && !this.#backend.isAlive(there);
       if (there !== undefined && !isDead) return this.#same(there, wish);
@@ -75,7 +75,7 @@ export class Devices {
   }
 
   resize(name: string, sizeBytes: number): Promise<Attached> {
-    return this.#inTurn(name, async () => {
+    return this.#turns.take(name, async () => {
       const attached = this.get(name);
       if (sizeBytes <= attached.sizeBytes) return attached;
       const grown = { ...attached, sizeBytes };
@@ -85,7 +85,7 @@ export class Devices {
   }
 
   fail(name: string): Promise<Attached> {
-    return this.#inTurn(name, async () => {
+    return this.#turns.take(name, async () => {
       const attached = this.get(name);
       if (attached.failed) return attached;
       // In this order: what is said to have failed is never asked to again. A crash in between leaves a dead device, which the next holder clears.
@@ -97,7 +97,7 @@ export class Devices {
   }
 
   detach(name: string): Promise<void> {
-    return this.#inTurn(name, async () => {
+    return this.#turns.take(name, async () => {
       const attached = this.#attached.get(name);
       if (attached === undefined) return;
       await this.#backend.detach(attached, this.#records.directory(name));
@@ -131,19 +131,5 @@ export class Devices {
       'Different',
       `${wish.name} is attached already as ${there.device}, ${there.readonly ? 'read-only' : 'for writing'}, from ${there.socket}`,
     );
-  }
-
-  async #inTurn<Result>(name: string, work: () => Promise<Result>): Promise<Result> {
-    const before = this.#turns.get(name);
-    const turn = (async () => {
-      await before?.catch(() => undefined);
-      return work();
-    })();
-    this.#turns.set(name, turn);
-    try {
-      return await turn;
-    } finally {
-      if (this.#turns.get(name) === turn) this.#turns.delete(name);
-    }
   }
 }

@@ -2,7 +2,15 @@
 import { isOperatingError } from '../../core/errors.ts';
 import { formatTraceparent, type Trace } from '../../core/trace.ts';
 import { CsiError } from '../../edge/csi/codes.ts';
-import { type KubeObject, objectPath, type Resource, type SnapshotObject, TRACEPARENT_ANNOTATION, type VolumeObject } from '../api.ts';
+import {
+  collectionPath,
+  type KubeObject,
+  objectPath,
+  type Resource,
+  type SnapshotObject,
+  TRACEPARENT_ANNOTATION,
+  type VolumeObject,
+} from '../api.ts';
 import { KubeRefusal } from '../ports.ts';
 import { isObjectName } from './names.ts';
 import type { CsiKube } from './ports.ts';
@@ -31,7 +39,7 @@ export async function createOrFind<Kind extends keyof KindOf>(
   name: string,
 ): Promise<KindOf[Kind]> {
   try {
-    return await kube.create<KindOf[Kind]>(objectPath(resource, '').slice(0, -1), object as KindOf[Kind]);
+    return await kube.create<KindOf[Kind]>(collectionPath(resource), object as KindOf[Kind]);
   } catch (error) {
     if (error instanceof KubeRefusal) throw refused(error);
     const there = isOperatingError(error, 'Conflict') ? await kube.get<KindOf[Kind]>(objectPath(resource, name)) : null;

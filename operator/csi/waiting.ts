@@ -11,8 +11,6 @@ const LOOK_EVERY_MS = 1_000;
 /** Each is one call of a sidecar, which has few under way. */
 const WAITERS_MAX = 2_000;
 
-export type Waited<Answer> = { answer: Answer } | { answer: null };
-
 export class Waiting {
   readonly #timers: Timers;
   readonly #waiters = new Set<() => void>();

@@ -10,6 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { CHECKOUT, DEFAULT_POOL, nodeName, nodeNames, poolDirectory } from '../../tools/local/layout.ts';
 import { printer, printFailure } from '../../tools/local/progress.ts';
 import { waitFor } from '../../tools/local/wait.ts';
+import { commandWords } from '../../tools/test/words.ts';
 import { Writer } from '../e2e/writer.ts';
 import { episodes } from '../history/faults.ts';
 import { Nemesis } from '../history/nemesis.ts';
@@ -66,9 +67,7 @@ type AnyWriter = Pick<Writer, 'acknowledged' | 'untilMore' | 'end' | 'faults'>;
 type Written = { volume: HistoryVolume; writer: AnyWriter; node: string };
 
 async function main(): Promise<number> {
-  // Words such as MINUTES=1 go before the environment: a list of commands has none.
-  const words = process.argv.slice(2).map((word) => [word.split('=')[0] ?? '', word.slice(word.indexOf('=') + 1)] as const);
-  const settings = chaosSettings({ ...process.env, ...Object.fromEntries(words) }, () => 1 + Math.floor(Math.random() * SEED_MAX));
+  const settings = chaosSettings({ ...process.env, ...commandWords() }, () => 1 + Math.floor(Math.random() * SEED_MAX));
   const started = performance.now();
   const say: Say = (line) => process.stdout.write(`${((performance.now() - started) / 1000).toFixed(1).padStart(7)} s  ${line}\n`);
   process.stdout.write(`SEED=${settings.seed} ${JSON.stringify(settings)}\n`);

@@ -4,6 +4,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { mountTable } from '../../agent/edge/mountTable.ts';
 import { FuseBackend } from '../../agent/holder/edge/fuse.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../tools/local/cluster.ts';
 import { agentProcess, holderProcess, operatorProcess } from '../../tools/local/layout.ts';
@@ -59,8 +60,6 @@ export class CsiCluster {
 async function clear(directory: string): Promise<void> {
   const record = path.join(directory, 'device.json');
   const device = existsSync(record) ? (JSON.parse(readFileSync(record, 'utf8')) as { device: string }).device : null;
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  for (const line of mounts)
-    if (device !== null && line.split(' - ')[1]?.split(' ')[1] === device) await runWell('umount', '--lazy', line.split(' ')[4] ?? '');
+  for (const { source, path: at } of mountTable()) if (source === device) await runWell('umount', '--lazy', at);
   await new FuseBackend().clear(directory);
 }

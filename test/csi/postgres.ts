@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { agentProcess, operatorProcess } from '../../tools/local/layout.ts';
 import { printer, printFailure } from '../../tools/local/progress.ts';
+import { commandWords } from '../../tools/test/words.ts';
 import { type CsiClient, csiClient, mounted } from './client.ts';
 import { CsiCluster } from './cluster.ts';
 import { Database, findPostgres } from './database.ts';
@@ -168,9 +169,7 @@ class Run {
 }
 
 async function main(): Promise<number> {
-  // Words such as SECONDS=8 go before the environment: a list of commands has none.
-  const words = new Map(process.argv.slice(2).map((word) => [word.split('=')[0] ?? '', word.slice(word.indexOf('=') + 1)] as const));
-  const seconds = Number(words.get('SECONDS') || process.env.SECONDS || SECONDS_DEFAULT);
+  const seconds = Number(commandWords().SECONDS || process.env.SECONDS || SECONDS_DEFAULT);
   if (!(seconds >= SECONDS_MIN)) throw new Error(`SECONDS must be a number of at least ${SECONDS_MIN}`);
   const csi = await CsiCluster.start({ nodes: NODES, operators: 2, onProgress: printer(process.stderr) });
   const run = new Run(csi, seconds);

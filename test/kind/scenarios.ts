@@ -1,5 +1,6 @@
 /** What must hold in a real cluster, each from nothing to nothing: claims, snapshots, growing, upgrades, nodes that die and nodes that freeze. */
-import { acknowledged, apply, example, kubectl, lines, power, run, runningPod, until } from './world.ts';
+import { sleep } from '../../edge/timers.ts';
+import { acknowledged, apply, example, kubectl, lines, power, runningPod, until } from './world.ts';
 
 export type Scenario = { name: string; run(): Promise<string> };
 
@@ -11,7 +12,6 @@ const CLAIMS_SECONDS_MAX = 60;
 const KILLS = Number(process.env.KILLS || '1');
 
 const seconds = (value: number): string => `${value.toFixed(1)} s`;
-const sleep = (forMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, forMs));
 
 async function writer(): Promise<{ name: string; node: string }> {
   await apply(example('storageclass.yaml'));
@@ -189,9 +189,6 @@ async function claimAlone(): Promise<string> {
   await nothingLeft();
   return figures;
 }
-
-/** The machine's own view, for whoever reads a failure. */
-export const nodesNow = (): Promise<string> => run('kubectl', ['get', 'nodes,hn,hv,pods', '-A', '-o', 'wide']);
 
 export const scenarios: readonly Scenario[] = [
   { name: 'claim', run: claimAlone },

@@ -1,9 +1,10 @@
 /** The machine's mounts and file systems, by its own programs. */
-import { closeSync, mkdirSync, openSync, readFileSync, readSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { OperatingError } from '../../../core/errors.ts';
 import { outcome, run } from '../../edge/commands.ts';
+import { type MountEntry, mountTable } from '../../edge/mountTable.ts';
 import type { FileSystem, Mounted, Mounts, Usage } from '../ports.ts';
 
 /** Of a large volume over a slow disk. */
@@ -22,25 +23,7 @@ const MKFS: Record<FileSystem, readonly string[]> = {
   xfs: ['-q', '-K'],
 };
 
-/** mountinfo writes a space as \040. */
-const unescaped = (text: string): string =>
-  text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
-
-type Entry = Mounted & { type: string };
-
-function entries(): Entry[] {
-  return readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => {
-      const [before = '', after = ''] = line.split(' - ');
-      const [, , device = '', root = '', path = '', options = ''] = before.split(' ');
-      const [type = '', source = ''] = after.split(' ');
-      return { path: unescaped(path), root: unescaped(root), source: unescaped(source), options: options.split(','), device, type };
-    });
-}
-
-const topmost = (path: string): Entry | null => entries().findLast((entry) => entry.path === path) ?? null;
+const topmost = (path: string): MountEntry | null => mountTable().findLast((entry) => entry.path === path) ?? null;
 
 export class MachineMounts implements Mounts {
   at(path: string): Mounted | null {
@@ -49,7 +32,7 @@ export class MachineMounts implements Mounts {
 
   of(device: string): Mounted[] {
     const node = `/${basename(device)}`;
-    return entries().filter(({ source, type, root }) => source === device || (type === 'devtmpfs' && root === node));
+    return mountTable().filter(({ source, type, root }) => source === device || (type === 'devtmpfs' && root === node));
   }
 
   typeAt(path: string): string | null {

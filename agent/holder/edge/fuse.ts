@@ -8,6 +8,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatingError } from '../../../core/errors.ts';
 import { outcome, run } from '../../edge/commands.ts';
+import { mountTable } from '../../edge/mountTable.ts';
 import { GROWING_SUFFIX } from '../../nbd/negotiate.ts';
 import { HolderRefusal } from '../devices.ts';
 import type { Attached, Backend, Wish } from '../ports.ts';
@@ -130,10 +131,7 @@ async function appears(file: string, pid: number, program: string): Promise<void
   await until(() => existsSync(file), pid, program, `${program} does not listen`);
 }
 
-const isMounted = (file: string): boolean =>
-  readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .some((line) => line.split(' ')[4] === file);
+const isMounted = (file: string): boolean => mountTable().some(({ path: at }) => at === file);
 const mounted = (file: string, pid: number): Promise<void> => until(() => isMounted(file), pid, 'nbdfuse', 'the volume does not answer');
 
 async function until(isSo: () => boolean, pid: number, program: string, otherwise: string): Promise<void> {
