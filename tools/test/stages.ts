@@ -15,6 +15,8 @@ const MINUTE_MS = 60_000;
 /** What mocha's process may take to end after its last test; one that does not has left something open. */
 const END_BOUND_MS = 30_000;
 const RESULT_POLL_MS = 1_000;
+const LAST_LINES = 25;
+const LAST_LENGTH = 8_192;
 
 const BIN = path.join(CHECKOUT, 'node_modules/.bin');
 const MOCHA = ['mocha', '--forbid-only', '--forbid-pending', '--reporter', path.join(CHECKOUT, 'tools/test/reporter.ts')];
@@ -53,27 +55,43 @@ export async function runStage(stage: Stage): Promise<Counts> {
   const result = path.join(directory, 'counts.json');
   try {
     const words = stage.counting ? [...stage.command, '--reporter-option', `result=${result}`] : stage.command;
-    const endedWell = await run(words, stage.timeoutMs, stage.counting ? result : undefined);
+    const output = { text: '' };
+    const endedWell = await run(words, stage.timeoutMs, output, stage.counting ? result : undefined);
     if (!stage.counting) {
-      return endedWell ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+      return endedWell ? { passed: 1, failed: 0, failures: [] } : { passed: 0, failed: 1, failures: [`${stage.name}\n${lastLines(output)}`] };
     }
-    const counts = existsSync(result) ? (JSON.parse(readFileSync(result, 'utf8')) as Counts) : { passed: 0, failed: 0 };
+    const counts = existsSync(result) ? (JSON.parse(readFileSync(result, 'utf8')) as Counts) : { passed: 0, failed: 0, failures: [] };
     // Failed without a failed test: it could not load, was killed, or did not end.
-    return !endedWell && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+    return !endedWell && counts.failed === 0 ? { ...counts, failed: 1, failures: [`${stage.name}\n${lastLines(output)}`] } : counts;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
+/** What a part said last: kept where nobody watches a terminal, for the end of the whole run. */
+type Output = { text: string };
+
+const lastLines = (output: Output): string => output.text.trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+
+function follow(child: ChildProcess, output: Output): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on('data', (bytes: Buffer) => {
+      process.stdout.write(bytes);
+      output.text = (output.text + bytes.toString()).slice(-LAST_LENGTH);
+    });
+  }
+}
+
 /** In a process group of its own, so that whatever it started ends with it when it takes too long or we are interrupted. */
-async function run(words: string[], timeoutMs: number, result: string | undefined): Promise<boolean> {
+async function run(words: string[], timeoutMs: number, output: Output, result: string | undefined): Promise<boolean> {
   const [program = '', ...rest] = words;
   const child = spawn(path.join(BIN, program), rest, {
     cwd: CHECKOUT,
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: process.stdout.isTTY ? ['ignore', 'inherit', 'inherit'] : ['ignore', 'pipe', 'pipe'],
     detached: true,
     env: { ...process.env, PATH: `${BIN}${path.delimiter}${process.env.PATH ?? ''}` },
   });
+  follow(child, output);
   const endGroup = (): void => killGroup(child);
   process.once('exit', endGroup);
   const timer = setTimeout(() => tooLong(child, `did not end within ${timeoutMs / MINUTE_MS} minutes`), timeoutMs);
