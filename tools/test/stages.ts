@@ -58,7 +58,9 @@ export async function runStage(stage: Stage): Promise<Counts> {
     const output = { text: '' };
     const endedWell = await run(words, stage.timeoutMs, output, stage.counting ? result : undefined);
     if (!stage.counting) {
-      return endedWell ? { passed: 1, failed: 0, failures: [] } : { passed: 0, failed: 1, failures: [`${stage.name}\n${lastLines(output)}`] };
+      return endedWell
+        ? { passed: 1, failed: 0, failures: [] }
+        : { passed: 0, failed: 1, failures: [`${stage.name}\n${lastLines(output)}`] };
     }
     const counts = existsSync(result) ? (JSON.parse(readFileSync(result, 'utf8')) as Counts) : { passed: 0, failed: 0, failures: [] };
     // Failed without a failed test: it could not load, was killed, or did not end.
