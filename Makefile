@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-scale test-chaos test-csi test-postgres e2e spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-csi test-postgres e2e spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -79,6 +79,12 @@ bench-move: setup ## how long a writer waits when its volume is moved to another
 
 bench-failover: setup ## what a writer feels when the primary's node dies, its agent restarts, the volume moves: make bench-failover RUNS=100 KINDS="kill term"
 	@$(RUN) RUNS="$(RUNS)" KINDS="$(KINDS)" SECONDS="$(SECONDS)" node test/bench/failover.ts
+
+bench-pgbench: setup ## PostgreSQL on a mounted claim, beside qemu's quorum mounted the same way: make bench-pgbench SECONDS=8 REPETITIONS=3 CLIENTS=4
+	@$(RUN) SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" CLIENTS="$(CLIENTS)" SCALE="$(SCALE)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/pgbench.ts
+
+bench-claims: setup ## how long a claim takes until a pod can use it, and many at once: make bench-claims CLAIMS=20 AT_ONCE=200
+	@$(RUN) CLAIMS="$(CLAIMS)" SIZE_GIB="$(SIZE_GIB)" AT_ONCE="$(AT_ONCE)" SIZE_AT_ONCE_GIB="$(SIZE_AT_ONCE_GIB)" node --disable-warning=DEP0123 test/bench/claims.ts
 
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts

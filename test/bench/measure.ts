@@ -54,7 +54,7 @@ async function turn(system: System, act: (running: Running) => Promise<void>): P
 }
 
 /** What a system does after its start (comparing copies, a first scrub) is over: nobody is measured while it still works on something else. */
-async function untilQuiet({ pids }: Running): Promise<void> {
+export async function untilQuiet({ pids }: Running): Promise<void> {
   let before = cpuMicroseconds(pids);
   for (let look = 0; look < QUIET_LOOKS_MAX; look++) {
     await sleep(QUIET_LOOK_MS);

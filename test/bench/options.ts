@@ -4,6 +4,7 @@ import { OTHER_WORKS, type OtherWork, WORKS, type Work } from './works.ts';
 
 const SYSTEMS: readonly SystemName[] = ['single', 'quorum', 'gluster', 'holdfast', 'holdfast-tls'];
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
 export type Options = {
   readonly works: readonly Work[];
@@ -18,31 +19,98 @@ export type Options = {
   readonly agentEnvironment: Readonly<Record<string, string>>;
 };
 
-export function parseOptions(environment: Readonly<Record<string, string | undefined>>): Options {
-  const problems: string[] = [];
-  const words = (name: string, allowed: readonly string[]): readonly string[] => {
-    const asked = (environment[name] ?? '').split(/[\s,]+/).filter(Boolean);
-    const unknown = asked.filter((word) => !allowed.includes(word));
-    if (unknown.length > 0) problems.push(`${name}: there is no ${unknown.join(', ')}, only ${allowed.join(', ')}`);
-    return asked.length === 0 ? allowed : asked;
-  };
-  const whole = (name: string, fallback: number): number => {
-    const text = environment[name] || String(fallback);
-    if (!/^[1-9]\d{0,5}$/.test(text)) problems.push(`${name}: ${text} is not a whole number from 1 to 999999`);
+export type PgbenchOptions = {
+  readonly systems: readonly SystemName[];
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+  readonly repetitions: number;
+  readonly clients: number;
+  readonly scale: number;
+  readonly sizeBytes: number;
+  readonly agentEnvironment: Readonly<Record<string, string>>;
+};
+
+export type ClaimOptions = {
+  /** One after the other. */
+  readonly claims: number;
+  readonly sizeBytes: number;
+  /** All at once. */
+  readonly atOnce: number;
+  readonly sizeAtOnceBytes: number;
+};
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What the environment says, and all that is wrong with it. */
+class Reader {
+  readonly problems: string[] = [];
+  readonly #environment: Environment;
+
+  constructor(environment: Environment) {
+    this.#environment = environment;
+  }
+
+  words<Word extends string>(name: string, allowed: readonly Word[], fallback = allowed): readonly Word[] {
+    const asked = (this.#environment[name] ?? '').split(/[\s,]+/).filter(Boolean);
+    const unknown = asked.filter((word) => !(allowed as readonly string[]).includes(word));
+    if (unknown.length > 0) this.problems.push(`${name}: there is no ${unknown.join(', ')}, only ${allowed.join(', ')}`);
+    return asked.length === 0 ? fallback : (asked as Word[]);
+  }
+
+  whole(name: string, fallback: number): number {
+    const text = this.#environment[name] || String(fallback);
+    if (!/^[1-9]\d{0,5}$/.test(text)) this.problems.push(`${name}: ${text} is not a whole number from 1 to 999999`);
     return Number(text);
-  };
-  const asked = words('WORKS', [...WORKS.map(({ name }) => name), ...OTHER_WORKS]);
-  const options: Options = {
+  }
+
+  get agentEnvironment(): Record<string, string> {
+    const { AGENT_NODE_OPTIONS } = this.#environment;
+    return AGENT_NODE_OPTIONS ? { NODE_OPTIONS: AGENT_NODE_OPTIONS } : {};
+  }
+
+  /** Throws all problems. */
+  checked<Options>(options: Options): Options {
+    if (this.problems.length > 0) throw new RangeError(this.problems.join('\n'));
+    return options;
+  }
+}
+
+export function parseOptions(environment: Environment): Options {
+  const read = new Reader(environment);
+  const asked = read.words<string>('WORKS', [...WORKS.map(({ name }) => name), ...OTHER_WORKS]);
+  return read.checked({
     works: WORKS.filter(({ name }) => asked.includes(name)),
     others: OTHER_WORKS.filter((name) => asked.includes(name)),
-    systems: words('SYSTEMS', SYSTEMS) as SystemName[],
-    seconds: whole('SECONDS', 6),
-    warmUpSeconds: whole('WARM_UP', 2),
-    repetitions: whole('REPETITIONS', 3),
-    sizeBytes: whole('SIZE_MIB', 1024) * MIB,
-    resyncBytes: whole('RESYNC_MIB', 4096) * MIB,
-    agentEnvironment: environment.AGENT_NODE_OPTIONS ? { NODE_OPTIONS: environment.AGENT_NODE_OPTIONS } : {},
-  };
-  if (problems.length > 0) throw new RangeError(problems.join('\n'));
-  return options;
+    systems: read.words('SYSTEMS', SYSTEMS),
+    seconds: read.whole('SECONDS', 6),
+    warmUpSeconds: read.whole('WARM_UP', 2),
+    repetitions: read.whole('REPETITIONS', 3),
+    sizeBytes: read.whole('SIZE_MIB', 1024) * MIB,
+    resyncBytes: read.whole('RESYNC_MIB', 4096) * MIB,
+    agentEnvironment: read.agentEnvironment,
+  });
+}
+
+export function parsePgbenchOptions(environment: Environment): PgbenchOptions {
+  const read = new Reader(environment);
+  return read.checked({
+    systems: read.words('SYSTEMS', ['single', 'quorum', 'holdfast', 'holdfast-tls'], ['single', 'quorum', 'holdfast']),
+    seconds: read.whole('SECONDS', 8),
+    warmUpSeconds: read.whole('WARM_UP', 4),
+    repetitions: read.whole('REPETITIONS', 3),
+    clients: read.whole('CLIENTS', 4),
+    scale: read.whole('SCALE', 10),
+    sizeBytes: read.whole('SIZE_MIB', 2048) * MIB,
+    agentEnvironment: read.agentEnvironment,
+  });
+}
+
+export function parseClaimOptions(environment: Environment): ClaimOptions {
+  const read = new Reader(environment);
+  return read.checked({
+    claims: read.whole('CLAIMS', 20),
+    sizeBytes: read.whole('SIZE_GIB', 10) * GIB,
+    atOnce: read.whole('AT_ONCE', 200),
+    sizeAtOnceBytes: read.whole('SIZE_AT_ONCE_GIB', 1) * GIB,
+  });
 }

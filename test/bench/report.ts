@@ -23,7 +23,7 @@ export const TITLES: Record<SystemName, string> = {
 
 const MIB = 1024 * 1024;
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+export const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [row(head), row(head.map((_, index) => (index === 0 ? '---' : '---:'))), ...rows.map(row)].join('\n');
 
 export const amountOf = (work: Work, sample: Sample): number => (work.unit === 'IOPS' ? sample.perSecond : sample.bytesPerSecond / MIB);

@@ -93,6 +93,14 @@ export class Database {
     return ended(this.#bench('trade', ['--no-vacuum', '--client=2', `--time=${seconds}`]));
   }
 
+  /** TPC-B like, with nothing beside it: what pgbench says of it. */
+  async measure(seconds: number, clients: number): Promise<string> {
+    const trouble = await ended(this.#bench('measure', ['--no-vacuum', `--client=${clients}`, `--time=${seconds}`]));
+    const output = readFileSync(path.join(this.#work, 'measure.out'), 'utf8');
+    if (trouble !== '') throw new Error(`${trouble}: ${output.slice(-2_000)}`);
+    return output;
+  }
+
   /** What is wrong; empty: nothing. */
   check(runs: ReadonlyMap<number, readonly number[]>): string[] {
     const problems: string[] = [];

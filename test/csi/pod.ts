@@ -43,18 +43,15 @@ export class Pod {
   }
 
   async start(options: { readonly?: boolean } = {}): Promise<void> {
-    const { volumeId } = this;
-    const readonly = options.readonly ?? false;
-    const { publishContext = {} } = await again(() =>
-      this.#client.controller.controllerPublishVolume({
-        volumeId,
-        nodeId: this.#node,
-        volumeCapability: this.#capability,
-        readonly: false,
-      }),
-    );
-    await this.stage(publishContext);
-    await this.publish({ readonly });
+    await this.stage(await this.attach());
+    await this.publish({ readonly: options.readonly ?? false });
+  }
+
+  /** What the node is to be told of it. */
+  async attach(): Promise<Record<string, string>> {
+    const request = { volumeId: this.volumeId, nodeId: this.#node, volumeCapability: this.#capability, readonly: false };
+    const { publishContext = {} } = await again(() => this.#client.controller.controllerPublishVolume(request));
+    return publishContext;
   }
 
   stage(publishContext: Record<string, string> = {}): Promise<unknown> {

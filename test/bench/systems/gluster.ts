@@ -73,7 +73,7 @@ export class Gluster implements System {
       prefix: INSIDE,
       engine: ['--ioengine=gfapi_async', `--volume=${VOLUME}`, `--brick=${ADDRESS}`, '--filename=data'],
     };
-    return { target, pids: await this.#pids(), countsClient: true };
+    return { target, socketPath: null, pids: await this.#pids(), countsClient: true };
   }
 
   async stop(): Promise<void> {

@@ -9,6 +9,8 @@ import { nbdTarget } from '../fio.ts';
 import type { Running, System } from './system.ts';
 
 export const NODES = ['node-a', 'node-b', 'node-c'];
+/** The name of its volume, and so of its export. */
+export const VOLUME = 'bench';
 const IN_SYNC_BOUND_MS = 60_000;
 
 export class HoldfastCluster {
@@ -91,9 +93,9 @@ export class HoldfastVolume {
     this.#cluster ??= await HoldfastCluster.open(this.#environment);
     const cluster = this.#cluster;
     await cluster.start(tls);
-    this.#config ??= await cluster.leader.createVolume('bench', NODES, this.#sizeBytes);
+    this.#config ??= await cluster.leader.createVolume(VOLUME, NODES, this.#sizeBytes);
     const socketPath = await cluster.serve(this.#config);
-    return { target: nbdTarget(socketPath), pids: cluster.pids, countsClient: false };
+    return { target: nbdTarget(socketPath), socketPath, pids: cluster.pids, countsClient: false };
   }
 
   async stop(): Promise<void> {

@@ -16,12 +16,15 @@ const COPIES = 3;
 export class Quorum implements System {
   readonly name = 'quorum';
   readonly version: string;
+  readonly #exportName: string;
   readonly #directory: string;
   readonly #files: readonly string[];
   #servers: Server[] = [];
 
-  constructor(directory: string, sizeBytes: number, version: string) {
+  /** `exportName`: the one that it serves; left out: the one without a name. */
+  constructor(directory: string, sizeBytes: number, version: string, exportName = '') {
     this.version = version;
+    this.#exportName = exportName;
     this.#directory = directory;
     this.#files = Array.from({ length: COPIES }, (_, index) => makeFile(path.join(directory, `quorum-${index}`), sizeBytes));
   }
@@ -37,6 +40,7 @@ export class Quorum implements System {
       'qemu-nbd',
       '--persistent',
       '--shared=4',
+      ...(this.#exportName === '' ? [] : [`--export-name=${this.#exportName}`]),
       '--socket',
       this.#socketPath('quorum'),
       '--image-opts',
@@ -44,7 +48,8 @@ export class Quorum implements System {
     ]);
     this.#servers.push(front);
     await front.untilThere(this.#socketPath('quorum'));
-    return { target: nbdTarget(this.#socketPath('quorum')), pids: this.#servers.map(({ pid }) => pid), countsClient: false };
+    const socketPath = this.#socketPath('quorum');
+    return { target: nbdTarget(socketPath), socketPath, pids: this.#servers.map(({ pid }) => pid), countsClient: false };
   }
 
   async stop(): Promise<void> {

@@ -40,7 +40,7 @@ export class SingleCopy implements System {
   async start(): Promise<Running> {
     this.#server = nbdkit({ socketPath: this.#socketPath }, this.#file);
     await this.#server.untilThere(this.#socketPath);
-    return { target: nbdTarget(this.#socketPath), pids: [this.#server.pid], countsClient: false };
+    return { target: nbdTarget(this.#socketPath), socketPath: this.#socketPath, pids: [this.#server.pid], countsClient: false };
   }
 
   async stop(): Promise<void> {

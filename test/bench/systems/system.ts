@@ -8,6 +8,8 @@ import type { SystemName } from '../goals.ts';
 
 export type Running = {
   readonly target: Target;
+  /** Where its NBD server listens; null: it has none. */
+  readonly socketPath: string | null;
   /** Whose processor time is the system's. */
   readonly pids: readonly number[];
   /** fio itself does a part of the system's work (its client is a library), so its time counts, too. */
