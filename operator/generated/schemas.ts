@@ -455,7 +455,7 @@ export const SCHEMAS = {
           },
           "size": {
             "type": "string",
-            "description": "What it offers its clients now."
+            "description": "What it offers its clients now; what is asked, until it is placed."
           },
           "inSync": {
             "type": "string",

@@ -92,7 +92,7 @@ export interface VolumeStatus {
    */
   observedGeneration?: number;
   /**
-   * What it offers its clients now.
+   * What it offers its clients now; what is asked, until it is placed.
    */
   size?: string;
   /**

@@ -126,8 +126,9 @@ export const VOLUME_EVENTS: readonly Rule[] = [
     reason: 'Resized',
     type: 'Normal',
     action: 'Resize',
+    // Without an epoch the size was asked, and never offered.
     note: ({ before, after }) =>
-      before.size !== undefined && after.size !== undefined && before.size !== after.size
+      before.epoch !== undefined && before.size !== undefined && after.size !== undefined && before.size !== after.size
         ? `${after.size} now, ${before.size} before`
         : null,
   },

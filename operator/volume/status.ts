@@ -214,12 +214,16 @@ function healthy(facts: Facts): Judgement {
   return { type, holds: judged === null, reason: judged?.reason ?? 'AllInSync', message: judged?.message ?? `${share(facts)} in sync` };
 }
 
-/** What it offers now. A volume that nobody serves offers what it last did, or all of its config if it never grew. */
+/**
+ * What it offers now. A volume that nobody serves offers what it last did, or all of its config if it never grew; one that is not placed yet will offer what is
+ * asked. An epoch stands in the status from its first config on: a size without one was asked, and never offered.
+ */
 function sizeBytesOf({ volume, world }: Facts): number | null {
+  const { status } = volume.object;
+  const offered = status?.epoch === undefined ? null : parseQuantity(status.size ?? '');
   const config = volume.config?.value;
-  if (!config) return null;
-  const before = volume.object.status?.size === undefined ? null : parseQuantity(volume.object.status.size);
-  return Math.min(config.sizeBytes, currentReport(volume, world)?.sizeBytes ?? before ?? config.sizeBytes);
+  if (!config) return offered ?? wantedSizeBytes(volume.object);
+  return Math.min(config.sizeBytes, currentReport(volume, world)?.sizeBytes ?? offered ?? config.sizeBytes);
 }
 
 /** What was asked for and is not done yet must be said, not ignored. */
@@ -230,7 +234,7 @@ function resizing(facts: Facts): Judgement[] {
   if (trouble !== undefined) return [{ type, holds: false, reason: 'NoRoom', message: trouble }];
   const asked = wantedSizeBytes(volume.object);
   const offered = sizeBytesOf(facts);
-  if (asked === null || offered === null || asked <= offered) return [];
+  if (volume.config === null || asked === null || offered === null || asked <= offered) return [];
   const amount = `from ${formatExact(offered)} to ${formatExact(asked)}`;
   const stuck = currentReport(volume, world)?.growthTrouble;
   if (stuck !== undefined)

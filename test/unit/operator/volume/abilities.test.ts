@@ -215,11 +215,30 @@ describe('operator: deciding about limits and sizes', () => {
     ],
     [
       'while nobody serves it',
-      { config: config({ sizeBytes: 2 * GiB }), object: asSeen(volumeObject({ size: '2Gi' }), { size: '1Gi' }) },
+      { config: config({ sizeBytes: 2 * GiB }), object: asSeen(volumeObject({ size: '2Gi' }), { epoch: 1, size: '1Gi' }) },
       '1Gi',
       'it grows from 1Gi to 2Gi when it is attached',
     ],
     ['that was never smaller', { config: config({ sizeBytes: 2 * GiB }), object: volumeObject({ size: '2Gi' }) }, '2Gi', undefined],
+    ['that is not placed: what is asked', { config: null, object: volumeObject({ size: '2500Mi' }) }, '2500Mi', undefined],
+    [
+      'that is not placed, and of which less was asked before',
+      { config: null, object: asSeen(volumeObject({ size: '2Gi' }), { size: '1Gi' }) },
+      '2Gi',
+      undefined,
+    ],
+    [
+      'that was placed as larger than was asked first',
+      { config: config({ sizeBytes: 2 * GiB }), object: asSeen(volumeObject({ size: '2Gi' }), { size: '1Gi' }) },
+      '2Gi',
+      undefined,
+    ],
+    [
+      'of which etcd forgot everything: what it last offered',
+      { config: null, object: asSeen(volumeObject({ size: '2Gi' }), { epoch: 3, size: '1Gi' }) },
+      '1Gi',
+      undefined,
+    ],
   ];
   for (const [says, parts, size, message] of growing) {
     it(`shows what is offered: one ${says}`, () => {
@@ -229,9 +248,10 @@ describe('operator: deciding about limits and sizes', () => {
   }
 
   it('tells when it has grown', () => {
-    expect(eventsOf({ size: '1Gi' }, { size: '2Gi' })).to.deep.equal([
+    expect(eventsOf({ epoch: 1, size: '1Gi' }, { epoch: 1, size: '2Gi' })).to.deep.equal([
       { type: 'Normal', reason: 'Resized', action: 'Resize', note: '2Gi now, 1Gi before' },
     ]);
+    expect(eventsOf({ size: '1Gi' }, { size: '2Gi' }), 'while it was not placed').to.deep.equal([]);
   });
 });
 
