@@ -1,7 +1,8 @@
 /**
- * How large a volume could be made now: each of its N replicas needs a node of its own, so it is what the N-th roomiest node still takes. From what StorageNodes
- * say, which is some seconds old: a hint for schedulers, never a promise.
+ * How large a volume could be made now: each replica of a shard needs a node of its own, or a zone, and all shards share the nodes' space. From what StorageNodes
+ * say, which is some seconds old: a hint for schedulers, never a promise, and never more than placement would find places for.
  */
+import { EXTENT_BYTES, shardBytes } from '../../core/extent.ts';
 import { invalid } from '../../edge/csi/codes.ts';
 import type { ControllerService } from '../../edge/csi/generated/csi.ts';
 import type { StorageNodeObject } from '../api.ts';
@@ -10,48 +11,71 @@ import type { VolumeSpecPlacement } from '../generated/volume.ts';
 import type { PlacementLimits } from '../placement/checks.ts';
 import { parseQuantity } from '../quantity.ts';
 import { capabilityProblems } from './capabilities.ts';
-import { parseClass } from './parameters.ts';
+import { type ClassSpec, parseClass } from './parameters.ts';
 import type { Call, CsiPorts } from './ports.ts';
 import { STEP_BYTES, VOLUME_BYTES_MAX } from './volumes.ts';
 
 type Capacity = Pick<ControllerService<Call>, 'getCapacity'>;
 
-/** What a pool still takes of one replica. The same sums as placement's, from what people see of it. */
-function freeOf(pool: StorageNodeStatusPool, { reserveRatio, overProvisioningRatio, pressureRatio }: PlacementLimits): number {
+/** What a pool still takes: no replica larger than `one`, and not more than `all` together. */
+type Room = { one: number; all: number };
+type NodeRoom = { zone: string; pools: readonly Room[] };
+
+/** The same sums as placement's, from what people see of a pool. */
+function roomOf(pool: StorageNodeStatusPool, { reserveRatio, overProvisioningRatio, pressureRatio }: PlacementLimits): Room {
   const [capacity, used, allocated] = [pool.capacity, pool.used, pool.allocated].map((text) => parseQuantity(text) ?? 0) as [
     number,
     number,
     number,
   ];
   const usable = Math.floor(capacity * (1 - reserveRatio));
-  if (pool.state !== 'Ready' || used > Math.min(usable, capacity * pressureRatio)) return 0;
-  return Math.max(0, Math.min(usable, Math.floor(usable * overProvisioningRatio) - allocated));
+  if (pool.state !== 'Ready' || used > Math.min(usable, capacity * pressureRatio)) return { one: 0, all: 0 };
+  const all = Math.max(0, Math.floor(usable * overProvisioningRatio) - allocated);
+  return { one: Math.min(usable, all), all };
 }
 
-function roomOf({ metadata, spec, status }: StorageNodeObject, { poolTags }: VolumeSpecPlacement, limits: PlacementLimits): number {
+function roomsOf({ metadata, spec, status }: StorageNodeObject, { poolTags }: VolumeSpecPlacement, limits: PlacementLimits): Room[] {
   const isReady = status?.conditions?.some(({ type, status: holds }) => type === 'Ready' && holds === 'True') ?? false;
-  if (!isReady || metadata.deletionTimestamp || !spec.schedulable || spec.maintenance || spec.evict) return 0;
+  if (!isReady || metadata.deletionTimestamp || !spec.schedulable || spec.maintenance || spec.evict) return [];
   const fitting = (status?.pools ?? []).filter(({ tags = [] }) => poolTags.every((tag) => tags.includes(tag)));
-  return Math.max(0, ...fitting.map((pool) => freeOf(pool, limits)));
+  return fitting.map((pool) => roomOf(pool, limits));
 }
 
-export function largestVolumeBytes(
-  nodes: Iterable<StorageNodeObject>,
-  asked: { replicas: number; placement: VolumeSpecPlacement },
-  limits: PlacementLimits,
-): number {
-  const rooms = [...nodes].map((node) => ({ zone: node.status?.zone ?? '', bytes: roomOf(node, asked.placement, limits) }));
-  const places =
-    asked.placement.zones === 'Require'
-      ? [
-          ...Map.groupBy(
-            rooms.filter(({ zone }) => zone !== ''),
-            ({ zone }) => zone,
-          ).values(),
-        ].map((zone) => Math.max(...zone.map(({ bytes }) => bytes)))
-      : rooms.map(({ bytes }) => bytes);
-  const bytes = places.sort((one, other) => other - one)[asked.replicas - 1] ?? 0;
-  return Math.min(VOLUME_BYTES_MAX, Math.floor(bytes / STEP_BYTES) * STEP_BYTES);
+const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);
+const countIn = ({ one, all }: Room, sizeBytes: number): number => (sizeBytes <= one ? Math.floor(all / sizeBytes) : 0);
+
+/**
+ * Whether there is a place for every replica of every shard, all as large as the largest. Where nobody takes two of one shard, and all together take as many as
+ * there are, they can be dealt out: one after the other, shard by shard, around the table.
+ */
+function fits(sizeBytes: number, nodes: readonly NodeRoom[], { replicas, shards, placement }: AskedCapacity): boolean {
+  const shardSizeBytes = shardBytes(sizeBytes, shards, 0);
+  const counts = nodes.map(({ zone, pools }) => ({ zone, count: sum(pools.map((room) => countIn(room, shardSizeBytes))) }));
+  const inZones = Map.groupBy(
+    counts.filter(({ zone }) => zone !== ''),
+    ({ zone }) => zone,
+  );
+  const takers =
+    placement.zones === 'Require'
+      ? [...inZones.values()].map((zone) => sum(zone.map(({ count }) => count)))
+      : counts.map(({ count }) => count);
+  return sum(takers.map((count) => Math.min(shards, count))) >= shards * replicas;
+}
+
+export type AskedCapacity = Pick<ClassSpec, 'replicas' | 'shards' | 'placement'>;
+
+export function largestVolumeBytes(nodes: Iterable<StorageNodeObject>, asked: AskedCapacity, limits: PlacementLimits): number {
+  const rooms = [...nodes].map((node) => ({ zone: node.status?.zone ?? '', pools: roomsOf(node, asked.placement, limits) }));
+  // Where one fits, every smaller one does.
+  let [fitting, tooLarge] = [0, VOLUME_BYTES_MAX / STEP_BYTES + 1];
+  while (tooLarge - fitting > 1) {
+    const middle = Math.floor((fitting + tooLarge) / 2);
+    if (fits(middle * STEP_BYTES, rooms, asked)) fitting = middle;
+    else tooLarge = middle;
+  }
+  const bytes = fitting * STEP_BYTES;
+  // Smaller ones are refused: a shard has an extent at least.
+  return asked.shards > 1 && bytes < asked.shards * EXTENT_BYTES ? 0 : bytes;
 }
 
 export class CsiCapacity implements Capacity {

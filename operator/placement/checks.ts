@@ -119,17 +119,20 @@ export const nodeReason = (node: PlacementNode, situation: Situation): string | 
 export const usableBytes = (pool: PoolReport, limits: PlacementLimits): number =>
   Math.floor(pool.capacityBytes * (1 - limits.reserveRatio));
 
-/** What may still be promised; never more than the pool could really hold of one replica. */
-export function freeBytes(node: NodeName, pool: PoolReport, { limits, ledger }: Pick<Situation, 'limits' | 'ledger'>): number {
-  const usable = usableBytes(pool, limits);
+type Counts = Pick<Situation, 'limits' | 'ledger'>;
+
+/** What may still be promised, to all replicas together. */
+export function promisableBytes(node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number {
   const allocated = ledger.allocatedBytes(node, pool.name, pool.allocatedBytes);
-  return Math.max(0, Math.min(usable, Math.floor(usable * limits.overProvisioningRatio) - allocated));
+  return Math.max(0, Math.floor(usableBytes(pool, limits) * limits.overProvisioningRatio) - allocated);
 }
+
+/** What may still be promised to one replica: never more than the pool could really hold of it. */
+export const freeBytes = (node: NodeName, pool: PoolReport, around: Counts): number =>
+  Math.min(usableBytes(pool, around.limits), promisableBytes(node, pool, around));
 
 export const poolOf = (machine: MachineState | null | undefined, name: string): PoolReport | null =>
   machine?.pools.find((pool) => pool.name === name) ?? null;
-
-type Counts = Pick<Situation, 'limits' | 'ledger'>;
 
 /** What is promised of what may be filled, with what is still being deleted; or what is filled, by anybody, where that is more. */
 export const fullness = (node: NodeName, pool: PoolReport, { limits, ledger }: Counts): number =>

@@ -8,7 +8,6 @@
  */
 import type { NodeName } from '../../core/ids.ts';
 import {
-  freeBytes,
   nodeNamed,
   nodeReason,
   type Place,
@@ -17,6 +16,7 @@ import {
   type PlacementRequest,
   poolReason,
   poolsReason,
+  promisableBytes,
   type Situation,
 } from './checks.ts';
 import type { Ledger } from './ledger.ts';
@@ -111,7 +111,7 @@ function roomiestOf(ranking: Ranking, situation: Situation): Candidate | null {
   const rooms = new Map<NodeName, number>();
   const zones = new Map<string, number>();
   for (const { node, pool } of candidates) {
-    const room = Math.floor(freeBytes(node.node, pool, situation) / Math.max(1, request.sizeBytes));
+    const room = Math.floor(promisableBytes(node.node, pool, situation) / Math.max(1, request.sizeBytes));
     rooms.set(node.node, (rooms.get(node.node) ?? 0) + room);
     zones.set(node.machine?.zone ?? '', (zones.get(node.machine?.zone ?? '') ?? 0) + room);
   }

@@ -1,6 +1,7 @@
 /** The pure rules of the CSI controller: parameters, names, capabilities, capacity. */
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { EXTENT_BYTES, shardBytes } from '../../../../core/extent.ts';
 import type { VolumeCapability } from '../../../../edge/csi/generated/csi.ts';
 import type { StorageNodeObject } from '../../../../operator/api.ts';
 import { capabilityProblems, unsupported } from '../../../../operator/csi/capabilities.ts';
@@ -9,7 +10,7 @@ import { isNodeName, isObjectName, nameProblems, objectName } from '../../../../
 import { parseClass, parseMutable } from '../../../../operator/csi/parameters.ts';
 import { STEP_BYTES } from '../../../../operator/csi/volumes.ts';
 import { Ledger } from '../../../../operator/placement/ledger.ts';
-import { place } from '../../../../operator/placement/place.ts';
+import { placeShards } from '../../../../operator/placement/place.ts';
 import { machine, pool, storageNode } from '../../../support/operator/builders.ts';
 
 describe('operator/csi: parameters', () => {
@@ -152,18 +153,22 @@ describe('operator/csi: capacity', () => {
   /** The same node as placement and as people see it. */
   const MIB = 2 ** 20;
   const rarely = fc.integer({ min: 0, max: 9 }).map((one) => one === 0);
-  const aNode = fc.record({
-    zone: fc.constantFrom('', 'x', 'y', 'z'),
-    spec: fc.record({ schedulable: rarely.map((not) => !not), maintenance: rarely, evict: rarely }),
+  const aPool = fc.record({
     capacityBytes: fc.integer({ min: 0, max: 1_000 * MIB }),
     usedRatio: fc.double({ min: 0, max: 1, noNaN: true }),
     allocatedRatio: fc.double({ min: 0, max: 2.5, noNaN: true }),
     tagged: fc.boolean(),
     isReady: fc.boolean(),
   });
+  const aNode = fc.record({
+    zone: fc.constantFrom('', 'x', 'y', 'z'),
+    spec: fc.record({ schedulable: rarely.map((not) => !not), maintenance: rarely, evict: rarely }),
+    pools: fc.array(aPool, { minLength: 1, maxLength: 2 }),
+  });
   const situation = fc.record({
     nodes: fc.array(aNode, { minLength: 1, maxLength: 6 }),
     replicas: fc.integer({ min: 1, max: 4 }),
+    shards: fc.constantFrom(1, 1, 2, 3, 8),
     zones: fc.constantFrom('Require', 'Prefer', 'Ignore'),
     poolTags: fc.constantFrom<string[]>([], ['fast']),
     limits: fc.record({
@@ -175,42 +180,49 @@ describe('operator/csi: capacity', () => {
 
   it('is the largest that placement still finds a place for', () => {
     fc.assert(
-      fc.property(situation, ({ nodes, replicas, zones, poolTags, limits }) => {
+      fc.property(situation, ({ nodes, replicas, shards, zones, poolTags, limits }) => {
         const told: StorageNodeObject[] = [];
-        const placed = nodes.map(({ zone, spec, capacityBytes, usedRatio, allocatedRatio, tagged, isReady }, index) => {
+        const placed = nodes.map(({ zone, spec, pools }, index) => {
+          const both = pools.map(({ capacityBytes, usedRatio, allocatedRatio, tagged, isReady }, place) => {
+            const name = `pool-${place}`;
+            const tags = tagged ? ['fast'] : [];
+            const usedBytes = Math.floor(capacityBytes * usedRatio);
+            const allocatedBytes = Math.floor(capacityBytes * allocatedRatio);
+            return {
+              reported: pool({ name, tags, capacityBytes, usedBytes, allocatedBytes, state: isReady ? 'ready' : 'quarantined' }),
+              seen: {
+                name,
+                tags,
+                state: isReady ? 'Ready' : 'Quarantined',
+                capacity: `${capacityBytes}`,
+                used: `${usedBytes}`,
+                allocated: `${allocatedBytes}`,
+              },
+            };
+          });
           const letter = 'abcdef'[index] ?? '';
-          const tags = tagged ? ['fast'] : [];
-          const bytes = {
-            capacityBytes,
-            usedBytes: Math.floor(capacityBytes * usedRatio),
-            allocatedBytes: Math.floor(capacityBytes * allocatedRatio),
-          };
-          const state = machine(letter, { zone, pools: [pool({ ...bytes, tags, state: isReady ? 'ready' : 'quarantined' })] });
+          const state = machine(letter, { zone, pools: both.map(({ reported }) => reported) });
           const object = storageNode(letter, spec);
-          const seen = {
-            name: 'default',
-            tags,
-            state: isReady ? 'Ready' : 'Quarantined',
-            capacity: `${bytes.capacityBytes}`,
-            used: `${bytes.usedBytes}`,
-            allocated: `${bytes.allocatedBytes}`,
-          };
           told.push({
             ...object,
-            status: { zone, pools: [seen], conditions: [{ type: 'Ready', status: 'True' }] },
+            status: { zone, pools: both.map(({ seen }) => seen), conditions: [{ type: 'Ready', status: 'True' }] },
           } as unknown as StorageNodeObject);
           return { node: state.node, machine: state, spec: object.spec, labels: {} };
         });
         const rules = { nodeSelector: {}, poolTags, zones };
-        const fits = (sizeBytes: number): boolean =>
-          place(
-            { replicas, sizeBytes, rules, taken: [], crowd: new Map(), only: null, preferred: null, avoided: new Map() },
-            placed,
-            new Ledger([]),
-            limits,
-          ).places !== null;
-        const largest = largestVolumeBytes(told, { replicas, placement: rules }, limits);
-        return largest % STEP_BYTES === 0 && (largest === 0 || fits(largest)) && !fits(largest + STEP_BYTES);
+        const rest = { rules, taken: [], crowd: new Map(), preferred: null, avoided: new Map() };
+        const fits = (sizeBytes: number): boolean => {
+          const requests = Array.from({ length: shards }, (_, shard) => ({
+            replicas,
+            sizeBytes: shardBytes(sizeBytes, shards, shard),
+            only: null,
+          }));
+          return placeShards(requests, rest, placed, new Ledger([]), limits).places !== null;
+        };
+        const largest = largestVolumeBytes(told, { replicas, shards, placement: rules }, limits);
+        // Shards differ by an extent at most, and all are counted as the largest.
+        const beyond = shards === 1 ? STEP_BYTES : STEP_BYTES + shards * EXTENT_BYTES;
+        return largest % STEP_BYTES === 0 && (largest === 0 || fits(largest)) && !fits(largest + beyond);
       }),
       { numRuns: 300 },
     );
@@ -225,10 +237,11 @@ describe('operator/csi: capacity', () => {
           conditions: [{ type: 'Ready', status }],
         },
       }) as unknown as StorageNodeObject;
-    const asked = { replicas: 1, placement: { nodeSelector: {}, poolTags: [], zones: 'Prefer' as const } };
+    const asked = { replicas: 1, shards: 1, placement: { nodeSelector: {}, poolTags: [], zones: 'Prefer' as const } };
     const limits = { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 };
     expect(largestVolumeBytes([node('Unknown')], asked, limits)).to.equal(0);
     expect(largestVolumeBytes([node('True')], asked, limits)).to.equal(16 * 2 ** 40);
     expect(largestVolumeBytes([node('True')], { ...asked, replicas: 2 }, limits)).to.equal(0);
+    expect(largestVolumeBytes([node('True')], { ...asked, shards: 64 }, limits), 'shards may lie on one node').to.equal(16 * 2 ** 40);
   });
 });

@@ -43,6 +43,13 @@ describe('operator: placement of shards', () => {
     expect(places).to.have.length(4);
   });
 
+  it('goes by room that is promised twice over, too, not by what a pool holds of one', () => {
+    // 7, 3 and 6 replicas: exactly as many as there are. By what each pool could hold of one, the first and the last look alike for too long.
+    const nodes = nodesOf([3.5, 1.5, 3], ['', '', 'y']);
+    const { places } = placeShards(shardsOf(8, 2), REST, nodes, new Ledger([]), { ...LIMITS, overProvisioningRatio: 2 });
+    expect(countsOf(places ?? []).sort()).to.deep.equal([3, 6, 7]);
+  });
+
   it('takes back what it reserved when one of them fits nowhere, and says which and why', () => {
     const ledger = new Ledger([]);
     const found = placeShards(shardsOf(3, 2), REST, nodesOf([2, 2]), ledger, LIMITS);
