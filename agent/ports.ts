@@ -52,7 +52,9 @@ export interface BlockClient {
 
 /** A volume that can be served. */
 export interface BlockDevice {
+  /** Comes again: another volume may have it after this one is deleted. */
   readonly name: string;
+  readonly uid: string;
   /** Grows, never shrinks. A client sees the size of the moment when it connected. */
   readonly sizeBytes: number;
   connect(): BlockClient;

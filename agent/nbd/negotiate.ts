@@ -10,7 +10,7 @@ import { BLOCK_SIZE_MIN, BLOCK_SIZE_PREFERRED, OPTIONS_MAX, REQUEST_BYTES_MAX } 
 import type { ConnectionRule } from './rules.ts';
 
 /** What a client may be told of the volume; fixed for the life of its connection. */
-export type Export = { readonly name: string; readonly description: string; readonly sizeBytes: number };
+export type Export = { readonly name: string; readonly uid: string; readonly description: string; readonly sizeBytes: number };
 
 export type Negotiation = {
   readonly padded: boolean;
@@ -95,16 +95,21 @@ const unknownExport = (negotiation: Negotiation, option: number, volume: Export)
   reply(negotiation, refusal(option, OPTION_REPLY_TYPE.errorUnknown, `this socket serves only ${volume.name}`));
 
 /**
- * After a volume's name: for clients that cannot be told of a new size, such as a FUSE file under a loop device, which has a limit of its own that can change.
+ * After a volume's name or uid: for clients that cannot be told of a new size, such as a FUSE file under a loop device, which has a limit of its own that can change.
  * NBD has no message for it.
  */
 export const GROWING_SUFFIX = '@growing';
 /** What such a client is told: as large as any volume may be (crds/volume.yaml). */
 export const GROWING_SIZE_BYTES = 16 * 1024 ** 4;
 
-/** The volume's name or the empty one, which the protocol has for "the only one". */
-const isExport = (name: string, volume: Export): boolean => name === '' || name === volume.name || grows(name, volume);
-const grows = (name: string, volume: Export): boolean => name === `${volume.name}${GROWING_SUFFIX}`;
+/** For a client that goes on over many connections: a volume that was made anew under the same name refuses it, and never gets what was meant for the other. */
+export const growingExportOf = (uid: string): string => `${uid}${GROWING_SUFFIX}`;
+
+const isVolume = (name: string, volume: Export): boolean => name === volume.name || name === volume.uid;
+/** The volume's name, its uid, or the empty one, which the protocol has for "the only one". */
+const isExport = (name: string, volume: Export): boolean => name === '' || isVolume(name, volume) || grows(name, volume);
+const grows = (name: string, volume: Export): boolean =>
+  name.endsWith(GROWING_SUFFIX) && isVolume(name.slice(0, -GROWING_SUFFIX.length), volume);
 const toldBytes = (name: string, volume: Export): number => (grows(name, volume) ? GROWING_SIZE_BYTES : volume.sizeBytes);
 
 function refuseLong(negotiation: Negotiation, option: number): Step {

@@ -69,8 +69,8 @@ export class NbdSession {
     this.#options = options;
     this.#decoder = new NbdDecoder(options.blocks ?? null);
     this.#connection = options.connection;
-    const { name, sizeBytes } = options.device;
-    this.#export = { name, sizeBytes, description: `Holdfast volume ${name}` };
+    const { name, uid, sizeBytes } = options.device;
+    this.#export = { name, uid, sizeBytes, description: `Holdfast volume ${name}` };
   }
 
   get isInHandshake(): boolean {

@@ -7,6 +7,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { firstExtent, lastExtent, offsetInShard, shardOf, shardRanges } from '../../core/extent.ts';
+import type { VolumeUid } from '../../core/ids.ts';
 import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '../ports.ts';
 import { IoError } from '../ports.ts';
 import { type AllocationDone, beyondEnd, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
@@ -39,6 +40,7 @@ type Pending = {
 
 export type FrontendOptions = {
   name: string;
+  uid: VolumeUid;
   replications: readonly Replication[];
   clock: Clock;
   /** A snapshot is being taken: no new operation goes out. */
@@ -51,6 +53,7 @@ export type FrontendOptions = {
 
 export class Frontend implements BlockDevice, Requests {
   readonly name: string;
+  readonly uid: VolumeUid;
   readonly #replications: readonly Replication[];
   readonly #clock: Clock;
   readonly #flushes: Inquiries;
@@ -68,6 +71,7 @@ export class Frontend implements BlockDevice, Requests {
 
   constructor(options: FrontendOptions) {
     this.name = options.name;
+    this.uid = options.uid;
     this.#replications = options.replications;
     this.#clock = options.clock;
     this.#holdsOperations = options.holdsOperations;

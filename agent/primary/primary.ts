@@ -81,6 +81,7 @@ export class Primary {
     this.#heartbeats = new Heartbeats({ ...options, witness: this.#witness, shards: this.#shards, mayClean, mayRest: () => this.#mayRest });
     this.#frontend = new Frontend({
       name: options.config.name,
+      uid: options.config.uid,
       replications: this.#replications,
       clock: options.clock,
       holdsOperations: () => this.#snapshots.isUp,

@@ -34,7 +34,7 @@ export class FakePrimary implements PrimaryEngine {
     this.options = options;
     this.scrub = options.scrub ?? null;
     const client = { close: () => undefined } as BlockClient;
-    this.device = { name: options.config.name, sizeBytes: options.config.sizeBytes, connect: () => client };
+    this.device = { name: options.config.name, uid: options.config.uid, sizeBytes: options.config.sizeBytes, connect: () => client };
   }
 
   /** As the real one: a config that names another ends it. */

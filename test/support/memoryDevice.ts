@@ -8,6 +8,7 @@ const PIECE_BYTES = 64 * 1024;
 
 export class MemoryDevice implements BlockDevice {
   readonly name: string;
+  readonly uid: string;
   sizeBytes: number;
   readonly #pieces = new Map<number, Buffer>();
   /** Reads are answered straight to where the caller wants them. */
@@ -17,8 +18,9 @@ export class MemoryDevice implements BlockDevice {
   clientsOpen = 0;
   clientsEver = 0;
 
-  constructor(name: string, sizeBytes: number) {
+  constructor(name: string, sizeBytes: number, uid = `uid-of-${name}`) {
     this.name = name;
+    this.uid = uid;
     this.sizeBytes = sizeBytes;
   }
 

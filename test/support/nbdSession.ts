@@ -54,6 +54,10 @@ export class HeldDevice implements BlockDevice {
     return this.#device.name;
   }
 
+  get uid(): string {
+    return this.#device.uid;
+  }
+
   get sizeBytes(): number {
     return this.#device.sizeBytes;
   }

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatingError } from '../../../core/errors.ts';
 import { outcome, run } from '../../edge/commands.ts';
 import { mountTable } from '../../edge/mountTable.ts';
-import { GROWING_SUFFIX } from '../../nbd/negotiate.ts';
+import { growingExportOf } from '../../nbd/negotiate.ts';
 import { HolderRefusal } from '../devices.ts';
 import type { Attached, Backend, Wish } from '../ports.ts';
 import { setLoopLimit } from './loopLimit.ts';
@@ -38,7 +38,7 @@ export class FuseBackend implements Backend {
   async attach(wish: Wish, directory: string): Promise<{ device: string; pids: number[] }> {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const between = path.join(directory, 'nbdkit.sock');
-    const exported = ['nbd', `socket=${wish.socket}`, `export=${wish.name}${GROWING_SUFFIX}`];
+    const exported = ['nbd', `socket=${wish.socket}`, `export=${growingExportOf(wish.uid)}`];
     const patience = [`retries=${RETRIES}`, `retry-delay=${RETRY_DELAY_SECONDS}`, 'retry-exponential=no'];
     const readonly = wish.readonly ? ['--readonly'] : [];
     const nbdkit = start(directory, 'nbdkit', ['--foreground', '--unix', between, ...readonly, '--filter=retry', ...exported, ...patience]);

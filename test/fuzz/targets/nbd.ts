@@ -17,6 +17,7 @@ import type { Field } from '../mutate.ts';
 
 const SIZE_BYTES = 256 * 1024;
 const NAME = 'pgdata';
+const UID = 'uid-of-pgdata';
 const LIMITS = { requestsInFlightMax: 5, bytesInFlightMax: REQUEST_BYTES_MAX, unsentBytesMax: 200_000 };
 const HEADER_BYTES = 28;
 const TYPE_AT = 6;
@@ -25,6 +26,7 @@ const OFFSET_AT = 16;
 /** What the device is asked for must be in the stream, as a request of that kind. */
 class SuspiciousDevice implements BlockDevice {
   readonly name = NAME;
+  readonly uid = UID;
   readonly sizeBytes = SIZE_BYTES;
   readonly #device = new MemoryDevice(NAME, SIZE_BYTES);
   readonly #stream: Buffer;
@@ -123,6 +125,7 @@ function judge(connection: TestConnection, device: SuspiciousDevice, sentBytes: 
 const HANDSHAKES: Buffer[][] = [
   [nbd.clientFlags(), nbd.structuredReplyOption(), nbd.setContextOption(NAME, 'base:allocation'), nbd.goOption(NAME, 3)],
   [nbd.clientFlags(1), nbd.exportNameOption(NAME)],
+  [nbd.clientFlags(1), nbd.goOption(`${UID}@growing`)],
   [nbd.clientFlags(), nbd.listOption(), nbd.infoOption('', 0, 1, 2, 3), nbd.goOption('')],
   [nbd.clientFlags(), nbd.startTlsOption(), nbd.listContextOption('', 'base:'), nbd.listContextOption(NAME), nbd.abortOption()],
   [nbd.clientFlags(), nbd.option(77, Buffer.alloc(9000)), nbd.structuredReplyOption(), nbd.goOption('another'), nbd.goOption(NAME)],

@@ -141,7 +141,7 @@ function clientsWrites({ lengths, cuts, turns }: Schedule): void {
   };
   const receiver = new Receiver(blocks);
   const session = new NbdSession({
-    device: { name: 'volume', sizeBytes: 1024 ** 3, connect: () => client as BlockClient },
+    device: { name: 'volume', uid: 'uid-of-volume', sizeBytes: 1024 ** 3, connect: () => client as BlockClient },
     connection: {
       write: () => true,
       isSent: false,

@@ -137,7 +137,7 @@ describe('nbd flow', () => {
       ...held().connect(),
       read: (_at: number, _length: number, done: (error: null, chunks: Buffer[]) => void) => done(null, [data]),
     };
-    const connection = transmitting({ name: 'pgdata', sizeBytes: SIZE, connect: () => client });
+    const connection = transmitting({ name: 'pgdata', uid: 'uid-of-pgdata', sizeBytes: SIZE, connect: () => client });
     connection.receive(reads(1, data.length));
     connection.turn();
     expect(connection.sent.at(-1)?.[1]).to.equal(data);

@@ -12,8 +12,8 @@ const DESCRIPTION = 'Holdfast volume pgdata';
 const device = () => new MemoryDevice('pgdata', SIZE);
 const exportInformation = (flags: number) => nbd.wire(nbd.u16(0), nbd.u64(SIZE), nbd.u16(flags));
 
-function greeted(flags = nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES): TestConnection {
-  const connection = new TestConnection(device());
+function greeted(flags = nbd.FIXED_NEWSTYLE | nbd.NO_ZEROES, served = device()): TestConnection {
+  const connection = new TestConnection(served);
   connection.receive(nbd.clientFlags(flags));
   return connection;
 }
@@ -54,6 +54,23 @@ describe('nbd handshake', () => {
     growing.sizeBytes = SIZE + 4;
     expect(write(), 'grown meanwhile').to.equal(0);
   });
+
+  it('by name, serves whatever volume has it by now; by uid, never one that was made anew under the name', () => {
+    const answerTo = (name: string): Buffer => {
+      const connection = greeted(undefined, new MemoryDevice('pgdata', SIZE, 'uid-of-another'));
+      connection.receive(nbd.goOption(name));
+      return connection.take();
+    };
+    for (const name of ['pgdata', 'pgdata@growing']) expect(answerTo(name).readUInt32BE(12), name).to.equal(nbd.INFO);
+    for (const name of ['uid-of-pgdata', 'uid-of-pgdata@growing']) expect(answerTo(name).readUInt32BE(12), name).to.equal(nbd.ERR_UNKNOWN);
+  });
+
+  for (const name of ['uid-of-pgdata', 'uid-of-pgdata@growing'])
+    it(`the volume itself is the export ${name}`, () => {
+      const connection = greeted();
+      connection.receive(nbd.exportNameOption(name));
+      expect(connection.take().readBigUInt64BE(0)).to.equal(BigInt(name.endsWith('@growing') ? 16 * 2 ** 40 : SIZE));
+    });
 
   type Row = { says: string; sends: Buffer[]; answer: Buffer; before?: Buffer[] };
   const structured = [nbd.structuredReplyOption()];

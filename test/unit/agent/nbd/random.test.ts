@@ -16,6 +16,7 @@ const LIMITS = { requestsInFlightMax: 5, bytesInFlightMax: 32 * 1024 * 1024 };
 /** Fails the test for any call that no session may make; completes calls in an order that `choose` decides. */
 class StrictDevice implements BlockDevice {
   readonly name = 'pgdata';
+  readonly uid = 'uid-of-pgdata';
   readonly sizeBytes = SIZE;
   readonly #device = new MemoryDevice('pgdata', SIZE);
   readonly #choose: () => number;

@@ -44,6 +44,7 @@ describe('nbd requests', () => {
       const held = new HeldDevice(volume());
       const connection = transmitting({
         name: held.name,
+        uid: held.uid,
         sizeBytes: held.sizeBytes,
         connect: () => ({
           ...held.connect(),
@@ -59,6 +60,7 @@ describe('nbd requests', () => {
       const held = new HeldDevice(volume());
       const connection = transmitting({
         name: held.name,
+        uid: held.uid,
         sizeBytes: held.sizeBytes,
         connect: () => ({ ...held.connect(), read: (_offset, length, done) => done(null, [Buffer.alloc(length - 1)]) }),
       });
