@@ -57,9 +57,9 @@ export class FuseBackend implements Backend {
     await setLoopLimit(device, sizeBytes);
   }
 
-  /** Without nbdkit, nbdfuse answers with errors. */
+  /** Without nbdkit, nbdfuse answers with errors. Asked kindly, it would wait for what it repeats for ever. */
   async fail({ pids: [nbdkit] }: Attached): Promise<void> {
-    if (nbdkit !== undefined) await end(nbdkit);
+    if (nbdkit !== undefined) await end(nbdkit, ['SIGKILL']);
   }
 
   async detach({ device, failed }: Attached, directory: string): Promise<void> {
@@ -143,8 +143,8 @@ async function until(isSo: () => boolean, pid: number, program: string, otherwis
   throw new OperatingError('Timeout', program, `${otherwise} within ${APPEARS_MS_MAX / 1_000} s`);
 }
 
-async function end(pid: number): Promise<void> {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+async function end(pid: number, signals: readonly NodeJS.Signals[] = ['SIGTERM', 'SIGKILL']): Promise<void> {
+  for (const signal of signals) {
     try {
       process.kill(pid, signal);
     } catch {

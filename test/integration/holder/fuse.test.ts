@@ -1,0 +1,93 @@
+/** A device by FUSE of a volume in memory: what its processes, a loop device and the kernel make of the volume going, coming back and failing. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { expect } from 'chai';
+import { NbdServer } from '../../../agent/edge/nbdServer.ts';
+import { FuseBackend } from '../../../agent/holder/edge/fuse.ts';
+import type { Attached } from '../../../agent/holder/ports.ts';
+import { MemoryDevice } from '../../support/memoryDevice.ts';
+import { runWell } from '../../support/nbdServed.ts';
+import { CollectedEvents } from '../../support/nbdSession.ts';
+import { until } from '../../support/until.ts';
+
+const MIB = 1024 * 1024;
+const SIZE = 16 * MIB;
+
+describe('agent/holder: a device by FUSE', function () {
+  this.timeout(60_000);
+  const backend = new FuseBackend();
+  let directory: string;
+  let volume: MemoryDevice;
+  let server: NbdServer;
+  let attached: Attached;
+
+  const socket = () => path.join(directory, 'pgdata.sock');
+  const own = () => path.join(directory, 'device');
+  const serve = async (device: MemoryDevice, events = new CollectedEvents()): Promise<CollectedEvents> => {
+    server = await NbdServer.listen({ device, socketPath: socket(), events });
+    return events;
+  };
+  /** One block of a letter, past all caches. */
+  const write = (letter: string, at: number): ChildProcess => {
+    const child = spawn('dd', [`of=${attached.device}`, 'bs=4096', 'count=1', `seek=${at / 4096}`, 'oflag=direct', 'iflag=fullblock'], {
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    child.stdin?.end(letter.repeat(4096));
+    return child;
+  };
+  const codeOf = async (child: ChildProcess): Promise<number> => child.exitCode ?? (await once(child, 'exit'))[0];
+  const letterAt = (device: MemoryDevice, at: number): string => device.copyOut(at, 1).toString();
+
+  beforeEach(async () => {
+    directory = await mkdtemp(path.join(tmpdir(), 'holdfast-fuse-'));
+    volume = new MemoryDevice('pgdata', SIZE, 'uid-1');
+    await serve(volume);
+    const wish = { name: 'pgdata', uid: 'uid-1', socket: socket(), sizeBytes: SIZE, readonly: false };
+    attached = { ...wish, ...(await backend.attach(wish, own())), way: 'fuse', failed: false };
+  });
+  afterEach(async () => {
+    await backend.clear(own());
+    await server.close();
+    await rm(directory, { recursive: true });
+  });
+
+  it('is as large as it was asked for, waits while nobody serves, and goes on', async () => {
+    expect(await runWell('blockdev', '--getsize64', attached.device)).to.equal(`${SIZE}\n`);
+    expect(backend.isAlive(attached)).to.equal(true);
+    await server.close();
+    const writing = write('a', 0);
+    await serve(volume);
+    expect(await codeOf(writing)).to.equal(0);
+    expect(letterAt(volume, 0)).to.equal('a');
+  });
+
+  it('never comes to a volume that was made anew under its name', async () => {
+    await server.close();
+    const another = new MemoryDevice('pgdata', SIZE, 'uid-2');
+    const events = await serve(another);
+    const writing = write('a', 0);
+    await until('it has tried the other volume twice', () => events.closed >= 2);
+    expect([writing.exitCode, another.clientsEver, events.completed]).to.deep.equal([null, 0, []]);
+    await server.close();
+    await serve(volume);
+    expect(await codeOf(writing), 'its own is back').to.equal(0);
+    expect(letterAt(volume, 0)).to.equal('a');
+  });
+
+  it('that fails answers what waits and what comes with errors, and nothing of it is left afterwards', async () => {
+    await server.close();
+    const writing = write('a', 0);
+    await backend.fail(attached);
+    expect(await codeOf(writing)).to.equal(1);
+    expect(await codeOf(write('b', 4096))).to.equal(1);
+    await serve(volume);
+    expect(volume.allocatedBytes).to.equal(0);
+    await backend.detach({ ...attached, failed: true }, own());
+    expect([existsSync(own()), backend.isAlive(attached)]).to.deep.equal([false, false]);
+    expect((await runWell('losetup', '--list', '--noheadings', '--output', 'BACK-FILE')).includes(directory)).to.equal(false);
+  });
+});
