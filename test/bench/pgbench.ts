@@ -101,7 +101,7 @@ class Bench {
   /** With and without TLS it is the same volume. */
   #volumeOf(name: SystemName): MountedVolume {
     const own = name === 'holdfast-tls' ? 'holdfast' : name;
-    const known = this.#volumes.get(own) ?? new MountedVolume(this.#make(own), this.#options.sizeBytes);
+    const known = this.#volumes.get(own) ?? new MountedVolume(this.#make(`on-${own}`), this.#options.sizeBytes);
     this.#volumes.set(own, known);
     return known;
   }
