@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-csi test-postgres e2e spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-csi test-csi-vm test-postgres e2e spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -88,6 +88,9 @@ bench-claims: setup ## how long a claim takes until a pod can use it, and many a
 
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts
+
+test-csi-vm: setup ## devices by the kernel's own nbd, in an emulated machine (needs qemu-system-x86): make test-csi-vm KERNEL_LOG=7
+	@$(RUN) KERNEL_LOG="$(KERNEL_LOG)" node test/vm/run.ts
 
 test-postgres: setup ## PostgreSQL on a claim while agents, a replica, the leader and its node die: make test-postgres SECONDS=30
 	@$(RUN) SECONDS="$(SECONDS)" node test/csi/postgres.ts

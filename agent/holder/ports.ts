@@ -29,7 +29,7 @@ export type Attached = Wish & {
 export interface Backend {
   readonly way: Way;
   /** Why it cannot work on this machine; null: it can. */
-  unfit(): string | null;
+  unfit(): Promise<string | null>;
   /** `directory` is the device's own, empty or what an attempt before left. */
   attach(wish: Wish, directory: string): Promise<{ device: string; pids: number[] }>;
   resize(attached: Attached): Promise<void>;
@@ -39,8 +39,12 @@ export interface Backend {
   detach(attached: Attached, directory: string): Promise<void>;
   /** It is as it was left by the holder before. */
   isAlive(attached: Attached): boolean;
-  /** Takes away whatever an attempt or a dead device left. */
+  /** It is alive, and this holder sees to it from now on. */
+  takeUp(attached: Attached): void;
+  /** Takes away whatever an attempt or a dead device of this way left; the directory itself may stay. */
   clear(directory: string): Promise<void>;
+  /** The holder ends; what is attached goes on. */
+  close(): Promise<void>;
 }
 
 /** What is attached, kept over a restart of the holder. */

@@ -1,6 +1,6 @@
 /** The holder's configuration. Pure. */
 import { COMMON_PARAMETERS } from '../../core/common-parameters.ts';
-import { absolutePath, choice, name } from '../../core/parameter-kinds.ts';
+import { absolutePath, choice, name, wholeNumber } from '../../core/parameter-kinds.ts';
 import { ConfigurationError, type Environment, type ParametersOf, parseParameters, row } from '../../core/parameters.ts';
 
 const HOLDER_PARAMETERS = {
@@ -13,7 +13,18 @@ const HOLDER_PARAMETERS = {
     '/run/holdfast-holder/devices',
     'what is attached, and the sockets between the processes that carry it; lost at a reboot, as they are',
   ),
-  way: row('ATTACH_WAY', choice('auto', 'fuse'), 'auto', 'how devices are made; auto: the best that this machine can'),
+  way: row(
+    'ATTACH_WAY',
+    choice('auto', 'nbd', 'fuse'),
+    'auto',
+    "how devices are made; auto: by the kernel's nbd where there is one, else by FUSE",
+  ),
+  deadConnectionSeconds: row(
+    'DEAD_CONNECTION_SECONDS',
+    wholeNumber('s', 60, 31_536_000),
+    '86400',
+    "how long I/O on a device of the kernel's nbd waits for its volume before it is an error",
+  ),
 } as const;
 
 export type HolderParameters = ParametersOf<typeof HOLDER_PARAMETERS>;

@@ -6,6 +6,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { mountTable } from '../../agent/edge/mountTable.ts';
 import { FuseBackend } from '../../agent/holder/edge/fuse.ts';
+import { KernelNbdBackend } from '../../agent/holder/edge/kernelNbd.ts';
+import { silentLog } from '../../core/log.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../tools/local/cluster.ts';
 import { agentProcess, holderProcess, operatorProcess } from '../../tools/local/layout.ts';
 import { stopCluster } from '../../tools/local/stop.ts';
@@ -62,4 +64,5 @@ async function clear(directory: string): Promise<void> {
   const device = existsSync(record) ? (JSON.parse(readFileSync(record, 'utf8')) as { device: string }).device : null;
   for (const { source, path: at } of mountTable()) if (source === device) await runWell('umount', '--lazy', at);
   await new FuseBackend().clear(directory);
+  await new KernelNbdBackend({ directory: path.dirname(directory), deadConnectionSeconds: 60 }, silentLog).clear(directory);
 }

@@ -3,7 +3,19 @@
  * the one that grows, and the loop device's limit is the volume's size. Must never touch a loop device that is not of a file of ours.
  */
 import { spawn } from 'node:child_process';
-import { accessSync, closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatingError } from '../../../core/errors.ts';
@@ -12,6 +24,7 @@ import { mountTable } from '../../edge/mountTable.ts';
 import { growingExportOf } from '../../nbd/negotiate.ts';
 import { HolderRefusal } from '../devices.ts';
 import type { Attached, Backend, Wish } from '../ports.ts';
+import { isInUse } from './inUse.ts';
 import { setLoopLimit } from './loopLimit.ts';
 
 const PROGRAMS = ['nbdkit', 'nbdfuse', 'fusermount3', 'losetup'];
@@ -28,7 +41,7 @@ const pidFileOf = (directory: string, program: string): string => path.join(dire
 export class FuseBackend implements Backend {
   readonly way = 'fuse';
 
-  unfit(): string | null {
+  async unfit(): Promise<string | null> {
     if (process.getuid?.() !== 0) return 'it needs root';
     for (const device of ['/dev/fuse', '/dev/loop-control']) if (!isUsable(device)) return `there is no ${device}`;
     const missing = PROGRAMS.filter((program) => !isInstalled(program));
@@ -63,8 +76,12 @@ export class FuseBackend implements Backend {
   }
 
   async detach({ device, failed }: Attached, directory: string): Promise<void> {
-    if (!failed && isBusy(device)) throw new HolderRefusal('InUse', `${device} is in use: unmount it first`);
+    if (!failed && isInUse(device)) throw new HolderRefusal('InUse', `${device} is in use: unmount it first`);
     await this.clear(directory);
+  }
+
+  takeUp(): void {
+    // The processes see to it.
   }
 
   isAlive({ pids, device }: Attached): boolean {
@@ -73,17 +90,38 @@ export class FuseBackend implements Backend {
 
   /** In this order: who uses a thing goes before it. */
   async clear(directory: string): Promise<void> {
-    if (!existsSync(directory)) return;
     const file = fileOf(directory);
+    // Nothing was begun here, or by another way: the programs may not even be installed.
+    if (!existsSync(file) && !existsSync(pidFileOf(directory, 'nbdkit'))) return;
     const nbdkit = pidIn(directory, 'nbdkit');
-    const { output } = await outcome('losetup', ['--noheadings', '--output', 'NAME', '--associated', file]);
     // One that somebody still has open goes by itself when he closes it, and is still named here.
-    for (const device of output.split('\n').map((line) => line.trim())) if (device !== '') await outcome('losetup', ['--detach', device]);
+    for (const device of loopDevicesOf(directory)) await outcome('losetup', ['--detach', device]);
     await outcome('fusermount3', ['-u', '-z', '-q', file]);
     const nbdfuse = pidIn(directory, 'nbdfuse');
     if (nbdfuse !== null) await end(nbdfuse);
     if (nbdkit !== null) await end(nbdkit);
     rmSync(directory, { recursive: true, force: true });
+  }
+
+  /** Nothing of it is in this process. */
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+/** Told by sysfs alone: `losetup` asks each device's file, and waits for ever for one whose volume is away. */
+function loopDevicesOf(directory: string): string[] {
+  const file = fileOf(realpathSync(directory));
+  return readdirSync('/sys/block')
+    .filter((name) => name.startsWith('loop') && backingFileOf(name) === file)
+    .map((name) => `/dev/${name}`);
+}
+
+function backingFileOf(name: string): string {
+  try {
+    return readFileSync(`/sys/block/${name}/loop/backing_file`, 'utf8').trimEnd();
+  } catch {
+    return ''; // it has none, or has gone
   }
 }
 
@@ -154,15 +192,5 @@ async function end(pid: number, signals: readonly NodeJS.Signals[] = ['SIGTERM',
       if (!isRunning(pid)) return;
       await sleep(LOOK_EVERY_MS);
     }
-  }
-}
-
-/** Somebody has it mounted, in whatever namespace: the kernel then gives it to nobody else for himself alone. */
-function isBusy(device: string): boolean {
-  try {
-    closeSync(openSync(device, constants.O_RDONLY | constants.O_EXCL));
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EBUSY';
   }
 }

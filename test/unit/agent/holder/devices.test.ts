@@ -1,23 +1,30 @@
 /** The devices' state machine: as often as one likes, one at a time, and after a holder that died at any step. */
 import { expect } from 'chai';
 import { Devices, HolderRefusal } from '../../../../agent/holder/devices.ts';
-import type { Attached, Backend, Records, Wish } from '../../../../agent/holder/ports.ts';
+import type { Attached, Backend, Records, Way, Wish } from '../../../../agent/holder/ports.ts';
 import { silentLog } from '../../../../core/log.ts';
 
 const WISH: Wish = { name: 'pgdata', uid: 'uid-1', socket: '/run/pgdata.sock', sizeBytes: 4096, readonly: false };
 
 /** A machine: what lives in it outlives the holder. `troubleAt` makes one step fail, once. */
 class Machine implements Backend, Records {
-  readonly way = 'fuse' as const;
+  readonly way: Way;
   readonly steps: string[] = [];
   readonly files = new Map<string, Attached>();
   readonly directories = new Set<string>();
   readonly running = new Set<string>();
   troubleAt = '';
   gate: Promise<void> = Promise.resolve();
+  readonly takenUp: string[] = [];
   #devices = 0;
 
-  unfit = () => null;
+  constructor(way: Way = 'fuse') {
+    this.way = way;
+  }
+
+  unfit = async () => null;
+  takeUp = ({ name }: Attached) => void this.takenUp.push(name);
+  close = async () => undefined;
   directory = (name: string) => `/devices/${name}`;
   load = () =>
     [...this.directories].map(
@@ -80,7 +87,7 @@ describe('agent/holder: devices', () => {
   let machine: Machine;
   let devices: Devices;
   const restarted = async (): Promise<Devices> => {
-    const next = new Devices(machine, machine, silentLog);
+    const next = new Devices(machine, [], machine, silentLog);
     await next.open();
     return next;
   };
@@ -189,6 +196,7 @@ describe('agent/holder: devices', () => {
       const there = await devices.attach(WISH);
       const next = await restarted();
       expect(next.all).to.deep.equal([there]);
+      expect(machine.takenUp).to.deep.equal([WISH.name]);
       expect(await next.attach(WISH)).to.deep.equal(there);
     });
 
@@ -200,6 +208,20 @@ describe('agent/holder: devices', () => {
       machine.files.set('/devices/other', { ...other, way: 'nbd' });
       expect((await restarted()).all).to.deep.equal([]);
       expect([...machine.directories]).to.deep.equal([]);
+    });
+
+    it('leaves to the way of before what it made, and makes what is new by the other', async () => {
+      await devices.attach(WISH);
+      const other = new Machine('nbd');
+      const next = new Devices(other, [machine], machine, silentLog);
+      await next.open();
+      expect(next.get(WISH.name).way).to.equal('fuse');
+      await next.resize(WISH.name, 8192);
+      expect((await next.attach({ ...WISH, name: 'new' })).way).to.equal('nbd');
+      await next.detach(WISH.name);
+      expect([...machine.running], 'taken away by who made it').to.deep.equal([]);
+      expect([...other.running]).to.deep.equal(['/devices/new']);
+      expect(other.steps).to.deep.equal(['attach']);
     });
 
     for (const step of ['attach', 'save', 'resize', 'fail', 'detach', 'remove'])

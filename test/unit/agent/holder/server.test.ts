@@ -34,7 +34,7 @@ describe('agent/holder: its HTTP', () => {
     };
     const backend: Backend = {
       way: 'fuse',
-      unfit: () => null,
+      unfit: async () => null,
       attach: async () => {
         await done();
         return { device: `/dev/loop${attached++}`, pids: [1] };
@@ -43,12 +43,14 @@ describe('agent/holder: its HTTP', () => {
       fail: done,
       detach: done,
       isAlive: () => true,
+      takeUp: () => undefined,
+      close: done,
       clear: async () => undefined,
     };
     const records: Records = { load: () => [], save: () => undefined, remove: () => undefined, directory: (name) => name };
     // What a dead holder left.
     writeFileSync(socket, '');
-    server = await startHolderServer(socket, new Devices(backend, records, silentLog), silentLog);
+    server = await startHolderServer(socket, new Devices(backend, [], records, silentLog), silentLog);
     client = new HolderClient(socket);
   });
   afterEach(async () => {

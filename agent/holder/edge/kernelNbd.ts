@@ -1,0 +1,230 @@
+/**
+ * A device by the kernel's nbd: the connection is made here and given to the kernel, which keeps it; when it dies, another is made. The export is the one that grows,
+ * and the device's own size is the volume's. Must never touch a device of another program: each of ours says in sysfs whose it is.
+ */
+import { mkdirSync } from 'node:fs';
+import { release } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, OperatingError } from '../../../core/errors.ts';
+import type { Log } from '../../../core/log.ts';
+import { outcome } from '../../edge/commands.ts';
+import { growingExportOf } from '../../nbd/negotiate.ts';
+import { HolderRefusal } from '../devices.ts';
+import {
+  type Change,
+  deadIndexIn,
+  encodeConnect,
+  encodeDisconnect,
+  encodeReconfigure,
+  indexIn,
+  NBD_FAMILY,
+  NBD_GROUP,
+} from '../kernelMessages.ts';
+import { decodeCommand, type Family } from '../netlink.ts';
+import type { Attached, Backend, Wish } from '../ports.ts';
+import { dial } from './dial.ts';
+import { isInUse } from './inUse.ts';
+import { type Link, Links } from './links.ts';
+import { backendOf, isConnected, nbdDevice, nbdIndex, nbdIndexes, setLookAgain } from './nbdDevices.ts';
+import { NetlinkSocket } from './netlinkSocket.ts';
+
+/** The first that says whose a device is; it also sends again what a dead connection has not answered. */
+const KERNEL = { major: 5, minor: 14 } as const;
+/** As soon as a request that was with a server which died is sent to the next: a second or two later. While a volume gives no answer, the kernel logs as often. */
+const LOOK_AGAIN_MS = 1_000;
+const PAUSE_MS = 1_000;
+/** Partitions on a volume are its user's: the kernel looks for none. */
+const MODULE = ['nbd', 'max_part=0'];
+
+export type NbdOptions = {
+  /** Where the devices' own directories are: part of the mark that ours have. */
+  directory: string;
+  deadConnectionSeconds: number;
+};
+
+type Kernel = { asked: NetlinkSocket; family: Family };
+
+export class KernelNbdBackend implements Backend {
+  readonly way = 'nbd';
+  readonly #options: NbdOptions;
+  readonly #log: Log;
+  readonly #links: Links;
+  #kernel: Promise<Kernel> | null = null;
+  #listening: Promise<void> | null = null;
+  #isClosing = false;
+
+  constructor(options: NbdOptions, log: Log) {
+    this.#options = options;
+    this.#log = log;
+    const ports = {
+      dial: ({ socket, uid }: Link, signal: AbortSignal) => dial(socket, growingExportOf(uid), signal),
+      reconfigure: (link: Link, change: Change) => this.#reconfigure(link, change),
+      isAlive: ({ index, name }: Link) => this.#isOurs(index, name) && isConnected(index),
+      lookAgainSoon: ({ index }: Link) => setLookAgain(index, LOOK_AGAIN_MS),
+    };
+    this.#links = new Links(ports, log);
+  }
+
+  async unfit(): Promise<string | null> {
+    if (process.getuid?.() !== 0) return 'it needs root';
+    const [major = 0, minor = 0] = release().split('.').map(Number);
+    if (major < KERNEL.major || (major === KERNEL.major && minor < KERNEL.minor))
+      return `the kernel is ${release()}, older than ${KERNEL.major}.${KERNEL.minor}`;
+    try {
+      await this.#open();
+      return null;
+    } catch (error) {
+      return messageOf(error);
+    }
+  }
+
+  /**
+   * A crash behind `connect` leaves a device of which there is no record; its mark says whose it is, and `clear` finds it by that.
+   */
+  async attach(wish: Wish, directory: string): Promise<{ device: string; pids: number[] }> {
+    const { asked, family } = await this.#open();
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const { sizeBytes, readonly } = wish;
+    const { deadConnectionSeconds } = this.#options;
+    const dialled = await dial(wish.socket, growingExportOf(wish.uid));
+    const { descriptor, flags } = dialled;
+    const wanted = { sizeBytes, flags, readonly, deadConnectionSeconds, backend: this.#markOf(wish.name, wish.uid), descriptor };
+    try {
+      const answer = await asked.request(`make a device of ${wish.name}`, (sequence) => encodeConnect(family, sequence, wanted));
+      if (answer === null) throw new OperatingError('Unavailable', `make a device of ${wish.name}`, 'the kernel does not say which');
+      const index = indexIn(decodeCommand(answer).attributes);
+      this.#watch(index, wish);
+      return { device: nbdDevice(index), pids: [] };
+    } finally {
+      dialled.close();
+    }
+  }
+
+  async resize({ device, name, sizeBytes }: Attached): Promise<void> {
+    await this.#reconfigure({ index: this.#indexOf(device, name), name }, { sizeBytes });
+  }
+
+  async fail({ device, name }: Attached): Promise<void> {
+    await this.#disconnect(this.#indexOf(device, name));
+  }
+
+  async detach({ device, name, failed }: Attached, directory: string): Promise<void> {
+    const index = nbdIndex(device);
+    // One that has failed and was unmounted may be another's by now.
+    if (!failed && index !== null && this.#isOurs(index, name) && isInUse(device))
+      throw new HolderRefusal('InUse', `${device} is in use: unmount it first`);
+    await this.clear(directory);
+  }
+
+  isAlive({ device, name, uid }: Attached): boolean {
+    const index = nbdIndex(device);
+    return index !== null && backendOf(index) === this.#markOf(name, uid) && isConnected(index);
+  }
+
+  takeUp(attached: Attached): void {
+    const index = nbdIndex(attached.device);
+    if (index === null || attached.failed) return;
+    void this.#open().then(
+      () => this.#watch(index, attached),
+      (error: unknown) => this.#log.error('device is not watched', { volume: attached.name, error }),
+    );
+  }
+
+  /** Of the directory nothing is touched: another way may have begun something in it. */
+  async clear(directory: string): Promise<void> {
+    const name = path.basename(directory);
+    for (const index of nbdIndexes()) if (this.#isOurs(index, name)) await this.#disconnect(index);
+  }
+
+  /** What is attached goes on without anybody who would connect it anew. */
+  async close(): Promise<void> {
+    this.#isClosing = true;
+    await this.#links.close();
+    await this.#listening;
+    if (this.#kernel !== null) await (await this.#kernel).asked.close();
+  }
+
+  async #disconnect(index: number): Promise<void> {
+    await this.#links.forget(index);
+    if (!isConnected(index)) return;
+    const { asked, family } = await this.#open();
+    await asked.request(`disconnect ${nbdDevice(index)}`, (sequence) => encodeDisconnect(family, sequence, index));
+  }
+
+  /** The kernel refuses it for a device that bears another mark. */
+  async #reconfigure({ index, name }: Pick<Link, 'index' | 'name'>, change: Change): Promise<void> {
+    const { asked, family } = await this.#open();
+    const mark = backendOf(index);
+    if (!mark.startsWith(this.#markOf(name, '')))
+      throw new OperatingError('NotFound', `change ${nbdDevice(index)}`, `it is not of ${name}`);
+    await asked.request(`change ${nbdDevice(index)}`, (sequence) => encodeReconfigure(family, sequence, index, mark, change));
+  }
+
+  #watch(index: number, { name, uid, socket }: Wish): void {
+    setLookAgain(index, LOOK_AGAIN_MS);
+    this.#links.watch({ index, name, uid, socket });
+  }
+
+  #indexOf(device: string, name: string): number {
+    const index = nbdIndex(device);
+    if (index !== null && this.#isOurs(index, name)) return index;
+    throw new OperatingError('NotFound', `change ${device}`, `it is no device of ${name}`);
+  }
+
+  #markOf(name: string, uid: string): string {
+    return `${path.join(this.#options.directory, name)}#${uid}`;
+  }
+
+  #isOurs(index: number, name: string): boolean {
+    return backendOf(index).startsWith(this.#markOf(name, ''));
+  }
+
+  #open(): Promise<Kernel> {
+    this.#kernel ??= this.#connectToKernel().catch((error: unknown) => {
+      this.#kernel = null;
+      throw error;
+    });
+    return this.#kernel;
+  }
+
+  async #connectToKernel(): Promise<Kernel> {
+    const asked = await NetlinkSocket.open();
+    try {
+      const family = (await asked.family(NBD_FAMILY)) ?? (await loaded(asked));
+      const group = family?.groups.get(NBD_GROUP);
+      if (family === null || group === undefined)
+        throw new OperatingError('NotFound', 'look for nbd in the kernel', 'it has none, or this is not the network of the machine itself');
+      const told = await NetlinkSocket.open();
+      this.#listening = this.#listen(told, group, family);
+      return { asked, family };
+    } catch (error) {
+      await asked.close();
+      throw error;
+    }
+  }
+
+  /** Until this holder ends. */
+  async #listen(told: NetlinkSocket, group: number, family: Family): Promise<void> {
+    told.join(group);
+    while (!this.#isClosing) {
+      try {
+        for (const message of await told.read()) {
+          const index = message.type === family.id ? deadIndexIn(decodeCommand(message)) : null;
+          if (index !== null) this.#links.died(index);
+        }
+      } catch (error) {
+        this.#log.warn('what the kernel says of connections was lost', { error });
+        this.#links.anyMayHaveDied();
+        await sleep(PAUSE_MS);
+      }
+    }
+    await told.close();
+  }
+}
+
+async function loaded(asked: NetlinkSocket): Promise<Family | null> {
+  // It may not be installed, or not be allowed: then there is none.
+  await outcome('modprobe', MODULE).catch(() => undefined);
+  return asked.family(NBD_FAMILY);
+}

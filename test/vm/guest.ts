@@ -1,0 +1,180 @@
+/**
+ * What is shown in the emulated machine: the real holder, devices of its kernel's nbd, file systems on them, and everything that may die. Ends with 1 at the first
+ * thing that is not as it must be.
+ */
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type VolumeUid, volumeUid } from '../../core/ids.ts';
+import { Holder, Load, run, Server, until } from './processes.ts';
+
+const MIB = 1024 ** 2;
+const SIZE_BYTES = 400 * MIB;
+const GROWN_BYTES = 600 * MIB;
+const MOUNT = '/mnt/v';
+const AWAY_MS = 3_000;
+
+const holder = new Holder();
+const { client } = holder;
+
+function must(what: string, isSo: boolean, seen: unknown = ''): void {
+  if (!isSo) throw new Error(`${what}: ${JSON.stringify(seen)}`);
+  console.log(`ok  ${what}${seen === '' ? '' : ` (${typeof seen === 'string' ? seen : JSON.stringify(seen)})`}`);
+}
+
+/** Its words; '': it succeeded. */
+const refusalOf = (work: Promise<unknown>): Promise<string> =>
+  work.then(
+    () => '',
+    (error: unknown) => String(error),
+  );
+
+const sizeOf = async (device: string): Promise<number> => Number(await run('blockdev', '--getsize64', device));
+const roomOf = async (): Promise<number> => Number((await run('df', '-k', MOUNT)).split('\n').at(-1)?.trim().split(/\s+/)[1]) * 1024;
+
+type Volume = {
+  name: string;
+  file: string;
+  server: Server;
+  wish: { name: string; uid: VolumeUid; socket: string; sizeBytes: number; readonly: boolean };
+};
+
+async function makeVolume(name: string): Promise<Volume> {
+  const file = `/tmp/${name}`;
+  await run('truncate', '-s', `${SIZE_BYTES}`, file);
+  const uid = volumeUid(`5a7e0000-0000-4000-8000-${Buffer.from(name.padEnd(6)).toString('hex')}`);
+  const server = new Server(name, uid, file);
+  await server.start();
+  return { name, file, server, wish: { name, uid, socket: server.socket, sizeBytes: SIZE_BYTES, readonly: false } };
+}
+
+async function grow({ name, file }: Volume): Promise<string> {
+  await run('truncate', '-s', `${GROWN_BYTES}`, file);
+  return (await client.resize(name, GROWN_BYTES)).device;
+}
+
+async function showExt4(): Promise<void> {
+  const volume = await makeVolume('first');
+  const { server, wish, name } = volume;
+  const attached = await client.attach(wish);
+  must('attached by the kernel', /^\/dev\/nbd\d+$/.test(attached.device), attached);
+  must('as large as the volume', (await sizeOf(attached.device)) === SIZE_BYTES);
+  must('blocks as everywhere', (await run('blockdev', '--getss', attached.device)) === '512');
+  await run('mkfs.ext4', '-q', attached.device);
+  await run('mount', attached.device, MOUNT);
+  must('kept while it is mounted', /in use/.test(await refusalOf(client.detach(name))));
+  const load = new Load(`${MOUNT}/data`);
+  await load.goesOn();
+  for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL'] as const) await awayAndBack(server, load, signal);
+  await withoutHolder(server, load);
+  const device = await grow(volume);
+  must('grown while it is written', (await sizeOf(device)) === GROWN_BYTES);
+  await run('resize2fs', device);
+  must('ext4 grown, mounted', (await roomOf()) > 1.3 * SIZE_BYTES, await roomOf());
+  await load.goesOn();
+  must('all that was written is there', true, await load.endWell());
+  must('trimmed', true, await run('fstrim', '-v', MOUNT));
+  await run('umount', MOUNT);
+  must('sound', /clean/.test(await run('e2fsck', '-fp', device).then(() => 'clean')));
+  await client.detach(name);
+  must('nothing is left', (await client.all()).length === 0 && !(await isConnected(device)));
+  await showReadOnly(volume);
+  await showFailure(volume);
+  await server.end('SIGKILL');
+}
+
+async function awayAndBack(server: Server, load: Load, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+  await server.end(signal);
+  await sleep(AWAY_MS);
+  await server.start();
+  must(`no error while its server was away (${signal})`, true, `${await load.goesOn()} ms after it was back`);
+}
+
+/** Its server dies and comes back while there is no holder; then both die, and the holder comes first. */
+async function withoutHolder(server: Server, load: Load): Promise<void> {
+  const before = await client.all();
+  await holder.end('SIGKILL');
+  await load.goesOn();
+  must('goes on without the holder', true);
+  await server.end('SIGKILL');
+  await server.start();
+  await holder.start();
+  must('taken up by the next holder', JSON.stringify(await client.all()) === JSON.stringify(before), before);
+  must('connected by it', true, `${await load.goesOn()} ms after it was there`);
+  await holder.end('SIGTERM');
+  await server.end('SIGKILL');
+  await holder.start();
+  await server.start();
+  must('connected by one that came before the server', true, `${await load.goesOn()} ms after that was there`);
+  await awayAndBack(server, load, 'SIGKILL');
+}
+
+const isConnected = async (device: string): Promise<boolean> =>
+  run('cat', `/sys/block/${device.slice('/dev/'.length)}/pid`).then(
+    (pid) => Number(pid) > 0,
+    () => false,
+  );
+
+async function showReadOnly({ wish, name }: Volume): Promise<void> {
+  const { device } = await client.attach({ ...wish, sizeBytes: GROWN_BYTES, readonly: true });
+  must('read-only', (await run('blockdev', '--getro', device)) === '1');
+  await client.detach(name);
+}
+
+async function showFailure({ wish, name }: Volume): Promise<void> {
+  const { device } = await client.attach({ ...wish, sizeBytes: GROWN_BYTES });
+  await run('mount', device, MOUNT);
+  const load = new Load(`${MOUNT}/other`);
+  await load.goesOn();
+  await client.fail(name);
+  must('failed: an error at once', true, await load.fails());
+  must('given to nobody', /has failed/.test(await refusalOf(client.attach(wish))));
+  await client.detach(name);
+  must('taken away though mounted', (await client.all()).length === 0);
+  const { device: next } = await client.attach({ ...wish, sizeBytes: GROWN_BYTES });
+  must('another device, while the failed one is still mounted', next !== device, next);
+  await run('umount', '--lazy', MOUNT);
+  await run('mount', next, MOUNT);
+  must('what was written before is there', (await run('ls', MOUNT)).includes('data'));
+  await run('umount', MOUNT);
+  await client.detach(name);
+}
+
+/** The volume is away when it is failed: everything waits, and none of it for longer. */
+async function showXfs(): Promise<void> {
+  const volume = await makeVolume('second');
+  const { server, wish, name } = volume;
+  const { device } = await client.attach(wish);
+  await run('mkfs.xfs', '-q', device);
+  await run('mount', device, MOUNT);
+  const load = new Load(`${MOUNT}/data`);
+  await load.goesOn();
+  await awayAndBack(server, load, 'SIGKILL');
+  await grow(volume);
+  await run('xfs_growfs', MOUNT);
+  must('XFS grown, mounted', (await roomOf()) > 1.3 * SIZE_BYTES, await roomOf());
+  must('all that was written is there', true, await load.endWell());
+  const waiting = new Load(`${MOUNT}/waiting`);
+  await waiting.goesOn();
+  await server.end('SIGKILL');
+  await sleep(AWAY_MS);
+  await client.fail(name);
+  must('failed while its server was away: an error at once', true, await waiting.fails());
+  await run('umount', '--lazy', MOUNT);
+  await client.detach(name);
+  await until('nobody has the device', async () => !(await isConnected(device)));
+}
+
+try {
+  await run('mkdir', '-p', MOUNT);
+  await holder.start();
+  must('the module was loaded', readFileSync('/proc/modules', 'utf8').includes('nbd '));
+  await showExt4();
+  await showXfs();
+  await holder.end('SIGTERM');
+  console.log('all shown');
+} catch (error) {
+  console.log('FAILED', error);
+  process.exitCode = 1;
+  await run('dmesg').then((text) => console.log(text.split('\n').slice(-40).join('\n')));
+}
+process.exit();
