@@ -18,8 +18,11 @@ export interface ServedVolumes {
   find(name: string): ServedVolume | null;
 }
 
-/** Where the clients of a volume shall be, as etcd has it. gone: there is no such volume, or the store was lost. */
-export type Whereabouts = 'here' | 'elsewhere' | 'gone';
+/**
+ * Where the clients of a volume shall be, as etcd has it. elsewhere: on another node, on none, or it was deleted. lost: etcd has neither its config nor word of a
+ * deletion (which stands for a day): it may be served here again, when it is recovered.
+ */
+export type Whereabouts = 'here' | 'elsewhere' | 'lost';
 
 export type Device = { name: string; uid: VolumeUid; device: string; sizeBytes: number; readonly: boolean; failed: boolean };
 
@@ -34,7 +37,7 @@ export interface Holder {
 }
 
 export type FileSystem = 'ext4' | 'xfs';
-/** What is mounted somewhere: `source` is a device, or for a bound file the file system's own words. */
+/** What is mounted somewhere: `source` is a device, or for a bound device node the words of the file system that the node is in. */
 export type Mounted = { path: string; source: string; root: string; options: readonly string[]; device: string };
 
 export type Usage = {
@@ -48,13 +51,15 @@ export type Usage = {
 
 /** The machine's mounts and file systems. Rejects with OperatingError and what the machine's own programs said. */
 export interface Mounts {
-  /** What lies on top at a path; null: nothing is mounted there. */
+  /** What lies on top at a path; null: nothing is mounted there. Of a device node that is bound there `source` tells nothing: `of` does. */
   at(path: string): Mounted | null;
   /** Everywhere that a device, or the file system on it, can be reached. */
   of(device: string): Mounted[];
   mount(device: string, path: string, type: FileSystem, options: readonly string[]): Promise<void>;
   /** A directory to a directory, or a device to a file. */
   bind(source: string, target: string, readonly: boolean): Promise<void>;
+  /** What is bound there may only be read from now on. */
+  protect(path: string): Promise<void>;
   /** `lazy`: also while somebody uses it. */
   unmount(path: string, lazy: boolean): Promise<void>;
   /** What is found on a device: a type, a partition table; null: nothing, and its beginning is all zeroes. */

@@ -1,6 +1,6 @@
 /** Publishing: what is staged, bound to where a pod has it. */
 import { CsiError, invalid } from '../../edge/csi/codes.ts';
-import type { NodePublishVolumeRequest, NodeService, VolumeCapability } from '../../edge/csi/generated/csi.ts';
+import type { NodePublishVolumeRequest, NodeService } from '../../edge/csi/generated/csi.ts';
 import type { Call, Device, Mounted, NodePorts } from './ports.ts';
 
 type Publishing = Pick<NodeService<Call>, 'nodePublishVolume' | 'nodeUnpublishVolume'>;
@@ -35,14 +35,15 @@ export class CsiNodePublishing implements Publishing {
       throw new CsiError('Unavailable', `the volume ${name} is not served on ${node} at this moment; ask again`);
     const readonly = request.readonly || capability.accessMode?.mode === 'SINGLE_NODE_READER_ONLY';
     const there = mounts.at(target);
-    if (there !== null) return this.#same(there, device, capability, readonly);
-    const elsewhere = mounts.of(device.device).find(({ path }) => path !== staging && path !== target);
+    if (there !== null) return this.#again(there, device, readonly);
+    const staged = mounts.at(staging);
+    const elsewhere = mounts.of(device.device).find(({ path }) => path !== staged?.path);
     if (capability.accessMode?.mode === 'SINGLE_NODE_SINGLE_WRITER' && elsewhere)
       throw new CsiError(
         'FailedPrecondition',
         `the volume ${name} is published at ${elsewhere.path}, and only one may have it (ReadWriteOncePod)`,
       );
-    if (capability.mount && mounts.at(staging)?.source !== device.device)
+    if (capability.mount && staged?.source !== device.device)
       throw new CsiError('FailedPrecondition', `the volume ${name} is not staged at ${staging}`);
     if (capability.mount) mounts.makeDirectory(target);
     else mounts.makeFile(target);
@@ -61,10 +62,14 @@ export class CsiNodePublishing implements Publishing {
     return {};
   };
 
-  /** A device that is bound to a file cannot be told by the mount table alone. */
-  #same({ path, source, options }: Mounted, { device }: Device, { mount }: VolumeCapability, readonly: boolean): Record<never, never> {
-    if (mount && source !== device) throw new CsiError('AlreadyExists', `${path}: ${source} is mounted there, not ${device}`);
-    if (options.includes('ro') === readonly || !options.includes('rw')) return {};
-    throw new CsiError('AlreadyExists', `${path}: ${source} is published there already, ${readonly ? 'for writing' : 'read-only'}`);
+  /** Published there before; what was cut short between binding and making it read-only was never told as published. */
+  async #again({ path, source, options }: Mounted, { name, device }: Device, readonly: boolean): Promise<Record<never, never>> {
+    const { mounts } = this.#ports;
+    if (!mounts.of(device).some((one) => one.path === path))
+      throw new CsiError('AlreadyExists', `${path}: ${source} is mounted there, not ${device} of the volume ${name}`);
+    const isReadonly = options.includes('ro');
+    if (isReadonly && !readonly) throw new CsiError('AlreadyExists', `${path}: the volume ${name} is published there already, read-only`);
+    if (readonly && !isReadonly) await mounts.protect(path);
+    return {};
   }
 }

@@ -66,20 +66,34 @@ export class CsiStaging implements Staging {
     const { holder, mounts } = this.#ports;
     const device = await holder.find(name);
     // Another volume of its name is not it.
-    const isServed = device === null || device.failed ? false : (await this.#served(name, signal))?.uid === device.uid;
+    const isServed = device !== null && !device.failed && (await this.#served(name, signal))?.uid === device.uid;
     if (device !== null && !isServed && !device.failed) {
-      // What is still unwritten waits for the volume, as long as it shall be here.
-      if ((await this.#ports.whereabouts(device.uid)) === 'here')
-        throw new CsiError('Unavailable', `the volume ${name} is not served on ${this.#ports.node} at this moment; ask again`);
+      await this.#mustHaveLeft(device);
       log.warn('volume is unstaged where it is not served any more: what was never acknowledged is gone', { volume: name });
       await holder.fail(name);
     }
-    if (mounts.at(path) !== null) await mounts.unmount(path, !isServed);
+    const staged = mounts.at(path);
+    const used = device === null ? [] : mounts.of(device.device).filter((one) => one.path !== staged?.path);
+    // A bound device node keeps nobody from detaching: whatever has its number next would be found there.
+    if (isServed && used[0]) throw new CsiError('FailedPrecondition', `the volume ${name} is still published at ${used[0].path}`);
+    if (staged !== null) await mounts.unmount(path, !isServed);
     // Whoever still has it would hang in it, or hold what is no more.
-    if (device !== null && !isServed) for (const { path: left } of mounts.of(device.device)) await mounts.unmount(left, true);
+    for (const { path: left } of used) await mounts.unmount(left, true);
     if (device !== null) await holder.detach(name);
     return {};
   };
+
+  /** Not served here, it may be soon: what is still unwritten waits for the volume, until etcd says that it shall be somewhere else. */
+  async #mustHaveLeft({ name, uid }: Device): Promise<void> {
+    const where = await this.#ports.whereabouts(uid);
+    if (where === 'here')
+      throw new CsiError('Unavailable', `the volume ${name} is not served on ${this.#ports.node} at this moment; ask again`);
+    if (where === 'lost')
+      throw new CsiError(
+        'Unavailable',
+        `etcd has nothing of the volume ${name}, and no word that it was deleted: what is still unwritten waits until it is recovered`,
+      );
+  }
 
   /** Idempotent: what is mounted there already must be this very device. */
   async #mount(

@@ -9,7 +9,8 @@ export const whereaboutsIn =
   (store: Store, keys: Keys, node: NodeName) =>
   async (uid: VolumeUid): Promise<Whereabouts> => {
     const entry = await store.get(keys.volume(uid));
-    if (entry === null) return 'gone';
+    // That it was deleted is written together with the config's end: whoever finds no config finds that, if it is so.
+    if (entry === null) return (await store.get(keys.deletedOf(uid))) === null ? 'lost' : 'elsewhere';
     const { value } = parseVolumeConfigText(entry.value);
     // Of one that cannot be read nobody knows that it is elsewhere.
     if (value === null) return 'here';

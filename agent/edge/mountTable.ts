@@ -9,8 +9,11 @@ const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 
 /** In the order in which they were made: of several at one path the last lies on top. */
-export const mountTable = (): MountEntry[] =>
-  readFileSync('/proc/self/mountinfo', 'utf8')
+export const mountTable = (): MountEntry[] => parseMountTable(readFileSync('/proc/self/mountinfo', 'utf8'));
+
+/** The kernel's words, proc_pid_mountinfo(5): between the options and the dash there may be any number of fields. */
+export const parseMountTable = (text: string): MountEntry[] =>
+  text
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
@@ -19,3 +22,7 @@ export const mountTable = (): MountEntry[] =>
       const [type = '', source = ''] = after.split(' ');
       return { path: unescaped(path), root: unescaped(root), source: unescaped(source), options: options.split(','), device, type };
     });
+
+/** A device's numbers as the mount table writes them, from stat's. Linux keeps the lower byte of the minor number below the major one, the rest above it. */
+export const deviceNumbers = (rdev: number): string =>
+  `${Math.floor(rdev / 2 ** 8) % 2 ** 12}:${(rdev % 2 ** 8) + Math.floor(rdev / 2 ** 20) * 2 ** 8}`;

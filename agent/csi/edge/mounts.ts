@@ -1,29 +1,45 @@
 /** The machine's mounts and file systems, by its own programs. */
-import { closeSync, mkdirSync, openSync, readSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { OperatingError } from '../../../core/errors.ts';
 import { outcome, run } from '../../edge/commands.ts';
-import { type MountEntry, mountTable } from '../../edge/mountTable.ts';
+import { deviceNumbers, type MountEntry, mountTable } from '../../edge/mountTable.ts';
 import type { FileSystem, Mounted, Mounts, Usage } from '../ports.ts';
+import { type Command, checkCommand, growCommand, isSound, mkfsCommand, mountCommand, probeCommand, probed } from '../programs.ts';
 
 /** Of a large volume over a slow disk. */
 const FORMAT_MS_MAX = 55_000;
 const UNMOUNT_MS_MAX = 50_000;
 /** What must be zeroes before anything is made there. */
 const LOOK_BYTES = 1024 * 1024;
-const BLKID_NOTHING = 2;
-const BLKID_AMBIVALENT = 8;
-/** e2fsck: what was wrong is mended; with 2 the machine should restart, which is said of its root only. */
-const E2FSCK_MENDED_MAX = 3;
+/** Where device nodes are: looking at one there can never hang, as it could on a file system of a volume. */
+const HOLD_NODES = ['devtmpfs', 'tmpfs'];
 
-const MKFS: Record<FileSystem, readonly string[]> = {
-  // A new volume reads as zeroes, there is nothing to discard; reserved blocks are for a system's root.
-  ext4: ['-q', '-m', '0', '-E', 'nodiscard'],
-  xfs: ['-q', '-K'],
-};
+/** Its parent as the kernel has it: the mount table knows no symbolic links. */
+function asMounted(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path; // nothing can be mounted below what is not there
+  }
+}
 
-const topmost = (path: string): MountEntry | null => mountTable().findLast((entry) => entry.path === path) ?? null;
+function topmost(path: string): MountEntry | null {
+  const place = asMounted(path);
+  return mountTable().findLast((entry) => entry.path === place) ?? null;
+}
+
+/** As the mount table writes them; null: no block device. */
+function numbersOf(path: string): string | null {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isBlockDevice() ? deviceNumbers(found.rdev) : null;
+}
+
+/** Of a device node that is bound there; a node's own file system says nothing of the device. */
+const boundAt = ({ path, root, type }: MountEntry): string | null => (HOLD_NODES.includes(type) && root !== '/' ? numbersOf(path) : null);
+
+const running = ([program, ...words]: Command, forMs?: number): Promise<string> => run(program, words, forMs);
 
 export class MachineMounts implements Mounts {
   at(path: string): Mounted | null {
@@ -31,8 +47,9 @@ export class MachineMounts implements Mounts {
   }
 
   of(device: string): Mounted[] {
-    const node = `/${basename(device)}`;
-    return mountTable().filter(({ source, type, root }) => source === device || (type === 'devtmpfs' && root === node));
+    const numbers = numbersOf(device);
+    const isOfIt = (entry: MountEntry) => numbers !== null && (entry.device === numbers || boundAt(entry) === numbers);
+    return mountTable().filter((entry) => entry.source === device || isOfIt(entry));
   }
 
   typeAt(path: string): string | null {
@@ -40,13 +57,18 @@ export class MachineMounts implements Mounts {
   }
 
   async mount(device: string, path: string, type: FileSystem, options: readonly string[]): Promise<void> {
-    await run('mount', ['-t', type, ...(options.length > 0 ? ['-o', options.join(',')] : []), device, path]);
+    await running(mountCommand(device, path, type, options));
   }
 
-  /** A crash in between leaves it writable: it is not told as published yet, and the next attempt finds it so and says it. */
+  /** A crash in between leaves it writable: it is not told as published yet, and the next attempt makes it read-only. */
   async bind(source: string, target: string, readonly: boolean): Promise<void> {
     await run('mount', ['--bind', source, target]);
-    if (readonly) await run('mount', ['-o', 'remount,bind,ro', target]);
+    if (readonly) await this.protect(target);
+  }
+
+  /** Its other options stay. */
+  async protect(path: string): Promise<void> {
+    await run('mount', ['-o', 'remount,bind,ro', path]);
   }
 
   async unmount(path: string, lazy: boolean): Promise<void> {
@@ -54,42 +76,34 @@ export class MachineMounts implements Mounts {
   }
 
   async probe(device: string): Promise<string | null> {
-    const { code, output, trouble } = await outcome('blkid', [
-      '--probe',
-      '--output',
-      'export',
-      '--match-tag',
-      'TYPE',
-      '--match-tag',
-      'PTTYPE',
-      device,
-    ]);
-    if (code === BLKID_AMBIVALENT) return 'several signatures';
-    if (code !== 0 && code !== BLKID_NOTHING)
-      throw new OperatingError('Unavailable', `blkid ${device}`, `it ended with ${code}: ${trouble.trim()}`);
-    const found = /^TYPE=(.*)$/m.exec(output)?.[1] ?? /^PTTYPE=(.*)$/m.exec(output)?.[1];
-    if (found !== undefined) return found;
+    const [program, ...words] = probeCommand(device);
+    const { code, output, trouble } = await outcome(program, words);
+    const answer = probed(code, output);
+    if (answer === 'failed') throw new OperatingError('Unavailable', `blkid ${device}`, `it ended with ${code}: ${trouble.trim()}`);
+    if (answer !== 'nothing') return answer.found;
     return beginsWithZeroes(device) ? null : 'data that is no file system';
   }
 
   async format(device: string, type: FileSystem, options: readonly string[]): Promise<void> {
-    await run(`mkfs.${type}`, [...MKFS[type], ...options, device], FORMAT_MS_MAX);
+    await running(mkfsCommand(device, type, options), FORMAT_MS_MAX);
   }
 
   async check(device: string, type: FileSystem): Promise<void> {
-    if (type !== 'ext4') return;
-    const { code, output, trouble } = await outcome('e2fsck', ['-p', device], FORMAT_MS_MAX);
-    if (code <= E2FSCK_MENDED_MAX) return;
+    const command = checkCommand(device, type);
+    if (command === null) return;
+    const [program, ...words] = command;
+    const { code, output, trouble } = await outcome(program, words, FORMAT_MS_MAX);
+    if (isSound(code)) return;
     throw new OperatingError(
       'Unavailable',
-      `e2fsck -p ${device}`,
+      command.join(' '),
       `it ended with ${code}, somebody has to look: ${(output + trouble).trim().slice(0, 500)}`,
     );
   }
 
   async grow(device: string, path: string, type: string): Promise<void> {
-    if (type === 'xfs') await run('xfs_growfs', [path], FORMAT_MS_MAX);
-    if (type === 'ext4') await run('resize2fs', [device], FORMAT_MS_MAX);
+    const command = growCommand(device, path, type);
+    if (command !== null) await running(command, FORMAT_MS_MAX);
   }
 
   async usage(path: string): Promise<Usage> {

@@ -21,9 +21,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { OperatingError } from '../../../core/errors.ts';
 import { outcome, run } from '../../edge/commands.ts';
 import { mountTable } from '../../edge/mountTable.ts';
-import { growingExportOf } from '../../nbd/negotiate.ts';
 import { HolderRefusal } from '../devices.ts';
 import type { Attached, Backend, Wish } from '../ports.ts';
+import { isZombie, losetupWords, nbdfuseWords, nbdkitWords } from '../programs.ts';
 import { isInUse } from './inUse.ts';
 import { setLoopLimit } from './loopLimit.ts';
 
@@ -31,9 +31,6 @@ const PROGRAMS = ['nbdkit', 'nbdfuse', 'fusermount3', 'losetup'];
 const APPEARS_MS_MAX = 10_000;
 const ENDS_MS_MAX = 5_000;
 const LOOK_EVERY_MS = 25;
-/** For ever: nothing ends the waiting but the volume's return, or `fail`. */
-const RETRIES = 2_000_000_000;
-const RETRY_DELAY_SECONDS = 1;
 
 const fileOf = (directory: string): string => path.join(directory, 'disk');
 const pidFileOf = (directory: string, program: string): string => path.join(directory, `${program}.pid`);
@@ -51,18 +48,14 @@ export class FuseBackend implements Backend {
   async attach(wish: Wish, directory: string): Promise<{ device: string; pids: number[] }> {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     const between = path.join(directory, 'nbdkit.sock');
-    const exported = ['nbd', `socket=${wish.socket}`, `export=${growingExportOf(wish.uid)}`];
-    const patience = [`retries=${RETRIES}`, `retry-delay=${RETRY_DELAY_SECONDS}`, 'retry-exponential=no'];
-    const readonly = wish.readonly ? ['--readonly'] : [];
-    const nbdkit = start(directory, 'nbdkit', ['--foreground', '--unix', between, ...readonly, '--filter=retry', ...exported, ...patience]);
+    const nbdkit = start(directory, 'nbdkit', nbdkitWords(wish, between));
     await appears(between, nbdkit, 'nbdkit');
     // A file, not a directory, is what it is mounted on.
     const file = fileOf(directory);
     closeSync(openSync(file, 'a'));
-    const nbdfuse = start(directory, 'nbdfuse', [...(wish.readonly ? ['--readonly'] : []), file, '--unix', between]);
+    const nbdfuse = start(directory, 'nbdfuse', nbdfuseWords(wish, file, between));
     await mounted(file, nbdfuse);
-    const direct = ['--direct-io=on', '--sizelimit', String(wish.sizeBytes)];
-    const device = await run('losetup', ['--find', '--show', ...(wish.readonly ? ['--read-only'] : []), ...direct, file]);
+    const device = await run('losetup', losetupWords(wish, file));
     return { device, pids: [nbdkit, nbdfuse] };
   }
 
@@ -159,7 +152,7 @@ function pidIn(directory: string, program: string): number | null {
 
 function isRunning(pid: number): boolean {
   try {
-    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    return !isZombie(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return false; // it has ended
   }

@@ -10,7 +10,7 @@ import { NbdServer } from '../../../agent/edge/nbdServer.ts';
 import { FuseBackend } from '../../../agent/holder/edge/fuse.ts';
 import type { Attached } from '../../../agent/holder/ports.ts';
 import { MemoryDevice } from '../../support/memoryDevice.ts';
-import { runWell } from '../../support/nbdServed.ts';
+import { run, runWell } from '../../support/nbdServed.ts';
 import { CollectedEvents } from '../../support/nbdSession.ts';
 import { until } from '../../support/until.ts';
 
@@ -99,5 +99,22 @@ describe('agent/holder: a device by FUSE', function () {
     await backend.detach({ ...attached, failed: true }, own());
     expect([existsSync(own()), backend.isAlive(attached)]).to.deep.equal([false, false]);
     expect(backingFiles().filter((file) => file.includes(directory))).to.deep.equal([]);
+  });
+
+  it('goes though another one answers nothing at all, not even how large it is', async () => {
+    const wish = { name: 'other', uid: 'uid-1', socket: socket(), sizeBytes: SIZE, readonly: false };
+    const other = path.join(directory, 'other');
+    const { pids } = await backend.attach(wish, other);
+    const nbdfuse = pids[1] ?? 0;
+    process.kill(nbdfuse, 'SIGSTOP');
+    const asked = () => run('timeout', '0.5', 'losetup', '--all');
+    try {
+      await until('who asks the kernel of it hangs', async () => (await asked()).code !== 0);
+      await backend.detach(attached, own());
+      expect(existsSync(own())).to.equal(false);
+    } finally {
+      process.kill(nbdfuse, 'SIGCONT');
+      await backend.clear(other);
+    }
   });
 });

@@ -69,6 +69,11 @@ export class FakeNode {
       this.#mount(from?.source ?? source, target, readonly || (from?.options.includes('ro') ?? false));
       if (from === undefined) this.kinds.set(target, 'device');
     },
+    protect: async (path) => {
+      this.steps.push(`protect ${path}`);
+      const index = this.mounted.findLastIndex((one) => one.path === path);
+      this.mounted.splice(index, 1, { ...this.mounted[index], options: ['ro'] } as Mounted);
+    },
     unmount: async (path, lazy) => {
       this.steps.push(`unmount ${path}${lazy ? ' lazy' : ''}`);
       this.mounted.splice(

@@ -16,7 +16,7 @@ describe('agent/csi: abandoned devices', () => {
     abandoned = new Abandoned(node.ports, silentLog);
   });
 
-  for (const place of ['here', 'gone'] as const)
+  for (const place of ['here', 'lost'] as const)
     it(`go on when etcd says ${place}, though nobody serves them`, async () => {
       node.places.set(UID, place);
       await abandoned.look();

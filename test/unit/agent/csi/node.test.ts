@@ -197,15 +197,29 @@ describe('agent/csi: the node', () => {
         expect(await codeOf(publish(TARGET, change))).to.equal('OK');
       });
 
-    it('does not call read-only what is published for writing', async () => {
-      await publish();
-      expect(await codeOf(publish(TARGET, { readonly: true }))).to.equal('AlreadyExists');
-    });
+    for (const [what, volumeCapability] of [
+      ['a file system', capability()],
+      ['a block device', raw()],
+    ] as const)
+      it(`makes ${what} read-only that a crash left writable before it was told as published`, async () => {
+        await publish(TARGET, { volumeCapability });
+        expect(await codeOf(publish(TARGET, { volumeCapability, readonly: true }))).to.equal('OK');
+        expect(node.steps.at(-1)).to.equal(`protect ${TARGET}`);
+        expect(await codeOf(publish(TARGET, { volumeCapability, readonly: true }))).to.equal('OK');
+        expect(node.steps.filter((step) => step.startsWith('protect'))).to.have.length(1);
+        expect(await codeOf(publish(TARGET, { volumeCapability })), 'for writing again').to.equal('AlreadyExists');
+      });
 
-    it('does not take what else is mounted there for the volume', async () => {
-      node.mounted.push({ path: TARGET, source: '/dev/sda', root: '/', options: ['rw'], device: '8:0' });
-      expect(await codeOf(publish())).to.equal('AlreadyExists');
-    });
+    for (const [what, volumeCapability] of [
+      ['a file system', capability()],
+      ['a block device', raw()],
+    ] as const)
+      it(`of ${what} does not take what else is mounted there for the volume`, async () => {
+        node.mounted.push({ path: TARGET, source: '/dev/sda', root: '/', options: ['rw'], device: '8:0' });
+        for (const readonly of [false, true])
+          expect(await codeOf(publish(TARGET, { volumeCapability, readonly }))).to.equal('AlreadyExists');
+        expect(node.steps.filter((step) => /^(bind|protect)/.test(step))).to.deep.equal([]);
+      });
 
     it('gives a ReadWriteOncePod volume to one pod, others to several', async () => {
       const single = { volumeCapability: capability('SINGLE_NODE_SINGLE_WRITER') };
@@ -216,6 +230,12 @@ describe('agent/csi: the node', () => {
       await unpublish('/pods/b');
       await unpublish();
       expect(await codeOf(publish('/pods/b', single)), 'after the first has left').to.equal('OK');
+    });
+
+    it('gives a ReadWriteOncePod block device to one pod', async () => {
+      const single = { volumeCapability: raw('SINGLE_NODE_SINGLE_WRITER') };
+      expect(await codeOf(publish(TARGET, single))).to.equal('OK');
+      expect(await codeOf(publish('/pods/b', single))).to.equal('FailedPrecondition');
     });
 
     it('refuses what is not staged, has failed, or is not served at this moment', async () => {
@@ -248,18 +268,25 @@ describe('agent/csi: the node', () => {
       expect(node.steps.slice(-2)).to.deep.equal([`unmount ${STAGING}`, 'detach pgdata']);
     });
 
-    it('keeps the device while a pod has it', async () => {
-      await stage();
-      await publish();
-      expect(await codeOf(unstage())).to.equal('FailedPrecondition');
-      expect([...node.devices.keys()]).to.deep.equal(['pgdata']);
-    });
+    for (const [what, volumeCapability] of [
+      ['file system', capability()],
+      ['block device', raw()],
+    ] as const)
+      it(`keeps the device while a pod has its ${what}, and says where`, async () => {
+        await stage({ volumeCapability });
+        await publish(TARGET, { volumeCapability });
+        expect(await codeOf(unstage())).to.equal('FailedPrecondition');
+        await unstage().catch((error: unknown) => expect(String(error)).to.contain(TARGET));
+        expect(node.steps.filter((step) => /^(unmount|detach)/.test(step))).to.deep.equal([]);
+      });
 
     it('never fails a device whose volume shall be here, nor one of which etcd says nothing', async () => {
       await stage();
       node.served.clear();
       node.places.set(UID, 'here');
       expect(await codeOf(unstage())).to.equal('Unavailable');
+      node.places.set(UID, 'lost');
+      expect(await codeOf(unstage()), 'it may be recovered').to.equal('Unavailable');
       node.places.delete(UID);
       expect(await codeOf(unstage())).to.equal('Error: etcd is silent');
       expect(node.steps.filter((step) => /^(fail|unmount|detach)/.test(step))).to.deep.equal([]);
