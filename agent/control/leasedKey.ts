@@ -18,7 +18,7 @@ export type LeasedKeyOptions = {
   clock: Clock;
   slots: CallSlots;
   key: string;
-  /** No more writes than one in this time: a value that changes always would keep etcd busy. */
+  /** No more writes than one in this time, and one more that is pressing: a value that changes always would keep etcd busy. */
   intervalMs: number;
   /** Looks even if nothing is to be written, this often: has somebody taken our place? Null: never. */
   verifyMs: number | null;
@@ -38,6 +38,10 @@ export class LeasedKey {
   #isBusy = false;
   #failures = 0;
   #notBeforeMs = 0;
+  /** Not before this, unless it is pressing and nothing that was pressing has been written in this interval. */
+  #calmUntilMs = 0;
+  #isPressing = false;
+  #pressedAtMs = Number.NEGATIVE_INFINITY;
   #verifiedAtMs: number;
   /** Rises with each lease: the answer to what was asked under an earlier one proves nothing. */
   #grants = 0;
@@ -47,16 +51,18 @@ export class LeasedKey {
     this.#verifiedAtMs = options.clock.monotonicMs();
   }
 
-  /** Null: nothing of ours should stand there. */
-  want(value: string | null): void {
+  /** Null: nothing of ours should stand there. `isPressing`: somebody waits for it. */
+  want(value: string | null, isPressing = false): void {
     if (value !== null && this.#found === null) this.#found = undefined;
     this.#wanted = value;
+    this.#isPressing ||= isPressing;
   }
 
   /** A new lease: what stood under the old one has gone, or goes. */
   granted(): void {
     this.#grants++;
     this.#notBeforeMs = 0;
+    this.#calmUntilMs = 0;
     this.#lookAgain();
   }
 
@@ -82,13 +88,17 @@ export class LeasedKey {
     // The usual case of hundreds of reports, with each tick: not even a look at the clock.
     if (this.#isBusy || (verifyMs === null && this.isSettled)) return;
     const nowMs = clock.monotonicMs();
-    if (nowMs < this.#notBeforeMs) return;
+    if (nowMs < this.#notBeforeMs || (nowMs < this.#calmUntilMs && !this.#mayPress(nowMs))) return;
     if (verifyMs !== null && this.#wanted !== null && nowMs - this.#verifiedAtMs >= verifyMs) this.#found = undefined;
     if (this.isSettled || (this.#wanted !== null && !lease.isAlive) || !slots.tryTake()) return;
     this.#isBusy = true;
     if (this.#found === undefined) this.#read(nowMs);
     else if (this.#wanted !== null) this.#put(this.#wanted, this.#found, nowMs);
     else this.#delete(this.#found);
+  }
+
+  #mayPress(nowMs: number): boolean {
+    return this.#isPressing && nowMs - this.#pressedAtMs >= this.#options.intervalMs;
   }
 
   #lookAgain(): void {
@@ -118,8 +128,10 @@ export class LeasedKey {
 
   #put(value: string, found: Entry | null, nowMs: number): void {
     const { key, intervalMs } = this.#options;
+    if (this.#isPressing) this.#pressedAtMs = nowMs;
+    this.#isPressing = false;
     this.#commit([unchanged(key, found)], [{ put: key, value, leased: true }], (revision) => {
-      this.#notBeforeMs = nowMs + intervalMs;
+      this.#calmUntilMs = nowMs + intervalMs;
       this.#found = { key, value, revision };
       this.#writtenRevision = revision;
     });

@@ -1,6 +1,6 @@
 /**
- * `serving/<uid>` of every volume that is served here: told on change, at most once a second each, and taken back when it is served no longer. Must
- * never touch the report of a later epoch.
+ * `serving/<uid>` of every volume that is served here: told on change, at most once a second each, but for a socket that opens or closes, for which a pod or a
+ * move waits; and taken back when it is served no longer. Must never touch the report of a later epoch.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { InstanceId, VolumeUid } from '../../core/ids.ts';
@@ -30,9 +30,10 @@ export class ServingReports {
 
   tell(report: ServingReport): void {
     const served = this.#served.get(report.uid) ?? this.#add(report);
+    const isPressing = report.socket !== served.report.socket;
     served.isServed = true;
     served.report = report;
-    served.key.want(JSON.stringify(report));
+    served.key.want(JSON.stringify(report), isPressing);
   }
 
   withdraw(uid: VolumeUid): void {

@@ -1,6 +1,7 @@
 /** From pointers to configs to replicas and primaries, over a scripted store and fake engines. */
 import { expect } from 'chai';
 import type { VolumeConfig } from '../../../../core/config.ts';
+import type { ServingReport } from '../../../../core/machine.ts';
 import { configWith, INSTANCE, OTHER_INSTANCE, UID } from '../../../support/configs.ts';
 import { atRest } from '../../../support/scriptedStore.ts';
 import { keys, NODE, VolumesBench } from '../../../support/volumesBench.ts';
@@ -110,6 +111,29 @@ describe('the volumes of a node', () => {
       await node.run(50);
     }
     expect(node.store.asked.length - before).to.be.within(4, 6);
+  });
+
+  it('a socket that opens is told at once, though another report was written a moment before', async () => {
+    const node = new VolumesBench();
+    node.write(HERE);
+    await node.run(200);
+    expect(node.report).to.include({ socket: null });
+    node.primaries[0]?.options.events.socket(true);
+    await node.run(200);
+    expect(node.report).to.include({ socket: '/run/holdfast/pgdata.sock' });
+  });
+
+  it('a socket that opens and closes without an end is written at most twice a second', async () => {
+    const node = new VolumesBench();
+    node.write(HERE);
+    await node.run(2_000);
+    const before = node.store.asked.length;
+    for (let round = 0; round < 100; round++) {
+      const report = node.reports.at('/run/holdfast/pgdata.sock') ?? (node.report as ServingReport);
+      node.reports.tell({ ...report, socket: round % 2 ? null : '/run/holdfast/pgdata.sock' });
+      await node.run(50);
+    }
+    expect(node.store.asked.length - before).to.be.within(5, 11);
   });
 
   it('I/O that waits is told of when it waits for two seconds, not for the moment that taking a replica out needs', async () => {
