@@ -2,7 +2,7 @@
  * Which volumes a pass looks at. Of ten thousand nearly all are at rest, and would be left as they are: those are looked at again when anything of theirs changed, when a
  * node did that they have to do with, and one after the other in five minutes, so that nothing that was overlooked stays so for long.
  *
- *   open     something is to be done, or waited for: looked at in every pass
+ *   open     something is to be done, or waited for, or told as soon as a write of before has ended: looked at in every pass
  *   unsettled  at rest, but people do not see it yet: again after UNSETTLED_INTERVAL_MS
  *   pending  no place was found: when something changed that may help, and every PENDING_INTERVAL_MS; few at a time
  *   quiet    all others
@@ -13,6 +13,7 @@ import type { StorageNodeObject } from '../api.ts';
 import type { Difference } from '../observe/observe.ts';
 import type { Observed, ObservedVolume } from '../observe/observed.ts';
 import type { Decision, World } from '../volume/decision.ts';
+import type { Unsettled } from './statuses.ts';
 
 const ROUND_MS = 300_000;
 const PENDING_INTERVAL_MS = 10_000;
@@ -72,14 +73,14 @@ export class Attention {
   }
 
   /** `unsettled`: what people see of them is not yet what was decided. */
-  note(decisions: ReadonlyMap<VolumeUid, Decision>, unsettled: ReadonlySet<VolumeUid>, observed: Observed, world: World): void {
+  note(decisions: ReadonlyMap<VolumeUid, Decision>, unsettled: ReadonlyMap<VolumeUid, Unsettled>, observed: Observed, world: World): void {
     for (const [uid, decision] of decisions) {
       this.#forget(uid);
       const volume = observed.volumes.get(uid);
       if (!volume) continue;
       const isWaiting = decision.state === 'unschedulable' && decision.actions.length === 0;
       if (isWaiting) this.#pending.set(uid, { askedMs: world.now.monotonicMs, chance: unsettled.has(uid) ? -1 : this.#chance });
-      else if (!isQuiet(volume, decision, world)) this.#open.add(uid);
+      else if (!isQuiet(volume, decision, world) || unsettled.get(uid) === 'heldUp') this.#open.add(uid);
       else if (unsettled.has(uid)) this.#unsettled.set(uid, world.now.monotonicMs + UNSETTLED_INTERVAL_MS);
     }
   }

@@ -58,10 +58,16 @@ export type Decisions = { volumes: ReadonlyMap<VolumeUid, Decision>; snapshots: 
 /** What is known of nodes beside what is observed. */
 export type NodeJudgements = { outOfService: ReadonlySet<NodeName>; settingsLags: ReadonlyMap<NodeName, SettingsLag> };
 
+/**
+ * People do not see yet what was decided. written: it is being written, or waits for its turn; heldUp: nothing was done for it, since a write of before is under way,
+ * and its end changes nothing that anybody would notice where a watch has told of it already.
+ */
+export type Unsettled = 'written' | 'heldUp';
+
 export type Told = {
   phases: Iterable<Phase>;
-  /** Volumes that were decided, and of which people do not see yet what was decided. */
-  unsettled: Set<VolumeUid>;
+  /** Of the volumes that were decided. */
+  unsettled: Map<VolumeUid, Unsettled>;
   /** How many fit nowhere. */
   unschedulable: number;
   /** How many are Degraded only because of nodes in maintenance. */
@@ -88,13 +94,13 @@ export class Statuses {
   }
 
   update(observed: Observed, decisions: Decisions, world: World, nodes: NodeJudgements): Told {
-    const unsettled = new Set<VolumeUid>();
+    const unsettled = new Map<VolumeUid, Unsettled>();
     for (const [uid, decision] of decisions.volumes) {
       if (decision.unschedulable.length > 0) this.#unschedulable.add(uid);
       else this.#unschedulable.delete(uid);
       const volume = observed.volumes.get(uid);
       if (!volume?.object) for (const known of [this.#phases, this.#planned]) known.delete(uid);
-      else if (!this.#updateVolume({ ...volume, object: volume.object }, decision, world)) unsettled.add(uid);
+      else this.#noteUnsettled({ ...volume, object: volume.object }, decision, world, unsettled);
     }
     this.#noteBlocked(decisions, world);
     this.#updateNodes(observed, world, nodes);
@@ -121,6 +127,16 @@ export class Statuses {
     return [...this.#blocked].flatMap(([uid, replicas]) =>
       replicas.filter(({ node }) => node === name).map(({ volume, reason }) => ({ uid, volume, reason })),
     );
+  }
+
+  #noteUnsettled(
+    volume: ObservedVolume & { object: VolumeObject },
+    decision: Decision,
+    world: World,
+    found: Map<VolumeUid, Unsettled>,
+  ): void {
+    const isHeldUp = this.#ports.writes.isBusy(objectKey({ resource: 'volumes' }, volume.object.metadata.name));
+    if (!this.#updateVolume(volume, decision, world)) found.set(volume.uid, isHeldUp ? 'heldUp' : 'written');
   }
 
   /** Whether there is nothing more to write. */

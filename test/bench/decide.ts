@@ -16,6 +16,7 @@ import type { KubeView } from '../../operator/ports.ts';
 import { Attention } from '../../operator/reconcile/attention.ts';
 import { worldOf } from '../../operator/reconcile/controller.ts';
 import { Standing } from '../../operator/reconcile/standing.ts';
+import type { Unsettled } from '../../operator/reconcile/statuses.ts';
 import { decideSnapshots } from '../../operator/snapshot/decide.ts';
 import { decideAll } from '../../operator/volume/decide.ts';
 import type { Decision, World } from '../../operator/volume/decision.ts';
@@ -146,14 +147,14 @@ const factsOf = (name: string, observed: Observed, world: World): NodeFacts => (
 const told = new Map<string, { object: StorageNodeObject; facts: NodeFacts }>();
 
 /** As `Statuses` compares them; what differs is taken as written. */
-function tell(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Set<VolumeUid> {
-  const unsettled = new Set<VolumeUid>();
+function tell(observed: Observed, decisions: ReadonlyMap<VolumeUid, Decision>, world: World): Map<VolumeUid, Unsettled> {
+  const unsettled = new Map<VolumeUid, Unsettled>();
   for (const [uid, decision] of decisions) {
     const volume = observed.volumes.get(uid);
     if (!volume?.object) continue;
     const status = statusOf({ ...volume, object: volume.object }, decision, world);
     if (isDeepStrictEqual(volume.object.status, status)) continue;
-    unsettled.add(uid);
+    unsettled.set(uid, 'written');
     kube.volumes.accept({ ...volume.object, status });
   }
   for (const [name, object] of [...observed.storageNodes]) {

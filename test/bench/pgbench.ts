@@ -6,7 +6,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { GROWING_SUFFIX } from '../../agent/nbd/negotiate.ts';
+import { growingExportOf } from '../../agent/nbd/negotiate.ts';
 import { Database, findPostgres } from '../csi/database.ts';
 import { cpuMicroseconds } from './cpu.ts';
 import type { SystemName } from './goals.ts';
@@ -27,7 +27,7 @@ function makeSystems(directory: string, { systems, sizeBytes, agentEnvironment }
   const nbdkit = versionOf('nbdkit') ?? '';
   const volume = new HoldfastVolume(sizeBytes, agentEnvironment);
   // The holder asks for the export that grows.
-  const exported = `${VOLUME}${GROWING_SUFFIX}`;
+  const exported = growingExportOf(VOLUME);
   const make: Partial<Record<SystemName, () => System>> = {
     single: () => new SingleCopy(directory, sizeBytes, nbdkit),
     quorum: () => new Quorum(directory, sizeBytes, `${versionOf('qemu-nbd')}, ${nbdkit}`, exported),

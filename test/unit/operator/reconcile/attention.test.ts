@@ -7,6 +7,7 @@ import { Observer } from '../../../../operator/observe/observe.ts';
 import { Attention } from '../../../../operator/reconcile/attention.ts';
 import { type ControllerPorts, worldOf } from '../../../../operator/reconcile/controller.ts';
 import { Standing, standingOf } from '../../../../operator/reconcile/standing.ts';
+import type { Unsettled } from '../../../../operator/reconcile/statuses.ts';
 import { type SnapshotIndex, snapshotIndex } from '../../../../operator/snapshot/subjects.ts';
 import { decideAll } from '../../../../operator/volume/decide.ts';
 import type { Decision } from '../../../../operator/volume/decision.ts';
@@ -33,6 +34,7 @@ class Passes {
   readonly attention = new Attention();
   readonly last = new Map<VolumeUid, Decision>();
   memory: Memory = emptyMemory;
+  unsettled: ReadonlyMap<VolumeUid, Unsettled> = new Map();
   nowMs = 1_000_000;
 
   wait(forMs: number): void {
@@ -54,7 +56,7 @@ class Passes {
     const due = this.attention.due(observed, difference, (node) => this.observer.volumesOn(node), hasFreed, world);
     const decisions = decideAll(due, world);
     for (const [uid, decision] of decisions) this.last.set(uid, decision);
-    this.attention.note(decisions, new Set(), observed, world);
+    this.attention.note(decisions, this.unsettled, observed, world);
     const whole = worldOf(observed, now, ports, 7, standingOf(observed));
     expect(sourcesOf(world.snapshots)).to.deep.equal(sourcesOf(snapshotIndex(observed)));
     expect(world.snapshots.volumesByName).to.deep.equal(whole.snapshots.volumesByName);
@@ -102,6 +104,24 @@ describe('operator: which volumes a pass looks at', () => {
       for (const uid of passes.pass()) seen.add(uid);
     }
     expect([...seen]).to.have.members([uidOf(0), uidOf(1)]);
+  });
+
+  it('is one of which people do not see all: soon, but in the very next pass while a write of before is under way', () => {
+    const passes = new Passes();
+    for (const letter of 'abc') passes.sources.apply(at('machine', 0, letter));
+    for (const index of [0, 1]) passes.sources.rest(index);
+    passes.unsettled = new Map([
+      [uidOf(0), 'heldUp'],
+      [uidOf(1), 'written'],
+    ]);
+    passes.pass();
+    passes.nowMs += 100;
+    expect(passes.pass()).to.deep.equal([uidOf(0)]);
+    passes.unsettled = new Map();
+    passes.nowMs += 1_000;
+    expect(passes.pass()).to.deep.equal([uidOf(0)]);
+    passes.nowMs += 1_000;
+    expect(passes.pass()).to.deep.equal([uidOf(1)]);
   });
 
   it('is those on a node that went, at once', () => {
