@@ -8,10 +8,12 @@ const SHOWN_LENGTH_MAX = 500;
 
 export type Result = { code: number; output: string; trouble: string };
 
-/** What a program said, whatever it ended with. Rejects when it cannot be started, or does not end in time. */
-export function outcome(program: string, words: readonly string[], forMs = COMMAND_MS_MAX): Promise<Result> {
+type Bytes = { code: number; output: Buffer; trouble: Buffer };
+
+function ended(program: string, words: readonly string[], forMs: number, outputBytesMax: number): Promise<Bytes> {
+  const options = { timeout: forMs, killSignal: 'SIGKILL', maxBuffer: outputBytesMax, encoding: 'buffer' } as const;
   return new Promise((resolve, reject) => {
-    execFile(program, words, { timeout: forMs, killSignal: 'SIGKILL', maxBuffer: OUTPUT_BYTES_MAX }, (error, output, trouble) => {
+    execFile(program, words, options, (error, output, trouble) => {
       const attempted = [program, ...words].join(' ');
       if (error === null) resolve({ code: 0, output, trouble });
       else if (typeof error.code === 'number') resolve({ code: error.code, output, trouble });
@@ -21,10 +23,28 @@ export function outcome(program: string, words: readonly string[], forMs = COMMA
   });
 }
 
+/** What a program said, whatever it ended with. Rejects when it cannot be started, or does not end in time. */
+export async function outcome(program: string, words: readonly string[], forMs = COMMAND_MS_MAX): Promise<Result> {
+  const { code, output, trouble } = await ended(program, words, forMs, OUTPUT_BYTES_MAX);
+  return { code, output: output.toString(), trouble: trouble.toString() };
+}
+
+const failure = (program: string, words: readonly string[], code: number, said: string): OperatingError =>
+  new OperatingError('Unavailable', [program, ...words].join(' '), `it ended with ${code}: ${said.slice(0, SHOWN_LENGTH_MAX)}`);
+
+const BLOCK_BYTES = 64 * 1024;
+
+/** The beginning of a device or file, so many whole blocks of 64 KiB or what there is: read by another process, which may hang where no thread of this one may. */
+export async function beginningOf(path: string, lengthBytes: number): Promise<Buffer> {
+  const words = [`if=${path}`, `bs=${BLOCK_BYTES}`, `count=${Math.ceil(lengthBytes / BLOCK_BYTES)}`, 'iflag=fullblock', 'status=none'];
+  const { code, output, trouble } = await ended('dd', words, COMMAND_MS_MAX, lengthBytes + BLOCK_BYTES);
+  if (code === 0) return output;
+  throw failure('dd', words, code, trouble.toString().trim());
+}
+
 /** Its output, trimmed. Rejects unless it ended with 0. */
 export async function run(program: string, words: readonly string[], forMs = COMMAND_MS_MAX): Promise<string> {
   const { code, output, trouble } = await outcome(program, words, forMs);
   if (code === 0) return output.trim();
-  const said = (trouble.trim() || output.trim()).slice(0, SHOWN_LENGTH_MAX);
-  throw new OperatingError('Unavailable', [program, ...words].join(' '), `it ended with ${code}: ${said}`);
+  throw failure(program, words, code, trouble.trim() || output.trim());
 }

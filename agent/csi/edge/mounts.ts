@@ -1,9 +1,9 @@
-/** The machine's mounts and file systems, by its own programs. */
-import { closeSync, mkdirSync, openSync, readSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+/** The machine's mounts and file systems, by its own programs. Must never read or write a volume in this process: its primary may wait for the thread that waits. */
+import { mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OperatingError } from '../../../core/errors.ts';
-import { outcome, run } from '../../edge/commands.ts';
+import { beginningOf, outcome, run } from '../../edge/commands.ts';
 import { deviceNumbers, type MountEntry, mountTable } from '../../edge/mountTable.ts';
 import type { FileSystem, Mounted, Mounts, Usage } from '../ports.ts';
 import { type Command, checkCommand, growCommand, isSound, mkfsCommand, mountCommand, probeCommand, probed } from '../programs.ts';
@@ -81,7 +81,7 @@ export class MachineMounts implements Mounts {
     const answer = probed(code, output);
     if (answer === 'failed') throw new OperatingError('Unavailable', `blkid ${device}`, `it ended with ${code}: ${trouble.trim()}`);
     if (answer !== 'nothing') return answer.found;
-    return beginsWithZeroes(device) ? null : 'data that is no file system';
+    return (await beginsWithZeroes(device)) ? null : 'data that is no file system';
   }
 
   async format(device: string, type: FileSystem, options: readonly string[]): Promise<void> {
@@ -142,13 +142,9 @@ export class MachineMounts implements Mounts {
   }
 }
 
-function beginsWithZeroes(device: string): boolean {
-  const buffer = Buffer.alloc(LOOK_BYTES);
-  const descriptor = openSync(device, 'r');
-  try {
-    const length = readSync(descriptor, buffer, 0, LOOK_BYTES, 0);
-    return buffer.subarray(0, length).every((byte) => byte === 0);
-  } finally {
-    closeSync(descriptor);
-  }
+/** What reads a volume waits for its primary, which is of this very process and may wait for this very thread. */
+async function beginsWithZeroes(device: string): Promise<boolean> {
+  const beginning = await beginningOf(device, LOOK_BYTES);
+  if (beginning.length === 0) throw new OperatingError('Unavailable', `look at ${device}`, 'nothing can be read of it');
+  return beginning.every((byte) => byte === 0);
 }

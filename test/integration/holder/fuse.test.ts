@@ -6,9 +6,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
+import { MachineMounts } from '../../../agent/csi/edge/mounts.ts';
 import { NbdServer } from '../../../agent/edge/nbdServer.ts';
 import { FuseBackend } from '../../../agent/holder/edge/fuse.ts';
 import type { Attached } from '../../../agent/holder/ports.ts';
+import { MountNamespace } from '../../support/csi/mountNamespace.ts';
 import { MemoryDevice } from '../../support/memoryDevice.ts';
 import { run, runWell } from '../../support/nbdServed.ts';
 import { CollectedEvents } from '../../support/nbdSession.ts';
@@ -116,5 +118,55 @@ describe('agent/holder: a device by FUSE', function () {
       process.kill(nbdfuse, 'SIGCONT');
       await backend.clear(other);
     }
+  });
+
+  describe('with a file system', () => {
+    let inside: MountNamespace;
+    const staging = () => path.join(directory, 'staging');
+    beforeEach(() => {
+      inside = new MountNamespace();
+    });
+    // What is mounted goes with it, before the device does.
+    afterEach(() => inside.end());
+
+    const mounted = async (device: string): Promise<void> => {
+      await inside.mounts.makeDirectory(staging());
+      await inside.mounts.mount(device, staging(), 'ext4', []);
+    };
+
+    it('is looked at by the very process that serves it', async () => {
+      const mounts = new MachineMounts();
+      expect(await mounts.probe(attached.device)).to.equal(null);
+      await mounts.format(attached.device, 'ext4', []);
+      expect(await mounts.probe(attached.device)).to.equal('ext4');
+    });
+
+    it('that fails while it is being unmounted lets that end; what was synced is there, and the next device shows it', async () => {
+      await inside.mounts.format(attached.device, 'ext4', []);
+      await mounted(attached.device);
+      await inside.run('dd', 'if=/dev/urandom', `of=${staging()}/synced`, 'bs=64k', 'count=16', 'conv=fsync');
+      const digest = (await inside.run('sha256sum', `${staging()}/synced`)).split(' ')[0];
+      await inside.run('dd', 'if=/dev/urandom', `of=${staging()}/dirty`, 'bs=64k', 'count=16');
+      await server.close();
+      let hasEnded = false;
+      const unmounting = inside.mounts.unmount(staging(), false).finally(() => {
+        hasEnded = true;
+      });
+      const inFlight = () =>
+        readFileSync(`/sys/block/${path.basename(attached.device)}/inflight`, 'utf8')
+          .trim()
+          .split(/\s+/);
+      await until('something waits for the volume', () => inFlight().some((count) => count !== '0'));
+      expect(hasEnded).to.equal(false);
+      await backend.fail(attached);
+      await unmounting;
+      await backend.detach({ ...attached, failed: true }, own());
+      await serve(volume);
+      const wish = { name: 'pgdata', uid: 'uid-1', socket: socket(), sizeBytes: SIZE, readonly: false };
+      const { device } = await backend.attach(wish, own());
+      await inside.mounts.check(device, 'ext4');
+      await mounted(device);
+      expect((await inside.run('sha256sum', `${staging()}/synced`)).split(' ')[0]).to.equal(digest);
+    });
   });
 });
