@@ -2,16 +2,23 @@
  * What is shown in the emulated machine: the real holder, devices of its kernel's nbd, file systems on them, and everything that may die. Ends with 1 at the first
  * thing that is not as it must be.
  */
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type VolumeUid, volumeUid } from '../../core/ids.ts';
-import { Holder, Load, run, Server, until } from './processes.ts';
+import { CONTROLLER_SOCKET, NODE_SOCKET } from './driver.ts';
+import { Holder, Load, run, Server, Service, until } from './processes.ts';
 
 const MIB = 1024 ** 2;
 const SIZE_BYTES = 400 * MIB;
 const GROWN_BYTES = 600 * MIB;
 const MOUNT = '/mnt/v';
+const SANITY_BYTES = 64 * MIB;
 const AWAY_MS = 3_000;
+
+/** Of the kernel's command line, which gives what it does not know to the first program. */
+const wanted = (process.env.SCENES ?? '').split(',').filter((name) => name !== '');
 
 const holder = new Holder();
 const { client } = holder;
@@ -164,12 +171,37 @@ async function showXfs(): Promise<void> {
   await until('nobody has the device', async () => !(await isConnected(device)));
 }
 
+/** The standard tests of nodes, as released: the agent's CSI node, the real holder, this kernel. What controllers do is shown elsewhere, over any device. */
+async function showSanity(): Promise<void> {
+  const halves = ['controller', 'node'].map((half) => new Service([`test/vm/${half}.ts`]));
+  for (const half of halves) half.start();
+  await until('the driver answers', () => existsSync(CONTROLLER_SOCKET) && existsSync(NODE_SOCKET));
+  const sanity = spawn(
+    'csi-sanity',
+    [
+      `--csi.endpoint=unix://${NODE_SOCKET}`,
+      `--csi.controllerendpoint=unix://${CONTROLLER_SOCKET}`,
+      '--csi.mountdir=/mnt/target',
+      '--csi.stagingdir=/mnt/staging',
+      `--csi.testvolumesize=${SANITY_BYTES}`,
+      `--csi.testvolumeexpandsize=${2 * SANITY_BYTES}`,
+      '--ginkgo.no-color',
+      '--ginkgo.focus=Node Service',
+    ],
+    { stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  const [code] = await once(sanity, 'exit');
+  must('csi-sanity: what it asks of nodes', code === 0);
+  must('nothing is left of it', (await client.all()).length === 0);
+  for (const half of halves) await half.end('SIGKILL');
+}
+
 try {
   await run('mkdir', '-p', MOUNT);
   await holder.start();
   must('the module was loaded', readFileSync('/proc/modules', 'utf8').includes('nbd '));
-  await showExt4();
-  await showXfs();
+  const scenes = { ext4: showExt4, xfs: showXfs, sanity: showSanity };
+  for (const [name, show] of Object.entries(scenes)) if (wanted.length === 0 || wanted.includes(name)) await show();
   await holder.end('SIGTERM');
   console.log('all shown');
 } catch (error) {

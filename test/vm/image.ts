@@ -6,11 +6,23 @@ import { CHECKOUT } from '../../tools/local/layout.ts';
 import { findProgram, librariesOf, type Parts } from './parts.ts';
 
 /** Tools that a node has. */
-const PROGRAMS = ['mkfs.ext4', 'resize2fs', 'e2fsck', 'mkfs.xfs', 'xfs_growfs', 'xfs_repair', 'mount', 'umount', 'blockdev', 'fstrim'];
+const PROGRAMS = [
+  'mkfs.ext4',
+  'resize2fs',
+  'e2fsck',
+  'mkfs.xfs',
+  'xfs_growfs',
+  'xfs_repair',
+  'mount',
+  'umount',
+  'blockdev',
+  'blkid',
+  'fstrim',
+];
 const MODULES = ['lib/libcrc32c.ko', 'fs/xfs/xfs.ko', 'drivers/block/nbd.ko'];
 const ROOMS = ['core', 'edge', 'agent', 'test/vm', 'package.json'];
 /** Of which what is run there is made; with all that they need. */
-const PACKAGES = ['express', 'koffi', '@koromix/koffi-linux-x64', 'winston', 'prom-client'];
+const PACKAGES = ['express', 'koffi', '@koromix/koffi-linux-x64', 'winston', 'prom-client', '@grpc/grpc-js', '@grpc/proto-loader'];
 
 /** nbd is left to the holder: it asks for it by name, as on a real node. */
 const INIT = `#!/bin/busybox sh
@@ -30,13 +42,15 @@ name=$1; shift
 exec /bin/busybox insmod /lib/modules/$name.ko "$@"
 `;
 
-export function buildImage(parts: Parts, directory: string): string {
+/** `sanity`: the standard tests of CSI drivers, which need no libraries. */
+export function buildImage(parts: Parts, sanity: string, directory: string): string {
   const tree = path.join(directory, 'tree');
   mkdirSync(tree, { recursive: true });
   const place = (source: string, at: string): void => cpSync(source, path.join(tree, at), { recursive: true, dereference: true });
   place(parts.busybox, 'bin/busybox');
   for (const module of MODULES) place(path.join(parts.modules, module), path.join('lib/modules', path.basename(module)));
   place(process.execPath, 'usr/bin/node');
+  place(sanity, 'usr/bin/csi-sanity');
   const programs = PROGRAMS.map(findProgram);
   for (const program of programs) place(program, path.join('usr/sbin', path.basename(program)));
   for (const library of new Set([process.execPath, ...programs].flatMap(librariesOf))) place(library, library);

@@ -11,7 +11,7 @@ const execute = promisify(execFile);
 /** Emulated, everything takes its time. */
 const WAIT_MS_MAX = 60_000;
 const LOOK_EVERY_MS = 50;
-const HOLDER_SOCKET = '/run/holdfast-holder/holder.sock';
+export const HOLDER_SOCKET = '/run/holdfast-holder/holder.sock';
 
 /** What a program says; its words when it fails. */
 export async function run(program: string, ...words: string[]): Promise<string> {

@@ -7,7 +7,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
-import { printFailure } from '../../tools/local/progress.ts';
+import { findCsiSanity } from '../../tools/local/programs.ts';
+import { printer, printFailure } from '../../tools/local/progress.ts';
 import { buildImage } from './image.ts';
 import { findParts, findProgram } from './parts.ts';
 
@@ -19,9 +20,10 @@ const EXIT_COULD_NOT_RUN = 2;
 
 async function main(): Promise<number> {
   const parts = findParts();
+  const sanity = await findCsiSanity(printer(process.stderr));
   const directory = mkdtempSync(path.join(tmpdir(), 'hf-vm-'));
   try {
-    return (await boot(parts.kernel, buildImage(parts, directory))) ? 0 : 1;
+    return (await boot(parts.kernel, buildImage(parts, sanity, directory))) ? 0 : 1;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -33,7 +35,7 @@ function boot(kernel: string, image: string): Promise<boolean> {
   const time = ['-accel', 'tcg,thread=single', '-icount', 'shift=1,sleep=off'];
   const machine = ['-machine', 'q35', ...time, '-cpu', 'max', '-smp', '1', '-m', `${MEMORY_MIB}`, '-nodefaults'];
   const words = [...machine, '-no-reboot', '-display', 'none', '-serial', 'stdio', '-kernel', kernel, '-initrd', image];
-  const append = `console=ttyS0 loglevel=${process.env.KERNEL_LOG || 4} panic=-1 rdinit=/init`;
+  const append = `console=ttyS0 loglevel=${process.env.KERNEL_LOG || 4} panic=-1 rdinit=/init SCENES=${(process.env.SCENES ?? '').trim().replace(/\s+/g, ',')}`;
   return new Promise((resolve, reject) => {
     const child = spawn(findProgram('qemu-system-x86_64'), [...words, '-append', append], { stdio: ['ignore', 'pipe', 'inherit'] });
     const late = setTimeout(() => {

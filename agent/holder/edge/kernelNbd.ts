@@ -2,7 +2,7 @@
  * A device by the kernel's nbd: the connection is made here and given to the kernel, which keeps it; when it dies, another is made. The export is the one that grows,
  * and the device's own size is the volume's. Must never touch a device of another program: each of ours says in sysfs whose it is.
  */
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { release } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -26,7 +26,7 @@ import type { Attached, Backend, Wish } from '../ports.ts';
 import { dial } from './dial.ts';
 import { isInUse } from './inUse.ts';
 import { type Link, Links } from './links.ts';
-import { backendOf, isConnected, nbdDevice, nbdIndex, nbdIndexes, setLookAgain } from './nbdDevices.ts';
+import { backendOf, isConnected, nbdDevice, nbdIndex, nbdIndexes, SYSFS, setLookAgain } from './nbdDevices.ts';
 import { NetlinkSocket } from './netlinkSocket.ts';
 
 /** The first that says whose a device is; it also sends again what a dead connection has not answered. */
@@ -72,6 +72,7 @@ export class KernelNbdBackend implements Backend {
     if (major < KERNEL.major || (major === KERNEL.major && minor < KERNEL.minor))
       return `the kernel is ${release()}, older than ${KERNEL.major}.${KERNEL.minor}`;
     try {
+      accessSync(SYSFS, constants.W_OK);
       await this.#open();
       return null;
     } catch (error) {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
-const SYSFS = '/sys/block';
+export const SYSFS = '/sys/block';
 const NAME = /^nbd(\d+)$/;
 
 const textOf = (device: string, file: string): string => {
