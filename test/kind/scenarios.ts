@@ -164,7 +164,9 @@ async function claims(): Promise<string> {
   const one = example('claim.yaml').split('---')[0] ?? '';
   const begunMs = performance.now();
   await apply(
-    Array.from({ length: CLAIMS }, (_, index) => one.replace('{name: data}', `{name: many-${index}, labels: {many: 'yes'}}`)).join('---\n'),
+    Array.from({ length: CLAIMS }, (_, index) => one.replace('{ name: data }', `{ name: many-${index}, labels: { many: 'yes' } }`)).join(
+      '---\n',
+    ),
   );
   const bound = () => kubectl('get', 'pvc', '-l', 'many=yes', '-o', 'jsonpath={.items[*].status.phase}');
   await until(
