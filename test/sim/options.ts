@@ -65,6 +65,8 @@ export type SimOptions = {
   snapshotEveryMs: number;
   /** Between two blocks that rot; 0: none do. */
   rotEveryMs: number;
+  /** Whether what is written now and then stays in the logs (lingering.ts): nothing rots while it does. */
+  lingers: boolean;
   /** Probability that a flush fails. The replica is then lost for good: at most one a run. */
   failingFlush: number;
   /** Completions of the disk within the very call, where the port allows that. */
@@ -139,6 +141,7 @@ export function drawOptions(seed: number, steps: number): SimOptions {
     limitEveryMs: often(0.2, 1_000, 5_000),
     snapshotEveryMs: often(0.3, 300, 4_000),
     rotEveryMs: rots ? between(random, 500, 4_000) : 0,
+    lingers: !rots,
     failingFlush: powers || rots ? 0 : either(0.15, 0.01, 0),
     completesAtOnce: either(0.3, 0.5, 0),
     networkDelayMs: either(0.7, 0.5, 5),

@@ -1,8 +1,12 @@
 /**
  * Bit rot: of a block that clients wrote once and nobody has read since, what a disk holds changes by itself. The budget: one rotten block at a time, on one
  * replica of three that are all in sync and sound, none with a log that may name its extent; so a majority always tells, and the scrub has to find it. Its extent is used for nothing else: what is
- * compared for another reason is made like the authority, which may be the rotten one. So it may where the repair was cut short, or undone with the power
- * before it was durable (agent/primary/README.md, "Limits"): then the rotten replica itself has the extent in its log, and what becomes of it is nobody's word.
+ * compared for another reason is made like the authority, which may be the rotten one.
+ *
+ * What rotted may spread in one history only (agent/primary/README.md, "Limits"): the scrub began to repair the victim, so that this one has the extent in its log while
+ * all others are sound; the repair was cut short, or undone with the power before it was durable; and the next primary levels the extent from the victim. From the
+ * first of these until all is sound and in no log again it may be anybody's, but as it rotted, and in the end everybody's. Whoever else has it
+ * first, or has it in its log first, had it from somebody who guessed.
  */
 import type { BlockClient } from '../../agent/ports.ts';
 import { BLOCK_BYTES, BLOCKS_PER_EXTENT } from '../../core/extent.ts';
@@ -31,7 +35,7 @@ export class Rot {
   #asked: { serving: Serving; client: BlockClient } | null = null;
   #rotten = 0;
   #victim: string | null = null;
-  /** The victim had it in its log while it was rotten: whoever was promoted then may have levelled it from there. */
+  /** The victim had it in its log while it alone was rotten, and not all has been sound since: whoever was promoted then may have levelled it from there. */
   #mayHaveSpread = false;
 
   constructor(world: World, random: SeededRandom, coldExtent: number) {
@@ -44,13 +48,13 @@ export class Rot {
     this.#later();
   }
 
-  /** Null: every replica in sync holds what was written; or what rotted, if that may be the truth by now: the same as the others in any case. */
+  /** Null: every replica in sync holds what was written; or every one what rotted, if that may have spread. */
   unmended(): string | null {
     if (!this.#isWritten) return null;
     const inSync = this.#inSync();
     const bad = inSync.find((view) => !this.#isSound(view));
     if (!bad) return null;
-    const hasSpread = this.#mayHaveSpread && inSync.every(({ files }) => files.value(this.#piece) === bad.files.value(this.#piece));
+    const hasSpread = this.#mayHaveSpread && inSync.every((view) => this.#isAsItRotted(view));
     return hasSpread ? null : `what rotted on ${bad.id} is not mended`;
   }
 
@@ -59,7 +63,8 @@ export class Rot {
     if (!this.#isWritten) return;
     const inSync = this.#inSync();
     const rotten = inSync.filter((view) => !this.#isSound(view));
-    this.#mayHaveSpread ||= rotten.some((view) => view.id === this.#victim && this.#isLogged(view));
+    const isInRepair = rotten.some((view) => view.id === this.#victim && view.files.isLogged(this.#extent)) && this.#othersAreSound();
+    this.#mayHaveSpread = isInRepair || (this.#mayHaveSpread && !this.#isWell(inSync));
     const sound = inSync.length - rotten.length;
     if (inSync.length === 3 && sound < 2 && !this.#mayHaveSpread)
       throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
@@ -68,12 +73,9 @@ export class Rot {
   /** As soon as all is well, unless that takes too long. */
   strike(triesLeft = TRIES_MAX): void {
     const scene = this.#world.scene();
-    const { members, inSync } = scene.config.shards[this.#shard] ?? { members: [], inSync: [] };
+    const members = scene.config.shards[this.#shard]?.members ?? [];
     const views = this.#inSync();
-    const isWell =
-      members.length === 3 &&
-      inSync.length === 3 &&
-      views.every((view) => !view.isSuspect && this.#isSound(view) && !this.#mayBeLogged(view));
+    const isWell = members.length === 3 && this.#isWell(views) && views.every((view) => !view.isSuspect);
     if (!this.#isWritten || !isWell) {
       if (triesLeft > 0) this.#world.schedule.after(TRY_AGAIN_MS, 'rot', () => this.strike(triesLeft - 1));
       return;
@@ -96,12 +98,22 @@ export class Rot {
     return files.value(this.#piece) === SOUND && files.value(this.#piece + 1) === SOUND;
   }
 
-  #isLogged({ files }: ReplicaView): boolean {
-    return files.isLogged(this.#extent);
+  /** The three that may be there are in sync, sound, and none has a log that may name the extent. */
+  #isWell(inSync: readonly ReplicaView[]): boolean {
+    return inSync.length === 3 && inSync.every((view) => this.#isSound(view) && !view.files.mayBeLogged(this.#extent));
   }
 
-  #mayBeLogged({ files }: ReplicaView): boolean {
-    return files.mayBeLogged(this.#extent);
+  /** In sync or not: no member but the victim has what rotted. */
+  #othersAreSound(): boolean {
+    const { config, replicas } = this.#world.scene();
+    return (config.shards[this.#shard]?.members ?? []).every(({ replica }) => {
+      const view = replicas.get(replica);
+      return replica === this.#victim || !view || this.#isSound(view);
+    });
+  }
+
+  #isAsItRotted({ files }: ReplicaView): boolean {
+    return files.value(this.#piece) === SOUND + this.#rotten && files.value(this.#piece + 1) === SOUND;
   }
 
   /** Of the shard. */

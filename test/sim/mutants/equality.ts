@@ -59,7 +59,7 @@ export const EQUALITY: readonly Mutant[] = [
     [SESSIONS, 'counts ? inFlight.settled : inFlight.last', 'inFlight.last'],
     [SESSIONS, 'if (counts) this.#replication.resend(peer);', ''],
   ),
-  mutant('ownLogIgnored', 20, 'a learner is compared over its own log, too', [
+  mutant('ownLogIgnored', 60, 'a learner is compared over its own log, too', [
     LOADING,
     'for (const set of [own, source, this.#replication.gate])',
     'for (const set of [source, this.#replication.gate])',

@@ -62,6 +62,7 @@ export const CALM: Situation['options'] = {
   limitEveryMs: 0,
   snapshotEveryMs: 0,
   rotEveryMs: 0,
+  lingers: true,
   failingFlush: 0,
   completesAtOnce: 0,
   networkDelayMs: 0.5,
@@ -145,8 +146,8 @@ export const AHEAD = calm('ahead', {
   sizeBytes: 9 * EXTENT_BYTES,
   maxSizeBytes: 9 * EXTENT_BYTES,
   clients: 2,
-  thinkMs: 150,
-  networkDelayMs: 20,
+  thinkMs: 80,
+  networkDelayMs: 40,
   moveEveryMs: 1_000,
   faultEveryMs: { ...NO_FAULTS, crash: 500 },
 });
