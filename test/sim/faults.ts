@@ -58,6 +58,7 @@ export class Faults {
     }
     network.healAll();
     register.endFaults();
+    this.#world.rot?.end();
     for (const node of this.#world.nodes()) this.#world.setFull(node, false);
   }
 

@@ -34,6 +34,7 @@ export class Rot {
   #isWritten = false;
   #asked: { serving: Serving; client: BlockClient } | null = null;
   #rotten = 0;
+  #isOver = false;
   #victim: string | null = null;
   /** The victim had it in its log while it alone was rotten, and not all has been sound since: whoever was promoted then may have levelled it from there. */
   #mayHaveSpread = false;
@@ -70,8 +71,14 @@ export class Rot {
       throw new Violation('inSync', `what rotted on one replica is on ${3 - sound} of 3`);
   }
 
+  /** With the faults: what rots later has nobody's time to be found. */
+  end(): void {
+    this.#isOver = true;
+  }
+
   /** As soon as all is well, unless that takes too long. */
   strike(triesLeft = TRIES_MAX): void {
+    if (this.#isOver) return;
     const scene = this.#world.scene();
     const members = scene.config.shards[this.#shard]?.members ?? [];
     const views = this.#inSync();
