@@ -19,15 +19,9 @@ export type Options = {
   readonly agentEnvironment: Readonly<Record<string, string>>;
 };
 
-export type PgbenchOptions = {
-  readonly systems: readonly SystemName[];
-  readonly seconds: number;
-  readonly warmUpSeconds: number;
-  readonly repetitions: number;
+export type PgbenchOptions = Pick<Options, 'systems' | 'seconds' | 'warmUpSeconds' | 'repetitions' | 'sizeBytes' | 'agentEnvironment'> & {
   readonly clients: number;
   readonly scale: number;
-  readonly sizeBytes: number;
-  readonly agentEnvironment: Readonly<Record<string, string>>;
 };
 
 export type ClaimOptions = {
