@@ -20,6 +20,7 @@ export class KubeRefusal extends Error {
   }
 }
 
+export type Page<Object extends KubeObject> = { items: Object[]; next: string };
 export type WatchEvent = { type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK'; object: KubeObject };
 
 /**
@@ -32,6 +33,13 @@ export interface KubeApi {
   create<Object extends KubeObject>(path: string, body: Object, deadlineMs?: number): Promise<Object>;
   /** Compares the body's resourceVersion. Null: it is not there (any more). */
   replace<Object extends KubeObject>(path: string, body: Object, deadlineMs?: number): Promise<Object | null>;
+  /**
+   * Asks for the deletion of the object of this very uid; absence is no error. `graceSeconds` is for pods, left out their own; 0: it is gone at once, whatever
+   * still runs.
+   */
+  remove(path: string, uid: string, graceSeconds?: number): Promise<void>;
+  /** At most `limit` of them (0: as many as the API server likes); `next` empty at the end. A token it does not know (any more) rejects with KubeRefusal 400 or Gone. */
+  page<Object extends KubeObject>(path: string, limit: number, token: string, selector?: string): Promise<Page<Object>>;
   /** Resolves when the server ends it; rejects with Gone when `resourceVersion` is too old to go on from. */
   watch(path: string, resourceVersion: string, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void>;
 }

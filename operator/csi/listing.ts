@@ -2,9 +2,9 @@
 import { CsiError, invalid } from '../../edge/csi/codes.ts';
 import type { ControllerService, Loose, VolumeCondition } from '../../edge/csi/generated/csi.ts';
 import { collectionPath, type KubeObject, type Resource, type VolumeObject } from '../api.ts';
-import { Gone, KubeRefusal } from '../ports.ts';
+import { Gone, KubeRefusal, type Page } from '../ports.ts';
 import { mustFindVolume, reasonOf } from './objects.ts';
-import type { Call, CsiKube, CsiPorts, Page } from './ports.ts';
+import type { Call, CsiKube, CsiPorts } from './ports.ts';
 import { csiVolume } from './volumes.ts';
 
 type Listing = Pick<ControllerService<Call>, 'listVolumes' | 'controllerGetVolume'>;

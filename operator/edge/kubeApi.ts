@@ -2,8 +2,7 @@
 import type { ResponseContext } from '@kubernetes/client-node';
 import { isOperatingError, messageOf, OperatingError } from '../../core/errors.ts';
 import type { KubeObject } from '../api.ts';
-import type { CsiKube, Page } from '../csi/ports.ts';
-import { Gone, type KubeApi, KubeRefusal, type WatchEvent } from '../ports.ts';
+import { Gone, type KubeApi, KubeRefusal, type Page, type WatchEvent } from '../ports.ts';
 import type { KubeConnection, KubeMethod } from './kubeConnection.ts';
 
 const DEADLINE_MS = 10_000;
@@ -50,7 +49,7 @@ const unanswered = (attempted: string, error: unknown): Error =>
     ? error
     : new OperatingError('Unavailable', attempted, `the API server gave no answer: ${wordsOf(error)}`, { cause: error });
 
-export class HttpKubeApi implements KubeApi, CsiKube {
+export class HttpKubeApi implements KubeApi {
   readonly #connection: KubeConnection;
 
   constructor(connection: KubeConnection) {
@@ -71,9 +70,10 @@ export class HttpKubeApi implements KubeApi, CsiKube {
     return this.#call('PUT', path, body, deadlineMs);
   }
 
-  async remove(path: string, uid: string): Promise<void> {
+  async remove(path: string, uid: string, graceSeconds?: number): Promise<void> {
+    const options = { preconditions: { uid }, ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }) };
     try {
-      await this.#call('DELETE', path, { preconditions: { uid } }, DEADLINE_MS);
+      await this.#call('DELETE', path, options, DEADLINE_MS);
     } catch (error) {
       // Another object has the name: the one that was meant is gone.
       if (!isOperatingError(error, 'Conflict')) throw error;

@@ -30,6 +30,9 @@ export const kubeNodePath = (name: NodeName): string => `/api/v1/nodes/${encodeU
 const isOurs = ({ metadata }: KubeNode): boolean => metadata.annotations?.[OUT_OF_SERVICE_ANNOTATION] !== undefined;
 const isTaint = ({ key, effect }: Taint): boolean => key === TAINT.key && effect === TAINT.effect;
 
+/** Tainted, and by us: only then is anything else taken from it. */
+export const isTaintedByUs = (node: KubeNode): boolean => isOurs(node) && (node.spec?.taints ?? []).some(isTaint);
+
 /** Its kubelet is not heard of either: then nothing runs there that anybody could still talk to. */
 export const isKubeletSilent = ({ status }: KubeNode): boolean =>
   status?.conditions?.find(({ type }) => type === 'Ready')?.status !== 'True';

@@ -1,18 +1,32 @@
 /**
- * Puts the out-of-service taint on the Kubernetes Nodes of dead nodes, and takes it off when they are back (node/outOfService.ts says which). Beside the passes,
- * one call at a time for a node. Each write compares the Node as it was read: a kubelet that speaks again has changed it.
+ * Puts the out-of-service taint on the Kubernetes Nodes of dead nodes, and takes it off when they are back (node/outOfService.ts says which). For a while after
+ * the taint, what pods it left behind are removed (leftPods.ts). Beside the passes, one call at a time for a node. Each write compares the Node as it was read: a kubelet
+ * that speaks again has changed it.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
-import { deadNodes, isIntended, isKubeletSilent, type KubeNode, kubeNodePath, lifted, tainted } from '../node/outOfService.ts';
+import {
+  deadNodes,
+  isIntended,
+  isKubeletSilent,
+  isTaintedByUs,
+  type KubeNode,
+  kubeNodePath,
+  lifted,
+  tainted,
+} from '../node/outOfService.ts';
 import type { Observed } from '../observe/observed.ts';
 import type { KubeApi } from '../ports.ts';
 import type { World } from '../volume/decision.ts';
 import type { KubeWrites } from './kubeWrites.ts';
+import { removeLeftPods } from './leftPods.ts';
 
 /** How often a Node whose kubelet still speaks, or that is not there, is looked at again. */
-const LOOK_INTERVAL_MS = 5_000;
+const LOOK_INTERVAL_MS = 2_000;
+/** Kubernetes tells the pods to go as soon as it sees the taint; what is told later its own garbage collector takes, every 20 s. */
+const SWEEP_INTERVAL_MS = 1_000;
+const SWEEP_FOR_MS = 60_000;
 
 export type OutOfServicePorts = { api: KubeApi; writes: KubeWrites; clock: Clock; log: Log };
 
@@ -21,7 +35,8 @@ export class OutOfService {
   readonly #lookedMs = new Map<NodeName, number>();
   /** Found dead for Kubernetes too: the condition is written, then the taint. */
   readonly #found = new Set<NodeName>();
-  readonly #tainted = new Set<NodeName>();
+  /** And when this leader saw to it. */
+  readonly #taintedSinceMs = new Map<NodeName, number>();
   readonly #lifted = new Set<NodeName>();
 
   constructor(ports: OutOfServicePorts) {
@@ -44,16 +59,17 @@ export class OutOfService {
 
   #updateRecorded(name: NodeName, isDead: boolean, isBack: boolean): void {
     if (isBack) this.#lift(name);
-    else if (isDead && !this.#tainted.has(name)) this.#taint(name);
+    else if (isDead && !this.#taintedSinceMs.has(name)) this.#taint(name);
+    else if (isDead) this.#sweep(name);
   }
 
   #forget(name: NodeName): void {
-    for (const known of [this.#lookedMs, this.#found, this.#tainted, this.#lifted]) known.delete(name);
+    for (const known of [this.#lookedMs, this.#found, this.#taintedSinceMs, this.#lifted]) known.delete(name);
   }
 
-  #isDue(name: NodeName): boolean {
+  #isDue(name: NodeName, intervalMs: number): boolean {
     const nowMs = this.#ports.clock.monotonicMs();
-    if (nowMs - (this.#lookedMs.get(name) ?? Number.NEGATIVE_INFINITY) < LOOK_INTERVAL_MS) return false;
+    if (nowMs - (this.#lookedMs.get(name) ?? Number.NEGATIVE_INFINITY) < intervalMs) return false;
     this.#lookedMs.set(name, nowMs);
     return true;
   }
@@ -64,7 +80,7 @@ export class OutOfService {
   }
 
   #look(name: NodeName): void {
-    if (this.#found.has(name) || !this.#isDue(name)) return;
+    if (this.#found.has(name) || !this.#isDue(name, LOOK_INTERVAL_MS)) return;
     this.#offer(name, 'look whether the kubelet is silent', async (node) => {
       if (node !== null && isKubeletSilent(node)) this.#found.add(name);
     });
@@ -78,9 +94,21 @@ export class OutOfService {
       const body = tainted(node, new Date(clock.wallMs()).toISOString());
       // A crash after it: the condition stands, and whoever leads lifts it when the agent is back.
       if (body !== null) await api.replace(kubeNodePath(name), body);
-      this.#tainted.add(name);
+      this.#taintedSinceMs.set(name, clock.monotonicMs());
       this.#lifted.delete(name);
       log.warn('a dead node is tainted out-of-service', { node: name, isNew: body !== null });
+    });
+  }
+
+  /** Until the garbage collector of Kubernetes has looked a few times itself: what is left then is not ours to judge. */
+  #sweep(name: NodeName): void {
+    const { api, writes, clock, log } = this.#ports;
+    const sinceMs = this.#taintedSinceMs.get(name);
+    if (sinceMs === undefined || clock.monotonicMs() - sinceMs > SWEEP_FOR_MS || !this.#isDue(name, SWEEP_INTERVAL_MS)) return;
+    // A name of its own: where this is refused, the taint is lifted all the same.
+    writes.offer(`nodes/${name}/pods`, 'remove the pods that a dead node left behind', async () => {
+      const node = await api.get<KubeNode>(kubeNodePath(name));
+      if (node !== null && isKubeletSilent(node) && isTaintedByUs(node)) await removeLeftPods(api, name, log);
     });
   }
 
@@ -90,7 +118,7 @@ export class OutOfService {
     this.#offer(name, 'lift the out-of-service taint', async (node) => {
       const body = node === null ? null : lifted(node);
       if (body !== null) await api.replace(kubeNodePath(name), body);
-      this.#tainted.delete(name);
+      this.#taintedSinceMs.delete(name);
       this.#found.delete(name);
       this.#lifted.add(name);
       log.info('a node is in service again', { node: name });

@@ -4,7 +4,7 @@
  */
 import { OperatingError } from '../../../core/errors.ts';
 import type { KubeObject } from '../../../operator/api.ts';
-import { Gone, type KubeApi, type WatchEvent } from '../../../operator/ports.ts';
+import { Gone, type KubeApi, type Page, type WatchEvent } from '../../../operator/ports.ts';
 
 type Watcher = { collection: string; onEvent: (event: WatchEvent) => void; end: (error?: Error) => void };
 type Stored = KubeObject & { status?: unknown };
@@ -18,6 +18,8 @@ export class FakeKubeApi implements KubeApi {
   isDown = false;
   /** How often each path was written. */
   readonly written = new Map<string, number>();
+  /** What was asked to go, in order. */
+  readonly removed: { path: string; graceSeconds: number | undefined }[] = [];
   readonly #objects = new Map<string, Stored>();
   readonly #watchers = new Set<Watcher>();
   #version = 10;
@@ -60,6 +62,24 @@ export class FakeKubeApi implements KubeApi {
       return after as Object;
     }
     return clone(this.#store(key, after, 'MODIFIED')) as Object;
+  }
+
+  /** Of a pod: at once if it is given no grace, else it is only told to go. Removes it from its namespace's collection. */
+  async remove(path: string, uid: string, graceSeconds?: number): Promise<void> {
+    await this.#arrive(`DELETE ${path}`);
+    if (this.#objects.get(path)?.metadata.uid !== uid) return;
+    this.removed.push({ path, graceSeconds });
+    this.delete(path);
+  }
+
+  /** All of one page, of all namespaces where the path names none; of selectors only that of a node is known. */
+  async page<Object extends KubeObject>(path: string, _limit: number, _token: string, selector = ''): Promise<Page<Object>> {
+    await this.#arrive(`GET ${path}`);
+    const node = /spec\.nodeName=(.*)$/.exec(decodeURIComponent(selector))?.[1];
+    const kind = path.slice(path.lastIndexOf('/') + 1);
+    const all = [...this.#objects].filter(([key]) => collectionOf(key) === path || collectionOf(key).endsWith(`/${kind}`));
+    const items = all.map(([, object]) => object as Stored & { spec?: { nodeName?: string } });
+    return { items: clone(items.filter(({ spec }) => node === undefined || spec?.nodeName === node)) as unknown as Object[], next: '' };
   }
 
   async watch(path: string, resourceVersion: string, onEvent: (event: WatchEvent) => void, signal: AbortSignal): Promise<void> {

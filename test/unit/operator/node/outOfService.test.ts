@@ -1,8 +1,9 @@
 /** The whole control loop in memory: when a dead node is tainted in Kubernetes, and when that is lifted. */
 import { expect } from 'chai';
-import { collectionPath, type StorageNodeObject } from '../../../../operator/api.ts';
+import { collectionPath, type KubeObject, type StorageNodeObject } from '../../../../operator/api.ts';
 import { conditionOf } from '../../../../operator/conditions.ts';
 import { type KubeNode, OUT_OF_SERVICE_ANNOTATION } from '../../../../operator/node/outOfService.ts';
+import { KubeRefusal } from '../../../../operator/ports.ts';
 import { Rig } from '../../../support/operator/rig.ts';
 
 const NODES = '/api/v1/nodes';
@@ -103,6 +104,116 @@ describe('operator: nodes that are dead for Kubernetes too', function () {
     rig.start('a');
     await rig.until('in service', () => !isShown(rig, 'a'));
     expect(kubeNode(rig, 'a')?.spec?.taints).to.deep.equal([theirs]);
+  });
+
+  describe('the pods it left behind', () => {
+    const PODS = '/api/v1/namespaces/shop/pods';
+    type Pod = { claim?: string; node?: string; isEnding?: boolean; finalizers?: string[] };
+
+    /** A claim `ours` and a claim `theirs`, each bound. */
+    async function claims(rig: Rig): Promise<void> {
+      for (const [claim, driver] of Object.entries({
+        ours: 'csi.holdfast.dev',
+        theirs: 'csi.example.com',
+        'scratch-own': 'csi.holdfast.dev',
+      })) {
+        const metadata = { name: claim, uid: '', resourceVersion: '' };
+        await rig.api.create('/api/v1/namespaces/shop/persistentvolumeclaims', {
+          metadata,
+          spec: { volumeName: `pv-${claim}` },
+        } as KubeObject);
+        await rig.api.create('/api/v1/persistentvolumes', {
+          metadata: { ...metadata, name: `pv-${claim}` },
+          spec: { csi: { driver } },
+        } as KubeObject);
+      }
+    }
+
+    async function pod(rig: Rig, name: string, { claim, node = 'node-a', isEnding = true, finalizers = [] }: Pod): Promise<void> {
+      const volume = claim === undefined ? { name: 'empty', emptyDir: {} } : { name: 'data', persistentVolumeClaim: { claimName: claim } };
+      const volumes = claim === 'scratch-own' ? [{ name: 'own', ephemeral: {} }] : [volume];
+      const metadata = { name, namespace: 'shop', uid: '', resourceVersion: '', finalizers };
+      await rig.api.create(PODS, { metadata, spec: { nodeName: node, volumes } } as KubeObject);
+      if (isEnding) told(rig, name);
+    }
+    const told = (rig: Rig, name: string): void =>
+      rig.api.change(`${PODS}/${name}`, ({ metadata }) => Object.assign(metadata, { deletionTimestamp: '2026-01-01T00:00:00Z' }));
+    const left = (rig: Rig): string[] => rig.api.objectsOf(PODS).map(({ metadata }) => metadata.name);
+
+    it('are removed behind the taint: those told to go that use a volume of ours, nothing else', async () => {
+      const rig = await rigWith();
+      await claims(rig);
+      await pod(rig, 'writer', { claim: 'ours' });
+      await pod(rig, 'scratch', { claim: 'scratch-own' });
+      await pod(rig, 'tolerant', { claim: 'ours', isEnding: false });
+      await pod(rig, 'counted', { claim: 'ours', finalizers: ['batch.kubernetes.io/job-tracking'] });
+      await pod(rig, 'other', { claim: 'theirs' });
+      await pod(rig, 'unbound', { claim: 'nowhere' });
+      await pod(rig, 'plain', {});
+      await pod(rig, 'elsewhere', { claim: 'ours', node: 'node-b' });
+      await rig.step(20);
+      expect(rig.api.removed, 'before the taint').to.deep.equal([]);
+      await die(rig, 'a');
+      await rig.until('removed', () => rig.api.removed.length >= 2);
+      await rig.step(50);
+      expect(rig.api.removed).to.deep.equal([
+        { path: `${PODS}/writer`, graceSeconds: 0 },
+        { path: `${PODS}/scratch`, graceSeconds: 0 },
+      ]);
+      expect(left(rig)).to.deep.equal(['tolerant', 'counted', 'other', 'unbound', 'plain', 'elsewhere']);
+    });
+
+    it('are removed when they are told to go behind the taint, and by the next leader, for a minute', async () => {
+      const rig = await rigWith();
+      await claims(rig);
+      for (const name of ['first', 'second', 'third']) await pod(rig, name, { claim: 'ours', isEnding: false });
+      await die(rig, 'a');
+      told(rig, 'first');
+      await rig.until('the first is removed', () => !left(rig).includes('first'));
+      rig.depose();
+      told(rig, 'second');
+      rig.elect();
+      await rig.until('the second is removed', () => !left(rig).includes('second'));
+      await rig.step(700);
+      told(rig, 'third');
+      await rig.step(100);
+      expect(left(rig)).to.deep.equal(['third']);
+    });
+
+    it('are not removed where the taint is of somebody else, or the kubelet or the agent speaks again', async () => {
+      const rig = await rigWith();
+      await claims(rig);
+      const theirs = { key: TAINT, value: 'nodeshutdown', effect: 'NoExecute' };
+      rig.api.change<KubeNode>(`${NODES}/node-a`, (node) => Object.assign(node, { spec: { taints: [theirs] } }));
+      await pod(rig, 'writer', { claim: 'ours' });
+      await die(rig, 'a');
+      await rig.until('shown', () => isShown(rig, 'a'));
+      await rig.step(50);
+      expect(rig.api.removed, 'tainted by somebody else').to.deep.equal([]);
+      rig.start('a');
+      await rig.until('in service', () => !isShown(rig, 'a'));
+      await pod(rig, 'late', { claim: 'ours', node: 'node-b', isEnding: false });
+      await die(rig, 'b');
+      speak(rig, 'b', true);
+      await rig.step(2);
+      told(rig, 'late');
+      await rig.step(50);
+      expect(rig.api.removed, 'its kubelet speaks').to.deep.equal([]);
+      rig.start('b');
+      await rig.until('in service', () => !isTainted(rig, 'b'));
+      speak(rig, 'b', false);
+      await rig.step(50);
+      expect(rig.api.removed, 'its agent speaks').to.deep.equal([]);
+    });
+
+    it('hold up nothing where it may not look at them', async () => {
+      const rig = await rigWith();
+      rig.api.page = () => Promise.reject(new KubeRefusal(403, 'GET pods', 'no'));
+      await die(rig, 'a');
+      await rig.step(30);
+      rig.start('a');
+      await rig.until('in service', () => !isTainted(rig, 'a'));
+    });
   });
 
   it('is lifted by the next leader', async () => {
