@@ -25,8 +25,19 @@ export type Metrics = {
   /** All of another thread's metrics as they are now; they are added to those of the same name and labels. */
   told(thread: string, metrics: ThreadMetrics): void;
   /** Names without the prefix: `http_requests_total`. */
-  counter<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Counter<Label>;
-  gauge<Label extends string = never>(name: string, help: string, labels?: readonly Label[]): Gauge<Label>;
+  counter<Label extends string = never>(
+    name: string,
+    help: string,
+    labels?: readonly Label[],
+    look?: (counter: Counter<Label>) => void,
+  ): Counter<Label>;
+  /** `look`: called before it is shown, for what is looked at and not counted. */
+  gauge<Label extends string = never>(
+    name: string,
+    help: string,
+    labels?: readonly Label[],
+    look?: (gauge: Gauge<Label>) => void,
+  ): Gauge<Label>;
   histogram<Label extends string = never>(
     name: string,
     help: string,
@@ -43,6 +54,16 @@ function fullName(name: string, units: readonly string[]): string {
   return `${PREFIX}${name}`;
 }
 
+/** The library calls it on the metric itself. */
+function collecting<Shown>(look: ((metric: Shown) => void) | undefined): { collect?: (this: Shown) => void } {
+  if (look === undefined) return {};
+  return {
+    collect(this: Shown) {
+      look(this);
+    },
+  };
+}
+
 /** `processMetrics`: also memory, CPU and event loop of this process. */
 export function createMetrics(options: { processMetrics: boolean }): Metrics {
   const registry = new Registry();
@@ -57,8 +78,10 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
         ? registry.metrics()
         : AggregatorRegistry.aggregate([await registry.getMetricsAsJSON(), ...threads.values()]).metrics(),
     told: (thread, metrics) => threads.set(thread, metrics),
-    counter: (name, help, labels = []) => new Counter({ name: fullName(name, ['total']), help, labelNames: [...labels], registers }),
-    gauge: (name, help, labels = []) => new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers }),
+    counter: (name, help, labels = [], look) =>
+      new Counter({ name: fullName(name, ['total']), help, labelNames: [...labels], registers, ...collecting(look) }),
+    gauge: (name, help, labels = [], look) =>
+      new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers, ...collecting(look) }),
     histogram: (name, help, buckets, labels = []) =>
       new Histogram({ name: fullName(name, ['seconds', 'bytes']), help, buckets: [...buckets], labelNames: [...labels], registers }),
   };

@@ -31,8 +31,8 @@ import { Elector } from './election/elector.ts';
 import { Facts } from './election/facts.ts';
 import { Office, type OfficePorts } from './election/office.ts';
 import { ELECTION_TIMES } from './election/step.ts';
-import { operatorMetrics } from './metrics.ts';
-import { staleReason } from './observe/observe.ts';
+import { operatorMetrics, sourceMetrics } from './metrics.ts';
+import { kubeStaleReason, staleReason, storeStaleReason } from './observe/observe.ts';
 import type { PlacementLimits } from './placement/checks.ts';
 import type { KubeApi } from './ports.ts';
 import { Controller, type ControllerPorts } from './reconcile/controller.ts';
@@ -183,6 +183,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     waiting.changed();
   });
   const sources = { ...views, keys };
+  sourceMetrics(metrics, { etcd: () => storeStaleReason(views.store), apiserver: () => kubeStaleReason(views.kube) });
 
   const controller = new Controller({
     ...ports,

@@ -1,6 +1,7 @@
 /** What the operator tells of itself, in one place. Names end in their unit. */
 import type { Metrics } from '../edge/metrics.ts';
 import { NODE_STATES, type NodeState } from './node/status.ts';
+import { objectMetrics } from './objectMetrics.ts';
 import { POOL_LIMITS, type PoolLevel } from './placement/levels.ts';
 import type { SeenStore } from './store/decide.ts';
 import type { Phase } from './volume/status.ts';
@@ -36,11 +37,13 @@ export function operatorMetrics(metrics: Metrics) {
     'agents_settings_behind_count',
     'Agents that have not run the latest settings for more than a minute; their StorageNodes say so',
   );
+  const objects = objectMetrics(metrics);
   leader.set(0);
   generation.set(0);
   isCaretaker.set(0);
   return {
     ...storeMetrics(metrics),
+    objects,
     lagging,
     isCaretaker,
     commits,
@@ -64,6 +67,7 @@ export function operatorMetrics(metrics: Metrics) {
       tasks.reset();
       damages.set(0);
       lagging.set(0);
+      objects.forget();
     },
     unschedulable,
     planned,
@@ -80,6 +84,18 @@ export function operatorMetrics(metrics: Metrics) {
       for (const state of TASK_STATES) tasks.set({ state }, byState.get(state) ?? 0);
     },
   };
+}
+
+/** Each operator tells for itself what it sees of the world. A reason: what it knows may be old. */
+export function sourceMetrics(metrics: Metrics, sources: Record<string, () => string | null>): void {
+  metrics.gauge(
+    'source_behind_count',
+    '1 while what this operator knows of a source (etcd, apiserver) may be old, else 0',
+    ['source'],
+    (gauge) => {
+      for (const [source, staleReason] of Object.entries(sources)) gauge.set({ source }, staleReason() === null ? 0 : 1);
+    },
+  );
 }
 
 /** Of etcd itself, by whoever holds the Lease. */

@@ -4,6 +4,7 @@
 import type { Metrics } from '../../edge/metrics.ts';
 import { NBD_ERROR, type NbdError } from '../nbd/layout.ts';
 import type { NbdEvents } from '../nbd/ports.ts';
+import { volumeMetrics } from './volumeMetrics.ts';
 
 const REQUEST_SECONDS = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
 const DELAY_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -57,8 +58,10 @@ export function createWorkerMetrics(metrics: Metrics, { acceptFailed, counted }:
     'port',
     'rule',
   ]);
+  const nbd = nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed, counted });
   return {
-    nbd: nbdEvents(metrics, { protocolErrors, connectionsRefused, acceptFailed, counted }),
+    /** For the socket of one volume. */
+    nbdOf: volumeMetrics(metrics, nbd),
     replicationRefused: (rule: string) => {
       connectionsRefused.inc({ port: 'replication', rule });
       counted();

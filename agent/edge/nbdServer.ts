@@ -27,6 +27,8 @@ export type NbdServerOptions = {
   readonly limits?: Partial<NbdLimits>;
   /** Where long payloads go; who had them gives them back. */
   readonly blocks?: BlockPool;
+  /** Called once, when it takes no connections any more. */
+  readonly closed?: () => void;
 };
 
 /** The kernel's field for a socket's path has 108 bytes with the zero at its end. */
@@ -80,6 +82,7 @@ export class NbdServer {
   #stopListening(): void {
     if (this.#closing) return;
     this.#closing = true;
+    this.#options.closed?.();
     this.#listener.close();
     unlinkIfSame(this.socketPath, this.#socketInode);
   }

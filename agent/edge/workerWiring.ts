@@ -2,6 +2,7 @@
  * What a worker is made of, in reading order: its log and metrics, which control writes and shows; its certificates, which it reads itself; its host; its one
  * timer. Real threads and tests within one thread are wired by the same lines. Must hold no rule of its own.
  */
+import { basename } from 'node:path';
 import { LOG_LEVELS, type Log, type LogFields, type LogLevel } from '../../core/log.ts';
 import { systemRandom } from '../../core/random.ts';
 import { threadBlocks } from '../../core/wire/blockPool.ts';
@@ -28,7 +29,7 @@ import { PrimaryHost } from '../workers/primaryHost.ts';
 import { wakefulClock } from './clock.ts';
 import { RealDisk } from './disk.ts';
 import { localReads } from './localReads.ts';
-import { NbdServer } from './nbdServer.ts';
+import { NbdServer, type NbdServerOptions } from './nbdServer.ts';
 import { connectAnywhere, listenForReplication, replicationEvents } from './network.ts';
 import { type PacedTicker, startPacedTicker } from './ticker.ts';
 
@@ -81,11 +82,22 @@ export async function runPrimaryWorker(
     makePrimary: (options) => makePrimary({ ...options, openReads }),
     connectBy: (addresses) =>
       connectAnywhere({ node, runDirectory, certificates, events, blocks, resolve: (peer, pool) => addresses.resolve(peer, pool) }),
-    listen: (device, socketPath) => NbdServer.listen({ device, socketPath, events: counters.nbd, clock: wakefulClock, blocks }),
+    listen: (device, socketPath) => listenForClients({ device, socketPath, clock: wakefulClock, blocks }, counters),
     clock: wakefulClock,
     log,
   });
   return base.run(() => host.tick());
+}
+
+/** The socket is named after the volume, which is what its metrics are called by. */
+async function listenForClients(options: Omit<NbdServerOptions, 'events'>, { nbdOf }: Base['counters']): Promise<NbdServer> {
+  const { events, closed } = nbdOf(basename(options.socketPath, '.sock'));
+  try {
+    return await NbdServer.listen({ ...options, events, closed });
+  } catch (error) {
+    closed();
+    throw error;
+  }
 }
 
 /** What every kind of worker may say. */

@@ -9,6 +9,7 @@ import type { HostPort } from '../../core/parameter-kinds.ts';
 import { systemRandom } from '../../core/random.ts';
 import { type Trace, traceFrom } from '../../core/trace.ts';
 import type { Metrics } from '../metrics.ts';
+import { tellOfItself } from '../ownMetrics.ts';
 import type { Certificates } from '../tls.ts';
 import { type Check, checkRoute } from './checks.ts';
 import { answerOf, bodyOf, HttpError } from './errors.ts';
@@ -35,6 +36,7 @@ export const BODY_BYTES_MAX = 256 * 1024;
 /** Resolves when it listens; rejects when it cannot. */
 export function startHttpServer(options: HttpOptions, log: Log): Promise<HttpServer> {
   const { listen, certificates, metrics } = options;
+  tellOfItself(metrics, certificates);
   // The kubelet comes without a certificate.
   return listenHttps({ listen, certificates, metrics, name: 'http', asksForCertificates: true }, createApp(options, log), log);
 }

@@ -1,11 +1,14 @@
 /** How near each pool is to what ends placement there: for alarms, before people are told that a volume fits nowhere. Pure. */
+import type { NodeName } from '../../core/ids.ts';
 import type { PlacementLimits, PlacementNode } from './checks.ts';
 import { usableBytes } from './checks.ts';
 import type { Ledger } from './ledger.ts';
 
 /** overProvisioning: no more may be promised. pressure: nothing new is placed. reserve: it is full, as far as anybody may fill it. */
 export const POOL_LIMITS = ['overProvisioning', 'pressure', 'reserve'] as const;
-export type PoolLevel = { limit: (typeof POOL_LIMITS)[number]; level: 'near' | 'reached' };
+export type PoolLimit = (typeof POOL_LIMITS)[number];
+/** `ratio`: of what may be promised or used; 1 is the limit. */
+export type PoolLevel = { node: NodeName; pool: string; limit: PoolLimit; level: 'near' | 'reached'; ratio: number };
 
 const NEAR_RATIO = 0.9;
 
@@ -21,8 +24,8 @@ export function poolLevels(nodes: readonly PlacementNode[], ledger: Ledger, limi
         reserve: pool.usedBytes / usable,
       };
       return POOL_LIMITS.flatMap((limit): PoolLevel[] => {
-        if (shares[limit] < NEAR_RATIO) return [];
-        return [{ limit, level: shares[limit] >= 1 ? 'reached' : 'near' }];
+        const ratio = shares[limit];
+        return ratio < NEAR_RATIO ? [] : [{ node, pool: pool.name, limit, level: ratio >= 1 ? 'reached' : 'near', ratio }];
       });
     }),
   );

@@ -37,6 +37,7 @@ import { Performer, type Subject } from './perform.ts';
 import { publishSettings } from './settings.ts';
 import { Standing, standingOf } from './standing.ts';
 import { Statuses, type Told } from './statuses.ts';
+import { TaskAges } from './taskAges.ts';
 
 /** Things that only time changes: patience, back-off, placements that could not be found. */
 const TICK_MS = 1_000;
@@ -118,6 +119,7 @@ class Term {
   readonly #attention = new Attention();
   readonly #balancer: Balancer;
   readonly #settingsLags = new SettingsLags();
+  readonly #taskAges = new TaskAges();
   /** How long the last pass observed and decided. */
   lookedForMs = 0;
   #countedMs = Number.NEGATIVE_INFINITY;
@@ -178,7 +180,7 @@ class Term {
     const nodes = { outOfService: this.#outOfService.update(observed, world), settingsLags: this.#lagging(observed, now.monotonicMs) };
     const { unsettled, ...counts } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);
-    this.#count(observed, world, counts);
+    this.#count(observed, world, snapshots, counts);
     this.#events.tellHeld();
   }
 
@@ -201,16 +203,32 @@ class Term {
     return lags;
   }
 
-  #count(observed: Observed, world: World, { phases, unschedulable, planned }: Omit<Told, 'unsettled'>): void {
+  #count(observed: Observed, world: World, snapshots: ReadonlyMap<string, SnapshotDecision>, told: Omit<Told, 'unsettled'>): void {
     if (world.now.monotonicMs - this.#countedMs < COUNT_INTERVAL_MS) return;
     this.#countedMs = world.now.monotonicMs;
     const { metrics } = this.#ports;
-    const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value.state));
-    const nodes = [...observed.storageNodes].map(([name, object]) => nodeStateOf(object, observed.machines.has(name)));
-    metrics.count(phases, tasks, nodes);
+    const { volumes, unschedulable, planned } = told;
+    const tasks = [...observed.volumes.values()].flatMap((volume) => volume.tasks.map(({ task }) => task.value));
+    const nodes = [...observed.storageNodes].map(([node, object]) => {
+      const machine = observed.machines.get(node);
+      return { node, state: nodeStateOf(object, machine !== undefined), version: machine?.version ?? '' };
+    });
+    const pools = poolLevels(world.nodes, world.ledger, world.limits);
+    metrics.count(
+      [...volumes.values()].map(({ phase }) => phase),
+      tasks.map(({ state }) => state),
+      nodes.map(({ state }) => state),
+    );
     metrics.unschedulable.set(unschedulable);
     metrics.planned.set(planned);
-    metrics.countPools(poolLevels(world.nodes, world.ledger, world.limits));
+    metrics.countPools(pools);
+    metrics.objects.see({
+      volumes,
+      nodes,
+      pools,
+      snapshots: [...snapshots.values()].map(({ state }) => state),
+      oldestTasksMs: this.#taskAges.update(tasks, world.now.monotonicMs),
+    });
   }
 
   /** Whether etcd was changed. A volume whose transaction hangs holds up the pass at most for the store's own deadline. */

@@ -27,7 +27,8 @@ import type { SnapshotDecision } from '../snapshot/decide.ts';
 import { snapshotEventsOf, snapshotStatusOf } from '../snapshot/status.ts';
 import type { BlockedReplica, Decision, World } from '../volume/decision.ts';
 import { eventsOf } from '../volume/events.ts';
-import { isPlannedOnly, type Phase, phaseOf, statusOf, withoutProgress } from '../volume/status.ts';
+import { isPlannedOnly, statusOf, withoutProgress } from '../volume/status.ts';
+import { type ToldVolume, toldOf } from '../volume/told.ts';
 import type { Events } from './events.ts';
 import type { KubeWrites } from './kubeWrites.ts';
 import { objectKey } from './perform.ts';
@@ -65,7 +66,8 @@ export type NodeJudgements = { outOfService: ReadonlySet<NodeName>; settingsLags
 export type Unsettled = 'written' | 'heldUp';
 
 export type Told = {
-  phases: Iterable<Phase>;
+  /** Every volume, as it was last decided. */
+  volumes: ReadonlyMap<VolumeUid, ToldVolume>;
   /** Of the volumes that were decided. */
   unsettled: Map<VolumeUid, Unsettled>;
   /** How many fit nowhere. */
@@ -77,7 +79,7 @@ export type Told = {
 export class Statuses {
   readonly #ports: StatusPorts;
   /** Of every volume, as it was last decided. */
-  readonly #phases = new Map<VolumeUid, Phase>();
+  readonly #volumes = new Map<VolumeUid, ToldVolume>();
   readonly #unschedulable = new Set<VolumeUid>();
   /** Degraded only because of nodes in maintenance. */
   readonly #planned = new Set<VolumeUid>();
@@ -99,15 +101,15 @@ export class Statuses {
       if (decision.unschedulable.length > 0) this.#unschedulable.add(uid);
       else this.#unschedulable.delete(uid);
       const volume = observed.volumes.get(uid);
-      if (!volume?.object) for (const known of [this.#phases, this.#planned]) known.delete(uid);
+      if (!volume?.object) for (const known of [this.#volumes, this.#planned]) known.delete(uid);
       else this.#noteUnsettled({ ...volume, object: volume.object }, decision, world, unsettled);
     }
     this.#noteBlocked(decisions, world);
     this.#updateNodes(observed, world, nodes);
     for (const object of observed.snapshots.values()) this.#updateSnapshot(object, decisions, world);
-    const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#phases.size > observed.volumes.size;
+    const isDue = world.now.monotonicMs - this.#forgotMs >= FORGET_INTERVAL_MS || this.#volumes.size > observed.volumes.size;
     if (isDue) this.#forgetOthers(observed, world.now.monotonicMs);
-    return { phases: this.#phases.values(), unsettled, unschedulable: this.#unschedulable.size, planned: this.#planned.size };
+    return { volumes: this.#volumes, unsettled, unschedulable: this.#unschedulable.size, planned: this.#planned.size };
   }
 
   /** A pass decides some of the volumes; of the others what was decided before stands. */
@@ -143,8 +145,8 @@ export class Statuses {
   #updateVolume(volume: ObservedVolume & { object: VolumeObject }, decision: Decision, world: World): boolean {
     const { object } = volume;
     const status = statusOf(volume, decision, world);
-    const phase = phaseOf(status);
-    if (phase !== null) this.#phases.set(volume.uid, phase);
+    const told = toldOf(object.metadata.name, object.spec, status);
+    if (told !== null) this.#volumes.set(volume.uid, told);
     if (isPlannedOnly(status)) this.#planned.add(volume.uid);
     else this.#planned.delete(volume.uid);
     // An object whose last finalizer goes vanishes: a status would only come too late.
@@ -248,7 +250,7 @@ export class Statuses {
 
   #forgetOthers(observed: Observed, nowMs: number): void {
     this.#forgotMs = nowMs;
-    for (const known of [this.#phases, this.#unschedulable, this.#planned, this.#blocked])
+    for (const known of [this.#volumes, this.#unschedulable, this.#planned, this.#blocked])
       for (const uid of known.keys()) if (!observed.volumes.has(uid)) known.delete(uid);
     for (const name of this.#told.keys()) if (!observed.storageNodes.has(name)) this.#told.delete(name);
     const keys = new Set<string>();

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { createMetrics } from '../../../edge/metrics.ts';
-import { operatorMetrics } from '../../../operator/metrics.ts';
+import { operatorMetrics, sourceMetrics } from '../../../operator/metrics.ts';
 import { NODE_EVENTS } from '../../../operator/node/events.ts';
 import { VOLUME_EVENTS } from '../../../operator/volume/events.ts';
 
@@ -43,6 +43,7 @@ describe('operator: the catalogue in its README', () => {
   it('has every metric', async () => {
     const metrics = createMetrics({ processMetrics: false });
     operatorMetrics(metrics);
+    sourceMetrics(metrics, {});
     const names = [...(await metrics.render()).matchAll(/^# TYPE holdfast_(\w+)/gm)].map(([, name]) => name ?? '');
     expect(names).to.include.members(['leader_count', 'volumes_planned_count']);
     const own = [...names, ...named('edge/restServer.ts', /metrics\.\w+\(\s*'(\w+)'/g)];
