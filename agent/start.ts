@@ -8,6 +8,7 @@ import { type Keys, keysOf } from '../core/keys.ts';
 import type { Log } from '../core/log.ts';
 import { formatHostPort } from '../core/parameter-kinds.ts';
 import { systemRandom } from '../core/random.ts';
+import { SPEAKS } from '../core/versions.ts';
 import { identity } from '../edge/csi/identity.ts';
 import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
@@ -274,6 +275,7 @@ function register(base: Base, bootId: string, wired: Wired, http: HttpServer): R
     zone,
     labels: Object.fromEntries(parameters.labels),
     version: readVersion(),
+    speaks: SPEAKS,
   };
   return new Registration({
     ...base,

@@ -10,6 +10,8 @@ export function keysOf(cluster: string) {
     root: `${root}/`,
     leader: `${root}/leader`,
     settings: `${root}/settings`,
+    /** What stands here is of which schema (core/schema.ts). Every program reads it, leaders write it. */
+    schema: `${root}/schema`,
     machines: `${root}/machines/`,
     machine: (node: NodeName) => `${root}/machines/${node}`,
     volumes: `${root}/volumes/`,

@@ -1,5 +1,6 @@
 /** What an agent tells of itself and of the volumes it serves. Both keys stand under the agent's etcd lease: they go when it does. */
 import type { InstanceId, NodeName, ReplicaId, VolumeUid } from './ids.ts';
+import type { Speaks } from './versions.ts';
 
 export type PoolState = 'ready' | 'quarantined';
 
@@ -34,6 +35,8 @@ export type MachineState = {
   failedReplicas: FailedReplica[];
   version: string;
   settingsVersion: number;
+  /** What this agent understands. Left out by agents before they said so: the first version of each. */
+  speaks?: Speaks;
   /** It lets go of everything and ends: nothing new is begun there. Left out, as by agents that do not know the word: it does not. */
   stopping?: true;
 };

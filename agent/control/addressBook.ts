@@ -145,10 +145,12 @@ const ADDRESS = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/;
 /** By pool. What no agent would write is left out. */
 export function addressesIn(machine: string): Map<string, Address> {
   const addresses = new Map<string, Address>();
-  for (const { name, address } of parseMachine(machine)?.pools ?? []) {
+  const { pools = [], protocol } = parseMachine(machine) ?? {};
+  for (const { name, address } of pools) {
     const [, bracketed, plain, port] = ADDRESS.exec(address ?? '') ?? [];
     const host = bracketed ?? plain;
-    if (host !== undefined && Number(port) >= 1 && Number(port) <= 65_535) addresses.set(name, { host, port: Number(port) });
+    if (host === undefined || Number(port) < 1 || Number(port) > 65_535) continue;
+    addresses.set(name, { host, port: Number(port), ...(protocol ? { protocol } : {}) });
   }
   return addresses;
 }

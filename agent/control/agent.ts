@@ -152,7 +152,7 @@ export class Agent {
 }
 
 /** Who this process is, for as long as it runs. */
-export type AgentIdentity = Pick<MachineState, 'node' | 'instance' | 'addresses' | 'bootId' | 'zone' | 'labels' | 'version'>;
+export type AgentIdentity = Pick<MachineState, 'node' | 'instance' | 'addresses' | 'bootId' | 'zone' | 'labels' | 'version' | 'speaks'>;
 
 export const machineState = (identity: AgentIdentity, now: { pools: Pools; settings: SettingsWatch }): MachineState => ({
   ...identity,

@@ -7,6 +7,7 @@ import type { MachineState, ServingReport } from '../../core/machine.ts';
 import { Fields, type Parsed, parsedJson } from '../../core/parse.ts';
 import { NAME_CHARACTERS_MAX, readReplicaId, readSnapshotUid, readUid } from '../../core/parseConfig.ts';
 import type { Claim, CloneSource, Task, TaskSpec, TaskState } from '../../core/task.ts';
+import { rangeOf, type VersionRange } from '../../core/versions.ts';
 
 const TASK_STATES: readonly TaskState[] = ['filed', 'running', 'done', 'failed'];
 const TASK_FIELDS = ['id', 'node', 'spec', 'attempt', 'filedBy', 'traceId', 'state', 'error'];
@@ -81,6 +82,8 @@ const isId = (value: unknown): value is string => isText(value) && isHexId(value
 export type MachineIdentity = Pick<MachineState, 'node' | 'instance' | 'bootId'> & {
   addresses: { http: string };
   pools: { name: string; address?: string }[];
+  /** Of the replication protocol. Left out: it says nothing of it. */
+  protocol?: VersionRange;
 };
 
 export function parseMachine(text: string): MachineIdentity | null {
@@ -88,6 +91,7 @@ export function parseMachine(text: string): MachineIdentity | null {
   if (machine === null || !isText(machine.node) || !isId(machine.instance) || !isText(machine.bootId)) return null;
   const { node, instance, bootId } = machine as MachineIdentity;
   const { http } = (machine.addresses ?? {}) as Json;
+  const speaks = machine.speaks as Json | undefined;
   const pools = Array.isArray(machine.pools) ? (machine.pools as (Json | null)[]) : [];
   return {
     node,
@@ -95,6 +99,7 @@ export function parseMachine(text: string): MachineIdentity | null {
     bootId,
     addresses: { http: isText(http) ? http : 'an unknown address' },
     pools: pools.flatMap((pool) => (isText(pool?.name) && isText(pool.address) ? { name: pool.name, address: pool.address } : [])),
+    ...(speaks === undefined ? {} : { protocol: rangeOf(Object(speaks).protocol ?? null) }),
   };
 }
 

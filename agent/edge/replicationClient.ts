@@ -6,6 +6,7 @@ import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import type { Member } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
+import { commonVersion, formatRange, PROTOCOL, rangeOf, type VersionRange } from '../../core/versions.ts';
 import type { BlockPool } from '../../core/wire/blockPool.ts';
 import { bytesOf } from '../../core/wire/chunks.ts';
 import { decoderFromReplica, type FrameDecoder } from '../../core/wire/decode.ts';
@@ -20,8 +21,11 @@ import { type Kept, Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 import { widenSendBuffer } from './sendBuffer.ts';
 
-/** `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. */
-export type PeerAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+/**
+ * `path`: a unix socket of this very agent, in a directory that nobody else may enter: no TLS there, and no name to prove. `protocol`: what the agent there speaks; left
+ * out: what agents spoke before they said so.
+ */
+export type PeerAddress = { readonly host: string; readonly port: number; readonly protocol?: VersionRange } | { readonly path: string };
 
 export type ReplicationClientOptions = {
   /** Where the member's agent answers; null: not known yet. Asked at each connect. */
@@ -32,12 +36,14 @@ export type ReplicationClientOptions = {
   /** Where long answers go; whoever had them gives them back. */
   readonly blocks?: BlockPool;
   readonly limits?: Partial<ReplicationLimits>;
+  /** What we speak; left out: all that we know. */
+  readonly spoken?: VersionRange;
 };
 
 export function connectOverNetwork(options: ReplicationClientOptions): Connect {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const shared = new SharedFrame();
-  return (member, seal, listener) => new NetworkLink(options, limits, new Encoder(seal, shared), member, seal, listener);
+  return (member, seal, listener) => new NetworkLink(options, limits, shared, member, seal, listener);
 }
 
 /** connecting --the peer proved its name--> open     any --lost, broke a rule, close()--> closed */
@@ -60,7 +66,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
   constructor(
     options: ReplicationClientOptions,
     limits: ReplicationLimits,
-    encoder: Encoder,
+    shared: SharedFrame,
     member: Member,
     seal: Seal,
     listener: PrimaryLinkListener,
@@ -69,11 +75,16 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     this.#limits = limits;
     this.#member = member;
     this.#listener = listener;
-    this.#encoder = encoder;
-    this.#decoder = decoderFromReplica(seal, (message) => this.#listener.message(message), options.blocks ?? null);
-    this.send(seal);
     const address = options.resolve(member);
-    if (address) this.#connect(address);
+    const { spoken = PROTOCOL } = options;
+    const theirs = address === null || 'path' in address ? spoken : rangeOf(address.protocol);
+    const protocolVersion = commonVersion(spoken, theirs);
+    this.#encoder = new Encoder(seal, shared, protocolVersion ?? spoken.highest);
+    const session = { ...seal, protocolVersion: protocolVersion ?? spoken.highest };
+    this.#decoder = decoderFromReplica(session, (message) => this.#listener.message(message), options.blocks ?? null);
+    this.send(seal);
+    if (protocolVersion === null) this.#refuseLater('protocolVersion', nothingInCommon(member, spoken, theirs));
+    else if (address) this.#connect(address);
     else process.nextTick(() => this.#fail(`no address of ${member.node} is known`));
   }
 
@@ -133,7 +144,12 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     const where = `${this.#member.node} at ${'path' in address ? address.path : `${address.host}:${address.port}`}`;
     // The name is checked when the connection stands, before anything is sent: it is the node's, not the host's, which may be any address.
     const socket = certificates
-      ? connectTls({ ...address, secureContext: certificates.context, rejectUnauthorized: true, checkServerIdentity: () => undefined })
+      ? connectTls({
+          ...placeOf(address),
+          secureContext: certificates.context,
+          rejectUnauthorized: true,
+          checkServerIdentity: () => undefined,
+        })
       : this.#connectPlain(address);
     this.#socket = socket;
     this.#connectTimer = setTimeout(() => this.#fail(`no connection to ${where} within ${connectTimeoutMs} ms`), connectTimeoutMs);
@@ -143,7 +159,7 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
 
   #connectPlain(address: PeerAddress): Socket {
     this.#receiver = new Receiver();
-    const socket = connectPlain({ ...address, onread: this.#receiver.onread });
+    const socket = connectPlain({ ...placeOf(address), onread: this.#receiver.onread });
     if ('path' in address) socket.once('connect', () => void widenSendBuffer(socket));
     return socket;
   }
@@ -175,8 +191,12 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
   }
 
   #overflow(): void {
-    // Later: the caller is in the middle of sending.
-    process.nextTick(() => this.#refuse('unsentBytesMax', `more than ${this.#limits.unsentBytesMax} bytes wait to be sent`));
+    this.#refuseLater('unsentBytesMax', `more than ${this.#limits.unsentBytesMax} bytes wait to be sent`);
+  }
+
+  /** The caller is in the middle of sending, or has not got its link yet. */
+  #refuseLater(rule: ConnectionRule, message: string): void {
+    process.nextTick(() => this.#refuse(rule, message));
   }
 
   #refuse(rule: ConnectionRule, message: string): void {
@@ -205,3 +225,8 @@ class NetworkLink implements PrimaryLink, FrameSocketOwner {
     if (this.#connectTimer) clearTimeout(this.#connectTimer);
   }
 }
+
+const placeOf = (address: PeerAddress) => ('path' in address ? { path: address.path } : { host: address.host, port: address.port });
+
+const nothingInCommon = ({ node }: Member, ours: VersionRange, theirs: VersionRange): string =>
+  `${node} speaks version ${formatRange(theirs)} of the replication protocol, this agent ${formatRange(ours)}: none in common`;

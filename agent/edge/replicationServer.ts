@@ -5,6 +5,7 @@
 import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
 import { messageOf } from '../../core/errors.ts';
+import { PROTOCOL, type VersionRange } from '../../core/versions.ts';
 import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { type Certificates, peerName } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
@@ -25,6 +26,8 @@ export type ReplicationServerOptions = {
   readonly accept: Accept;
   readonly events: ReplicationEvents;
   readonly limits?: Partial<ReplicationLimits>;
+  /** What we speak; left out: all that we know. */
+  readonly spoken?: VersionRange;
 };
 
 const tlsOptions = ({ ca, cert, key }: Certificates['material']): TlsOptions => ({
@@ -108,8 +111,8 @@ export class ReplicationServer {
   }
 
   #accept(socket: Socket, receiver: Receiver | null, proved: Proved): void {
-    const { accept, events } = this.#options;
-    new IncomingSession({ socket, receiver, blocks: threadBlocks, proved, accept, events, limits: this.#limits });
+    const { accept, events, spoken = PROTOCOL } = this.#options;
+    new IncomingSession({ socket, receiver, blocks: threadBlocks, proved, accept, events, limits: this.#limits, spoken });
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {

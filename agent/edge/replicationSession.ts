@@ -3,6 +3,7 @@
  * breaks a rule of the protocol, nor anything behind it.
  */
 import type { Socket } from 'node:net';
+import type { VersionRange } from '../../core/versions.ts';
 import type { BlockPool } from '../../core/wire/blockPool.ts';
 import { decoderToReplica, type FrameDecoder } from '../../core/wire/decode.ts';
 import { Encoder } from '../../core/wire/encode.ts';
@@ -26,6 +27,8 @@ export type IncomingOptions = {
   readonly accept: Accept;
   readonly events: ReplicationEvents;
   readonly limits: ReplicationLimits;
+  /** The versions of the protocol that are taken. */
+  readonly spoken: VersionRange;
 };
 
 const nameOf = (proved: Proved, socket: Socket): string =>
@@ -43,10 +46,10 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
   #session: ReplicaSession | null = null;
 
   constructor(options: IncomingOptions) {
-    const { socket, receiver, blocks, proved, limits } = options;
+    const { socket, receiver, blocks, proved, limits, spoken } = options;
     this.peer = nameOf(proved, socket);
     this.#options = options;
-    this.#decoder = decoderToReplica((message) => this.#heard(message), receiver ? blocks : null);
+    this.#decoder = decoderToReplica((message) => this.#heard(message), receiver ? blocks : null, spoken);
     // What a replica sends is its own, and read for this answer alone.
     this.#frames = new FrameSocket(socket, limits, this, receiver, (chunks) => blocks.give(chunks));
     this.#sealTimer = setTimeout(() => this.#refuse('sealTimeout', `no Seal within ${limits.sealTimeoutMs} ms`), limits.sealTimeoutMs);
@@ -110,7 +113,7 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     if (broken) return this.#refuse('peer', broken);
     clearTimeout(this.#sealTimer);
     this.#state = 'open';
-    this.#encoder = new Encoder(seal);
+    this.#encoder = new Encoder(seal, null, this.#decoder.session?.protocolVersion);
     this.#options.events.connectionOpened(this.peer);
     this.#session = this.#options.accept(seal, this);
   }
@@ -135,7 +138,8 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
     this.#options.events.connectionRefused({ peer: this.peer, rule, message });
     const offered = this.#decoder.session;
     if (offered && rule !== 'unsentBytesMax') {
-      this.#frames.write(new Encoder(offered).encode({ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 }));
+      const encoder = new Encoder(offered, null, offered.protocolVersion);
+      this.#frames.write(encoder.encode({ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 }));
       this.#frames.close();
     } else this.#frames.destroy();
     this.lost(message);

@@ -14,6 +14,7 @@ import type { HostPort } from '../../core/parameter-kinds.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { PoolSpec } from '../../core/task.ts';
+import type { VersionRange } from '../../core/versions.ts';
 import type { ThreadMetrics } from '../../edge/metrics.ts';
 import type { TlsFiles } from '../../edge/tls.ts';
 import type { PrimaryEnd } from '../control/engines.ts';
@@ -94,7 +95,8 @@ export type FromPool =
 export type PrimaryKey = { uid: VolumeUid; epoch: number };
 export const keyText = ({ uid, epoch }: PrimaryKey): string => `${epoch}/${uid}`;
 
-export type Address = { host: string; port: number };
+/** `protocol`: what the agent there speaks; left out: what agents spoke before they said so. */
+export type Address = { host: string; port: number; protocol?: VersionRange };
 
 export type ToPrimary =
   /** `scrub`: how far the primary before had compared the replicas. */

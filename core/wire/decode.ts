@@ -8,6 +8,7 @@
  */
 import { assert } from '../assert.ts';
 import type { InstanceId } from '../ids.ts';
+import { PROTOCOL, type VersionRange } from '../versions.ts';
 import type { BlockPool } from './blockPool.ts';
 import { BodyCollector } from './bodyCollector.ts';
 import { DECODE_OF } from './decodeMessage.ts';
@@ -19,7 +20,8 @@ import { Violation } from './rules.ts';
 
 const NO_CHUNKS: Buffer[] = [];
 
-export type Session = { readonly epoch: number; readonly instance: InstanceId };
+/** `protocolVersion` left out: the highest that we speak. */
+export type Session = { readonly epoch: number; readonly instance: InstanceId; readonly protocolVersion?: number };
 
 export class FrameDecoder<Heard extends Message> {
   readonly #direction: Direction;
@@ -33,14 +35,24 @@ export class FrameDecoder<Heard extends Message> {
   /** What every frame must carry; of the Seal itself where that opens the session. */
   #epoch: number | null = null;
   #instance: Halves = { high: 0, low: 0 };
+  /** What a frame may be of; from the Seal on that one version only. */
+  #spoken: VersionRange;
   /** Of the handshake: what has been heard so far. */
   #heard: 'nothing' | 'some' | 'last' = 'nothing';
 
   /**
-   * `session` is null where the first frame is the Seal that opens it. Each message is handed over from within `push` and `filled`. `blocks`: where long bodies
+   * `session` is null where the first frame is the Seal that opens it, which says of which version out of `spoken` it is. Each message is handed over from within `push` and `filled`. `blocks`: where long bodies
    * go, for a caller that reads them straight to their `room`.
    */
-  constructor(direction: Direction, session: Session | null, hand: (message: Heard) => void, blocks: BlockPool | null = null) {
+  constructor(
+    direction: Direction,
+    session: Session | null,
+    hand: (message: Heard) => void,
+    blocks: BlockPool | null = null,
+    spoken: VersionRange = PROTOCOL,
+  ) {
+    const { protocolVersion: version } = session ?? {};
+    this.#spoken = version === undefined ? spoken : { lowest: version, highest: version };
     this.#body = new BodyCollector(blocks);
     this.#direction = direction;
     this.#hand = hand;
@@ -49,9 +61,10 @@ export class FrameDecoder<Heard extends Message> {
     this.#instance = halvesOf(session.instance);
   }
 
-  /** Null until a Seal's header has come: before that nobody is there to be answered. */
-  get session(): Session | null {
-    return this.#epoch === null ? null : { epoch: this.#epoch, instance: instanceOf(this.#instance) };
+  /** Null until a Seal's header has come: before that nobody is there to be answered. Of a version that is not spoken here: as the highest that is. */
+  get session(): Required<Session> | null {
+    if (this.#epoch === null) return null;
+    return { epoch: this.#epoch, instance: instanceOf(this.#instance), protocolVersion: this.#spoken.highest };
   }
 
   /** Whether slices of the chunk that was pushed last are in use: by a message, or for one that is not complete. */
@@ -98,7 +111,7 @@ export class FrameDecoder<Heard extends Message> {
     this.#headerBytes += end - position;
     if (this.#headerBytes < HEADER_BYTES) return end;
     this.#headerBytes = 0;
-    const broken = this.#header.read(this.#direction) ?? this.#judge(this.#header);
+    const broken = this.#header.read(this.#direction, this.#spoken) ?? this.#judge(this.#header);
     if (broken) this.#refuse(broken);
     else if (this.#header.bodyBytes > 0) this.#beginBody();
     else this.#complete(NO_CHUNKS, 0);
@@ -163,6 +176,7 @@ export class FrameDecoder<Heard extends Message> {
   #openSession(header: FrameHeader): Violation | null {
     if (header.epoch === 0) return new Violation('epoch', "a Seal of epoch 0, which is nobody's");
     this.#adoptSession(header);
+    this.#spoken = { lowest: header.protocolVersion, highest: header.protocolVersion };
     return null;
   }
 
@@ -179,8 +193,11 @@ export class FrameDecoder<Heard extends Message> {
   }
 }
 
-export const decoderToReplica = (hand: (message: ToReplica) => void, blocks: BlockPool | null = null): FrameDecoder<ToReplica> =>
-  new FrameDecoder('toReplica', null, hand, blocks);
+export const decoderToReplica = (
+  hand: (message: ToReplica) => void,
+  blocks: BlockPool | null = null,
+  spoken: VersionRange = PROTOCOL,
+): FrameDecoder<ToReplica> => new FrameDecoder('toReplica', null, hand, blocks, spoken);
 export const decoderFromReplica = (
   session: Session,
   hand: (message: FromReplica) => void,

@@ -6,11 +6,12 @@
 import { crc32 } from 'node:zlib';
 import { assert, unreachable } from '../assert.ts';
 import type { InstanceId } from '../ids.ts';
+import { PROTOCOL } from '../versions.ts';
 import { writeAllocationRuns, writeExtentSet, writeExtents, writeLevelRuns } from './bodies.ts';
 import { bytesOf, checksumOf } from './chunks.ts';
 import { type Halves, halvesOf } from './instance.ts';
 import { CODE_OF, EXTENTS_MAX, FLAG, HEADER, HEADER_BYTES, KIND_OF, MAGIC, type Message } from './layout.ts';
-import { type FromReplica, type Operation, PROTOCOL_VERSION, type Request } from './messages.ts';
+import type { FromReplica, Operation, Request } from './messages.ts';
 import type { Frame, SharedFrame } from './sharedFrame.ts';
 import { writeMessage, writeRefused, writeSeal, writeSealed, writeSnapshot } from './texts.ts';
 
@@ -24,6 +25,7 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 export class Encoder {
   readonly #epoch: number;
   readonly #instance: Halves;
+  readonly #protocolVersion: number;
   readonly #shared: SharedFrame | null;
   /** Headers are cut from slabs and never used again: a socket may still hold the one before. */
   #slab: Buffer = Buffer.alloc(0);
@@ -37,20 +39,21 @@ export class Encoder {
   #argument = 0;
   #settled = 0;
 
-  /** `shared`: by the encoders of a thread's primaries. */
-  constructor(session: { epoch: number; instance: InstanceId }, shared: SharedFrame | null = null) {
+  /** `shared`: by the encoders of a thread's primaries. `protocolVersion`: of the session. */
+  constructor(session: { epoch: number; instance: InstanceId }, shared: SharedFrame | null = null, protocolVersion = PROTOCOL.highest) {
     assert(isCount(session.epoch), COUNTED);
     this.#shared = shared;
+    this.#protocolVersion = protocolVersion;
     this.#epoch = session.epoch;
     this.#instance = halvesOf(session.instance);
   }
 
   /** The frame's chunks in order, the header first. */
   encode(message: Message): Frame {
-    const known = this.#shared?.of(message, this.#epoch, this.#instance);
+    const known = this.#shared?.of(message, this.#epoch, this.#instance, this.#protocolVersion);
     if (known) return known;
     const frame = this.#make(message);
-    this.#shared?.keep(message, this.#epoch, this.#instance, frame);
+    this.#shared?.keep(message, this.#epoch, this.#instance, this.#protocolVersion, frame);
     return frame;
   }
 
@@ -220,7 +223,7 @@ export class Encoder {
     const header = this.#slab.subarray(at, at + HEADER_BYTES);
     this.#at += HEADER_BYTES;
     view.setUint32(at + HEADER.magic, MAGIC, true);
-    view.setUint16(at + HEADER.protocolVersion, PROTOCOL_VERSION, true);
+    view.setUint16(at + HEADER.protocolVersion, this.#protocolVersion, true);
     view.setUint8(at + HEADER.type, code);
     view.setUint8(at + HEADER.flags, this.#flags);
     view.setUint32(at + HEADER.bodyChecksum, checksumOf(body), true);

@@ -4,6 +4,7 @@
  */
 // A pure function of its arguments, though it comes from a module that elsewhere does I/O.
 import { crc32 } from 'node:zlib';
+import { formatRange, isWithin, type VersionRange } from '../versions.ts';
 import {
   ALLOCATION_RUN,
   type Direction,
@@ -19,7 +20,7 @@ import {
   MAGIC,
   RESTAMP_EXTENT_BYTES,
 } from './layout.ts';
-import { DIGEST_BYTES, FRAME_BODY_BYTES_MAX, PROTOCOL_VERSION } from './messages.ts';
+import { DIGEST_BYTES, FRAME_BODY_BYTES_MAX } from './messages.ts';
 import { Violation } from './rules.ts';
 
 /** Stands for a u64 that is no safe integer, until the checks have named it. */
@@ -37,6 +38,7 @@ export class FrameHeader {
   /** Where the caller gathers the header's bytes. */
   readonly bytes: Buffer = Buffer.alloc(HEADER_BYTES);
   readonly #view = new DataView(this.bytes.buffer, this.bytes.byteOffset, HEADER_BYTES);
+  protocolVersion = 0;
   kind: FrameKind | undefined = undefined;
   flags = 0;
   bodyChecksum = 0;
@@ -49,10 +51,10 @@ export class FrameHeader {
   argument = 0;
   settled = 0;
 
-  /** Null: a frame that this direction may carry, of this protocol, with a body of the right length. */
-  read(direction: Direction): Violation | null {
+  /** Null: a frame that this direction may carry, of a version that is spoken here, with a body of the right length. */
+  read(direction: Direction, spoken: VersionRange): Violation | null {
     const view = this.#view;
-    const broken = this.#readEnvelope(view, direction);
+    const broken = this.#readEnvelope(view, direction, spoken);
     if (broken) return broken;
     this.number = readU64(view, HEADER.number);
     this.offset = readU64(view, HEADER.offset);
@@ -63,7 +65,7 @@ export class FrameHeader {
     return this.#checkZeroes(view, kind) ?? checkRange(this, kind) ?? checkBodyLength(this, kind);
   }
 
-  #readEnvelope(view: DataView, direction: Direction): Violation | null {
+  #readEnvelope(view: DataView, direction: Direction, spoken: VersionRange): Violation | null {
     if (view.getUint32(HEADER.magic, true) !== MAGIC) return new Violation('magic', 'a frame does not begin with the magic HFRW');
     const checksum = view.getUint32(HEADER.headerChecksum, true);
     view.setUint32(HEADER.headerChecksum, 0, true);
@@ -76,8 +78,9 @@ export class FrameHeader {
     this.kind = kind;
     const version = view.getUint16(HEADER.protocolVersion, true);
     // A refusal is understood from any version: it is how the other side says that it does not speak ours.
-    if (version !== PROTOCOL_VERSION && kind?.name !== 'refused') {
-      return new Violation('protocolVersion', `protocol version ${version}, this side speaks ${PROTOCOL_VERSION}`);
+    this.protocolVersion = version;
+    if (!isWithin(version, spoken) && kind?.name !== 'refused') {
+      return new Violation('protocolVersion', `protocol version ${version}, this side speaks ${formatRange(spoken)}`);
     }
     if (!kind) return new Violation('frameType', `frame type ${type} is unknown`);
     if (kind.direction !== direction) return new Violation('frameType', `a frame of type ${kind.name} does not go this way`);

@@ -11,13 +11,6 @@ import type { VolumeConfig } from '../config.ts';
 import type { ExtentSet } from '../extent.ts';
 import type { InstanceId, ReplicaId, SnapshotUid, VolumeUid } from '../ids.ts';
 
-/** Each version says what changed. The layout of header, Seal and Refused never changes, so that any two versions can say that they differ. */
-export const ProtocolVersion = {
-  /** The first. */
-  1: 1,
-} as const;
-export const PROTOCOL_VERSION = ProtocolVersion[1];
-
 /** Given as `since`: only the intent log. */
 export const LOG_ONLY = Number.MAX_SAFE_INTEGER;
 /** 128 bits of SHA-256 of a block; all zero for a block of zeroes. */

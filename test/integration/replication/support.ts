@@ -9,6 +9,7 @@ import { ReplicationServer, type ReplicationServerOptions } from '../../../agent
 import type { Refusal, ReplicationEvents } from '../../../agent/replication/events.ts';
 import type { PrimaryLink, ReplicaLink } from '../../../agent/replication/link.ts';
 import { silentLog } from '../../../core/log.ts';
+import type { VersionRange } from '../../../core/versions.ts';
 import type { FromReplica, Seal, ToReplica } from '../../../core/wire/messages.ts';
 import { type Certificates, loadCertificates } from '../../../edge/tls.ts';
 import { Authority } from '../../../tools/local/certificates.ts';
@@ -67,7 +68,7 @@ export class ReplicaEnd implements ReplicationEvents {
   onBurstEnd: (link: ReplicaLink) => void = () => undefined;
   server: ReplicationServer | null = null;
 
-  static async listen(options: Pick<ReplicationServerOptions, 'certificates' | 'limits'>): Promise<ReplicaEnd> {
+  static async listen(options: Pick<ReplicationServerOptions, 'certificates' | 'limits' | 'spoken'>): Promise<ReplicaEnd> {
     const end = new ReplicaEnd();
     end.server = await ReplicationServer.listen({
       host: HOST,
@@ -136,10 +137,17 @@ export class PrimaryEnd {
   onMessage: (message: FromReplica) => void = () => undefined;
   #inMethod = false;
 
-  constructor(options: Pick<ReplicationClientOptions, 'certificates' | 'limits'> & { port: number | null; seal?: Seal }) {
-    const { port, seal, ...rest } = options;
+  /** `peerSpeaks`: as its registration says; left out: it says nothing. */
+  constructor(
+    options: Pick<ReplicationClientOptions, 'certificates' | 'limits' | 'spoken'> & {
+      port: number | null;
+      seal?: Seal;
+      peerSpeaks?: VersionRange;
+    },
+  ) {
+    const { port, seal, peerSpeaks: protocol, ...rest } = options;
     const connect = connectOverNetwork({
-      resolve: () => (port === null ? null : { host: HOST, port }),
+      resolve: () => (port === null ? null : { host: HOST, port, ...(protocol ? { protocol } : {}) }),
       events: { connectionRefused: (refusal) => this.refusals.push(refusal) },
       ...rest,
     });

@@ -90,6 +90,21 @@ describe('the address book', () => {
     expect(news).to.deep.equal([9450, 9450]);
   });
 
+  it('tells beside the address what the agent there speaks, as it is now', async () => {
+    const { store, resolve } = setUp();
+    const place = { host: '10.0.0.2', port: 9450 };
+    const registered = machine(['default', '10.0.0.2:9450']);
+    const speaks = { protocol: { lowest: 1, highest: 2 }, schema: { lowest: 1, highest: 9 } };
+    store.put(keys.machine('node-b'), { ...registered, speaks });
+    expect(await resolve()).to.deep.equal({ ...place, protocol: speaks.protocol });
+    store.put(keys.machine('node-b'), registered);
+    expect(await resolve(), 'it went back to a version that says nothing').to.deep.equal(place);
+    for (const nonsense of ['all', null, { protocol: 2 }, { protocol: { lowest: 3, highest: 2 } }]) {
+      store.put(keys.machine('node-b'), { ...registered, speaks: nonsense });
+      expect(await resolve()).to.deep.equal({ ...place, protocol: { lowest: 0, highest: 0 } });
+    }
+  });
+
   for (const bad of ['', 'node-b', '10.0.0.2:0', '10.0.0.2:65536', ':9442', 'fd00::2:9443']) {
     it(`does not dial ${JSON.stringify(bad)}`, async () => {
       const { store, resolve } = setUp();

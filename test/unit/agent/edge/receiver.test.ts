@@ -15,6 +15,7 @@ import { DEFAULT_LIMITS } from '../../../../agent/replication/limits.ts';
 import type { ReplicaLink } from '../../../../agent/replication/link.ts';
 import { systemClock } from '../../../../core/clock.ts';
 import { BLOCK_BYTES } from '../../../../core/extent.ts';
+import { PROTOCOL } from '../../../../core/versions.ts';
 import { BlockPool, LONG_BYTES } from '../../../../core/wire/blockPool.ts';
 import { decoderFromReplica } from '../../../../core/wire/decode.ts';
 import { Encoder } from '../../../../core/wire/encode.ts';
@@ -208,6 +209,7 @@ function atTheReplica({ lengths, cuts, turns }: Schedule): void {
       acceptFailed: () => undefined,
     },
     limits: DEFAULT_LIMITS,
+    spoken: PROTOCOL,
   });
   const encoder = new Encoder(SESSION);
   const frames = payloads.map((payload, index) => encoder.encode(index % 3 > 0 ? writeOf(payload, index) : levelOf(payload, index)));

@@ -32,7 +32,7 @@ describe('encoding a message', () => {
     expect(level.at(-1)).to.equal(data);
   });
 
-  it('makes the frame of what goes to many once, and anew for another message, epoch or instance', () => {
+  it('makes the frame of what goes to many once, and anew for another message, epoch, instance or version', () => {
     const shared = new SharedFrame();
     const sessions = [SESSION, { ...SESSION, epoch: 6 }, { ...SESSION, instance: instanceId('00000000000000ab') }];
     const fields = { type: 'write', sequence: 1, settled: 0, version: 1, offsetBytes: 0, lengthBytes: 300 } as const;
@@ -43,6 +43,8 @@ describe('encoding a message', () => {
         const frames = [new Encoder(session, shared), new Encoder(session, shared)].map((each) => each.encode(message));
         expect(frames[0]).to.equal(frames[1]);
         expect(Buffer.concat(frames[0] ?? []).equals(Buffer.concat(new Encoder(session).encode(message)))).to.equal(true);
+        const [later] = new Encoder(session, shared, 2).encode(message);
+        expect([later?.readUInt16LE(4), frames[0]?.[0]?.readUInt16LE(4)]).to.deep.equal([2, 1]);
       }
     }
   });
