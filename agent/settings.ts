@@ -67,6 +67,12 @@ export const AGENT_PARAMETERS = {
     '/run/holdfast-holder/holder.sock',
     'where the attach holder of this node answers the CSI node',
   ),
+  wholeSeconds: row(
+    'WHOLE_SECONDS',
+    wholeNumber('s', 0, 86_400),
+    '600',
+    'how long /readyz/whole waits, after a start, for the replicas here to be in sync again; 0: not at all',
+  ),
   etcdLeaseSeconds: row(
     'ETCD_LEASE_SECONDS',
     wholeNumber('s', 2, 60),

@@ -12,6 +12,7 @@ import { SPEAKS } from '../core/versions.ts';
 import { identity } from '../edge/csi/identity.ts';
 import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
+import { checkRoute } from '../edge/http/checks.ts';
 import { demandCertificate, type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
@@ -32,6 +33,7 @@ import { SettingsWatch } from './control/settingsWatch.ts';
 import { SnapshotTasks } from './control/tasks/snapshotTasks.ts';
 import { TaskRunner } from './control/tasks/taskRunner.ts';
 import { Volumes } from './control/volumes.ts';
+import { Wholeness } from './control/wholeness.ts';
 import { Abandoned } from './csi/abandoned.ts';
 import { HolderClient } from './csi/edge/holderClient.ts';
 import { MachineMounts } from './csi/edge/mounts.ts';
@@ -65,7 +67,7 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
 
   const base = connect(program, parameters, certificates);
   const wired = await wire(base, workers, { bootId, tls });
-  const http = await listen(base, wired.pools, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
+  const http = await listen(base, wired, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
   const registration: Registration = register(base, bootId, wired, http);
   const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
   const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
@@ -243,26 +245,41 @@ function untilSettled(pools: Pools): Promise<void> {
   });
 }
 
-const listen = (
-  { parameters, certificates, registry, log, node, instance }: Base,
-  pools: Pools,
-  isReady: () => string | null,
-): Promise<HttpServer> =>
-  startHttpServer(
+/** Who speaks of it is asked in a probe: nothing is to be found out beforehand. */
+function wholenessOf({ parameters, clock, log }: Base, { volumes, pools, settings }: Wired): Wholeness {
+  return new Wholeness({
+    clock,
+    log,
+    boundSeconds: parameters.wholeSeconds,
+    replicaTimeoutMs: () => settings.settings.replicaTimeoutMs,
+    lacking: () => volumes.lacking(new Set(pools.failed().map(({ replica }) => replica))),
+  });
+}
+
+function listen(base: Base, wired: Wired, isReady: () => string | null): Promise<HttpServer> {
+  const { parameters, certificates, registry, log, node, instance } = base;
+  const { pools } = wired;
+  const wholeness = wholenessOf(base, wired);
+  const registration = { name: 'registration', run: isReady };
+  return startHttpServer(
     {
       listen: parameters.httpListen,
       certificates,
       metrics: registry,
       healthChecks: [],
-      readyChecks: [{ name: 'registration', run: isReady }],
-      addRoutes: (router) =>
+      readyChecks: [registration],
+      addRoutes: (router) => {
+        // For rolling updates alone: others shall ask this agent as soon as it is there.
+        router.get('/readyz/whole', checkRoute([registration, { name: 'volumes', run: () => wholeness.reason() }]));
         router.get('/inventory', async (request, response) => {
           demandCertificate(request, 'what a node holds is');
           response.json({ node, instance, ...(await pools.inventory()) } satisfies Inventory);
-        }),
+        });
+      },
     },
     log,
   );
+}
 
 function register(base: Base, bootId: string, wired: Wired, http: HttpServer): Registration {
   const { program, parameters, node, instance } = base;

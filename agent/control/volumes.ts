@@ -11,6 +11,7 @@ import type { SnapshotDone } from '../primary/snapshot.ts';
 import { whenAnswered } from './calls.ts';
 import type { ExpectedReplica } from './pools.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
+import { lackingOf } from './wholeness.ts';
 
 /** Below the watch, while nobody proves that it is current: what it missed is found by a listing. */
 const LIST_MS = 5_000;
@@ -78,6 +79,15 @@ export class Volumes {
         }
       }
     }
+  }
+
+  /** What of all that this node keeps and serves is not back since its agent started, in sentences (`wholeness.ts`). */
+  lacking(failed: ReadonlySet<ReplicaId>): string[] {
+    if (!this.#view.isCurrent) return ['which volumes concern this node is not known yet'];
+    return [...this.#volumes.values()].flatMap(({ uid, latest, isGone, isServing }) => {
+      if (isGone) return [];
+      return latest === null ? [`the config of ${uid} is not read yet`] : lackingOf(latest, this.#options.node, isServing, failed);
+    });
   }
 
   /** False: no primary of it runs here, and nothing will be called. */

@@ -41,6 +41,7 @@ describe('an agent process', function () {
     expect(machine?.pools[0]).to.include({ name: 'default', state: 'ready', allocatedBytes: 0 });
     expect(machine?.pools[0]?.tags).to.deep.equal(['fast']);
     await until('ready', async () => (await agents.get(agent, '/readyz', false)).status === 200);
+    expect((await agents.get(agent, '/readyz/whole', false)).body, 'an update waits a moment longer').to.match(/^volumes: /);
     expect((await agents.get(agent, '/metrics', false)).status).to.equal(401);
     const { body } = await agents.get(agent, '/metrics');
     for (const name of ['primaries_count 0', 'replicas_count{state="served"} 0', 'event_loop_delay_seconds_count']) {
