@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Holdfast on the cluster: pools on XFS on every worker, certificates, kinds, roles, programs, sidecars. Does nothing twice.
+# Installs Holdfast on the cluster by its chart: pools on XFS on every worker, snapshots' kinds and controller, helm. Does nothing twice. Usage: deploy.sh [--set NAME=VALUE...]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 checkout=$(cd "$here/../.." && pwd)
 export PATH=$checkout/node_modules/.bin:$PATH
@@ -27,15 +27,15 @@ N
 done
 
 kubectl apply -f - > /dev/null <<< '{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"holdfast-system","labels":{"pod-security.kubernetes.io/enforce":"privileged"}}}'
-# shellcheck disable=SC2086
-node "$here/secrets.ts" "$state/tls" $workers
 snapshots=$(cd "$here/tools/csi" && go list -m -f '{{.Dir}}' github.com/kubernetes-csi/external-snapshotter/client/v8)/config/crd
 for kind in volumesnapshotclasses volumesnapshotcontents volumesnapshots; do kubectl apply -f "$snapshots/snapshot.storage.k8s.io_$kind.yaml"; done > /dev/null
-kubectl apply -f "$checkout/crds/" -f "$checkout/helm/rbac.yaml" > /dev/null
-for manifest in "$here"/manifests/*.yaml; do sed "s/ETCD_VERSION/$etcd/" "$manifest" | kubectl apply -f - > /dev/null; done
-for what in statefulset/etcd deployment/operator daemonset/agent; do
-  kubectl -n holdfast-system rollout status "$what" --timeout=180s > /dev/null || fail "$what is not ready: kubectl -n holdfast-system describe $what"
-done
-kubectl -n holdfast-system wait pods -l app=holder --for=condition=Ready --timeout=60s > /dev/null
+kubectl wait --for=condition=Established crd/volumesnapshotclasses.snapshot.storage.k8s.io --timeout=30s > /dev/null
+kubectl apply -f "$here/snapshot-controller.yaml" > /dev/null
+
+# legacy: the other way of waiting waits for ever for a holder that is only replaced by hand.
+helm=$(node "$checkout/tools/helm/program.ts")
+"$helm" upgrade --install holdfast "$checkout/helm/holdfast" --namespace holdfast-system --values "$here/values.yaml" \
+  --set "etcd.image=$registry/etcd:$etcd" --wait=legacy --timeout 5m "$@" > "$state/helm.log" 2>&1 || { tail -20 "$state/helm.log" >&2; fail "helm failed"; }
+kubectl -n holdfast-system wait pods -l app.kubernetes.io/component=holder --for=condition=Ready --timeout=60s > /dev/null
 kubectl wait storagenodes --all --for=condition=Ready --timeout=60s > /dev/null
 say "Holdfast is installed after $(($(date +%s) - started)) s"

@@ -118,8 +118,8 @@ async function grow(): Promise<string> {
 /** What an upgrade does, one node after the other, while a pod writes. */
 async function upgrade(): Promise<string> {
   const pod = await writer();
-  await kubectl('-n', 'holdfast-system', 'rollout', 'restart', 'daemonset/agent', 'deployment/operator');
-  for (const what of ['daemonset/agent', 'deployment/operator'])
+  await kubectl('-n', 'holdfast-system', 'rollout', 'restart', 'daemonset/holdfast-agent', 'deployment/holdfast-operator');
+  for (const what of ['daemonset/holdfast-agent', 'deployment/holdfast-operator'])
     await kubectl('-n', 'holdfast-system', 'rollout', 'status', what, '--timeout=300s');
   const before = await acknowledged(pod.name);
   await until('it writes on', BOUND_SECONDS, async () => (await acknowledged(pod.name)) > before + 10);

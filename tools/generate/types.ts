@@ -1,6 +1,6 @@
 /**
- * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, their JSON schemas for the REST API's document, and the types of the
- * Container Storage Interface from its own file. `--check` writes nothing and fails when a file is stale.
+ * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, their JSON schemas for the REST API's document, the chart's copies of them, and
+ * the types of the Container Storage Interface from its own file. `--check` writes nothing and fails when a file is stale.
  * Must never be edited around: a type that does not fit is a schema to correct.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { csiTypes } from './csi.ts';
 const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCE = join(ROOT, 'crds');
 const TARGET = 'operator/generated';
+const CHART = 'helm/holdfast/definitions';
 
 type Schema = JSONSchema & { properties?: Record<string, Schema>; items?: Schema };
 /** What is written: a file's path in the checkout, and its text. */
@@ -74,12 +75,18 @@ async function schemasOf(files: readonly string[]): Promise<Generated> {
   return { name: `${TARGET}/schemas.ts`, text };
 }
 
+/** A chart can hold only what lies in it. */
+const copyOf = async (file: string): Promise<Generated> => ({
+  name: `${CHART}/${file}`,
+  text: `# Made from crds/${file} by tools/generate/types.ts: change it there.\n${await readFile(join(SOURCE, file), 'utf8')}`,
+});
+
 async function main(): Promise<void> {
   const check = process.argv.includes('--check');
   const files = (await readdir(SOURCE)).filter((file) => file.endsWith('.yaml')).sort();
   await mkdir(join(ROOT, TARGET), { recursive: true });
   const stale: string[] = [];
-  const all = [...(await Promise.all(files.map(typesOf))), await schemasOf(files), csiTypes(ROOT)];
+  const all = [...(await Promise.all([...files.map(typesOf), ...files.map(copyOf)])), await schemasOf(files), csiTypes(ROOT)];
   for (const { name, text } of all) {
     const before = await readFile(join(ROOT, name), 'utf8').catch(() => null);
     if (before === text) continue;

@@ -62,6 +62,17 @@ const CSI_SANITY: Pin = {
   firstBuild: 'about a minute',
 };
 
+const HELM: Pin = {
+  program: 'helm',
+  module: 'helm',
+  goPackage: 'helm.sh/helm/v4/cmd/helm',
+  versionOf: 'helm.sh/helm/v4',
+  firstBuild: 'about 4 minutes on 2 cores',
+};
+
+/** Installs and renders the chart (tools/helm). */
+export const findHelm = (onProgress: OnProgress): Promise<string> => build(HELM, onProgress);
+
 /** The standard tests of a CSI driver (tools/csi-sanity). */
 export const findCsiSanity = (onProgress: OnProgress): Promise<string> => build(CSI_SANITY, onProgress);
 
