@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds the image of operator, agent and holder from this checkout, and puts it on every node. Usage: image.sh [NAME:TAG]
+# Builds the image of operator, agent and holder from this checkout, and puts it on every node under the chart's two names. Usage: image.sh [TAG]
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
-image=${1:-$registry/holdfast:dev}
+image=$registry/holdfast-agent:${1:-dev}
+operator=$registry/holdfast-operator:${1:-dev}
 checkout=$(cd "$here/../.." && pwd)
 context=$cache/context
 lock=$(sha256sum "$checkout/package-lock.json" | cut -c1-16)
@@ -21,4 +22,5 @@ cp -al "$modules/node_modules" "$context/app/node_modules"
 cp -L "$checkout/node_modules/node/bin/node" "$context/root/usr/local/bin/node"
 cp "$here/images/holdfast.Dockerfile" "$context/Dockerfile"
 docker build --build-arg "BASE=$registry/base:$suite" -t "$image" "$context" > "$cache/holdfast-image.log" 2>&1 || fail "see $cache/holdfast-image.log"
-"$here/load-image.sh" "$image"
+docker tag "$image" "$operator"
+"$here/load-image.sh" "$image" "$operator"

@@ -170,6 +170,7 @@ describe('operator: the leader, killed, stopped and cut off in each phase', func
       30_000,
     );
     expect(annotation).to.deep.include({ name: await real.leader(), generation: turn().generation, etcd: { answering: 1, of: 1 } });
-    expect([annotation.version, Date.parse(String(annotation.since)) > 0]).to.deep.equal(['0.1.0', true]);
+    const { version } = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string };
+    expect([annotation.version, Date.parse(String(annotation.since)) > 0]).to.deep.equal([version, true]);
   });
 });
