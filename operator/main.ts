@@ -22,7 +22,7 @@ import type { CsiPorts } from './csi/ports.ts';
 import { Waiting } from './csi/waiting.ts';
 import { HttpKubeApi } from './edge/kubeApi.ts';
 import { HttpKubeCalls } from './edge/kubeCalls.ts';
-import { KubeConnection } from './edge/kubeConnection.ts';
+import { KubeConnection } from '../edge/kube/connection.ts';
 import { ListWatchView } from './edge/kubeView.ts';
 import { leasePort } from './edge/leaseApi.ts';
 import { startRestServer } from './edge/restServer.ts';

@@ -1,7 +1,7 @@
 /** The API server as the one who typed the command: their kubeconfig, their rights. Must never reach anything else: what is shown stands in Kubernetes. */
 import { KubeConfig } from '@kubernetes/client-node';
 import { messageOf } from '../../core/errors.ts';
-import { KubeConnection, type KubeMethod } from '../../operator/edge/kubeConnection.ts';
+import { KubeConnection, type KubeMethod } from '../../edge/kube/connection.ts';
 import { CommandError } from '../errors.ts';
 import type { Kube } from '../kube.ts';
 

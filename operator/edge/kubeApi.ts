@@ -1,9 +1,9 @@
 /** The API server as the operator's port wants it: deadlines on everything, its answers as results or typed errors. */
 import type { ResponseContext } from '@kubernetes/client-node';
 import { isOperatingError, messageOf, OperatingError } from '../../core/errors.ts';
+import type { KubeConnection, KubeMethod } from '../../edge/kube/connection.ts';
 import type { KubeObject } from '../api.ts';
 import { Gone, type KubeApi, KubeRefusal, type Page, type WatchEvent } from '../ports.ts';
-import type { KubeConnection, KubeMethod } from './kubeConnection.ts';
 
 const DEADLINE_MS = 10_000;
 const LIST_PAGE_LENGTH = 500;

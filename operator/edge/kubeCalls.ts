@@ -10,7 +10,7 @@ import { refusalOf, unavailable } from '../api/refusals.ts';
 import type { KubeObject } from '../api.ts';
 import type { WatchEvent } from '../ports.ts';
 import { readLines } from './kubeApi.ts';
-import type { KubeConnection } from './kubeConnection.ts';
+import type { KubeConnection } from '../../edge/kube/connection.ts';
 
 const DEADLINE_MS = 8_000;
 /** What a connection that was never made says: nobody has seen the request. */

@@ -17,7 +17,7 @@ import type { Store } from '../../core/store.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { loadCertificates } from '../../edge/tls.ts';
 import { HttpKubeApi } from '../edge/kubeApi.ts';
-import { KubeConnection } from '../edge/kubeConnection.ts';
+import { KubeConnection } from '../../edge/kube/connection.ts';
 import { operatorSettings } from '../settings.ts';
 import { configPart } from '../volume/decision.ts';
 import { gatherEvidence } from './gather.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
 import type { TlsFiles } from '../../edge/tls.ts';
-import type { KubeConnection } from '../../operator/edge/kubeConnection.ts';
+import type { KubeConnection } from '../../edge/kube/connection.ts';
 import type { Cluster } from '../../tools/local/cluster.ts';
 import { API_SERVER, ETCD, operatorProcess, type ProcessName } from '../../tools/local/layout.ts';
 import { cpuMicroseconds, residentBytes } from '../bench/cpu.ts';

@@ -15,7 +15,7 @@ import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
 import { type Certificates, loadCertificates } from '../../edge/tls.ts';
 import { API_VERSION, collectionPath, objectPath, type VolumeObject } from '../../operator/api.ts';
 import { HttpKubeApi } from '../../operator/edge/kubeApi.ts';
-import { KubeConnection } from '../../operator/edge/kubeConnection.ts';
+import { KubeConnection } from '../../edge/kube/connection.ts';
 import { type Cluster, startCluster } from '../../tools/local/cluster.ts';
 import { CLUSTER_NAME } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
