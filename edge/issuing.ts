@@ -51,6 +51,13 @@ export class Issuer {
     return this.#sign(leaf, await new x509.Pkcs10CertificateRequest(request).publicKey.export());
   }
 
+  /** What outlived its authority would be worth nothing then. */
+  #validity(lifeMs: number): { notBefore: Date; notAfter: Date } {
+    const { notBefore, notAfter } = validity(lifeMs);
+    const endMs = Math.min(notAfter.getTime(), this.#certificate.notAfter.getTime());
+    return { notBefore, notAfter: new Date(endMs) };
+  }
+
   async #sign({ subject, names, lifeMs }: Leaf, publicKey: webcrypto.CryptoKey): Promise<string> {
     const certificate = await x509.X509CertificateGenerator.create({
       subject: nameOf(subject),
@@ -58,7 +65,7 @@ export class Issuer {
       publicKey,
       signingKey: this.#key,
       signingAlgorithm: SIGNATURE,
-      ...validity(lifeMs),
+      ...this.#validity(lifeMs),
       extensions: [
         ...(await leafExtensions(publicKey, names)),
         // Of two authorities that are trusted at once, verifiers find the one by it.

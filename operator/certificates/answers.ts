@@ -5,14 +5,10 @@
 
 import { isOperatingError } from '../../core/errors.ts';
 import { readRequest } from '../../edge/issuing.ts';
-import type { CsiKube } from '../csi/ports.ts';
-import type { KubeApi } from '../ports.ts';
 import type { AuthorityPorts, InOffice } from './keptAuthority.ts';
 import { isApproved, isDecided, judge, type PodObject, podOf, type RequestObject, type Verdict } from './requests.ts';
 
-export type RequestsApi = KubeApi & Pick<CsiKube, 'page' | 'remove'>;
 export type AnswerPorts = AuthorityPorts & {
-  readonly api: RequestsApi;
   /** Called before a node's first certificate is given out; must not reject. */
   readonly expect: (node: string) => Promise<void>;
 };

@@ -5,12 +5,12 @@
 import type { ResponseContext } from '@kubernetes/client-node';
 import { isOperatingError, messageOf } from '../../core/errors.ts';
 import { HttpError } from '../../edge/http/errors.ts';
+import type { KubeConnection } from '../../edge/kube/connection.ts';
 import type { KubeAnswer, KubeCalls, KubeRequest } from '../api/ports.ts';
 import { refusalOf, unavailable } from '../api/refusals.ts';
 import type { KubeObject } from '../api.ts';
 import type { WatchEvent } from '../ports.ts';
 import { readLines } from './kubeApi.ts';
-import type { KubeConnection } from '../../edge/kube/connection.ts';
 
 const DEADLINE_MS = 8_000;
 /** What a connection that was never made says: nobody has seen the request. */

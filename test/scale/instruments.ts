@@ -1,8 +1,8 @@
 /** What is read off from outside while a run goes on: the programs' own metrics, their processor time and memory as the kernel counts them. Must never ask for much. */
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
-import type { TlsFiles } from '../../edge/tls.ts';
 import type { KubeConnection } from '../../edge/kube/connection.ts';
+import type { TlsFiles } from '../../edge/tls.ts';
 import type { Cluster } from '../../tools/local/cluster.ts';
 import { API_SERVER, ETCD, operatorProcess, type ProcessName } from '../../tools/local/layout.ts';
 import { cpuMicroseconds, residentBytes } from '../bench/cpu.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { HttpKubeApi } from '../../../../operator/edge/kubeApi.ts';
 import type { KubeConnection } from '../../../../edge/kube/connection.ts';
+import { HttpKubeApi } from '../../../../operator/edge/kubeApi.ts';
 
 describe('operator: calls of the API server', () => {
   it('takes a deadline that is a fraction: what is left of a Lease is never whole', async () => {
