@@ -1,7 +1,7 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-chart test-csi test-csi-vm test-postgres e2e spec generate check-generated lint format build clean
+.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-chart test-monitoring test-csi test-csi-vm test-postgres e2e spec generate check-generated lint format build clean
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -89,6 +89,9 @@ bench-claims: setup ## how long a claim takes until a pod can use it, and many a
 test-chart: setup ## the Helm chart: lint, what it renders, its values, a real API server takes all of it (UPDATE=1 writes what is made from it)
 	@UPDATE="$(UPDATE)" $(MOCHA) 'test/chart/**/*.test.ts'
 
+test-monitoring: setup ## a real Prometheus over a cluster under load: every query of every dashboard must have an answer: make test-monitoring SAVE=answers.json
+	@$(RUN) SAVE="$(SAVE)" node test/monitoring/run.ts
+
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts
 
@@ -104,7 +107,7 @@ e2e: setup ## a real Kubernetes in containers, and what people do on it (first r
 bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded replace"
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" PLACE_SECONDS="$(PLACE_SECONDS)" FLEET_NODE_OPTIONS="$(FLEET_NODE_OPTIONS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
 
-generate: setup ## make the types of the API, and the chart's copies of its definitions, from crds/
+generate: setup ## make the types of the API and the chart's copies of its definitions from crds/, the dashboards, the list of metrics
 	@$(RUN) node tools/generate/types.ts
 
 check-generated: setup ## fail if generated files are stale

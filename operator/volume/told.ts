@@ -27,7 +27,9 @@ const MS_PER_SECOND = 1000;
 export function toldOf(name: string, spec: VolumeSpec, status: VolumeStatus): ToldVolume | null {
   const phase = phaseOf(status);
   if (phase === null) return null;
-  const left = (status.replicas ?? []).map(({ progress }) => (progress ? Math.max(0, progress.totalBytes - progress.doneBytes) : 0));
+  const left = (status.replicas ?? []).map(({ state, progress }) =>
+    state === 'Learner' && progress ? Math.max(0, progress.totalBytes - progress.doneBytes) : 0,
+  );
   const scrubbed = status.scrub?.lastCompleted;
   return {
     name,

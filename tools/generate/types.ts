@@ -1,6 +1,6 @@
 /**
  * Makes the TypeScript types of the API from crds/*.yaml, which are their only source, their JSON schemas for the REST API's document, the chart's copies of them, and
- * the types of the Container Storage Interface from its own file. `--check` writes nothing and fails when a file is stale.
+ * the types of the Container Storage Interface from its own file; and what is made of code: the dashboards, the list of metrics. `--check` writes nothing and fails when a file is stale.
  * Must never be edited around: a type that does not fit is a schema to correct.
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { compile, type JSONSchema } from 'json-schema-to-typescript';
 import { parse } from 'yaml';
 import { csiTypes } from './csi.ts';
+import { dashboardFiles } from './dashboards.ts';
+import { metricsDocument } from './metrics.ts';
 
 const ROOT = join(import.meta.dirname, '..', '..');
 const SOURCE = join(ROOT, 'crds');
@@ -86,7 +88,13 @@ async function main(): Promise<void> {
   const files = (await readdir(SOURCE)).filter((file) => file.endsWith('.yaml')).sort();
   await mkdir(join(ROOT, TARGET), { recursive: true });
   const stale: string[] = [];
-  const all = [...(await Promise.all([...files.map(typesOf), ...files.map(copyOf)])), await schemasOf(files), csiTypes(ROOT)];
+  const all = [
+    ...(await Promise.all([...files.map(typesOf), ...files.map(copyOf)])),
+    await schemasOf(files),
+    csiTypes(ROOT),
+    ...dashboardFiles(),
+    metricsDocument(ROOT),
+  ];
   for (const { name, text } of all) {
     const before = await readFile(join(ROOT, name), 'utf8').catch(() => null);
     if (before === text) continue;

@@ -17,6 +17,7 @@ const NEEDED: Record<string, string> = {
   e2fsprogs: 'mkfs.ext4',
   xfsprogs: 'mkfs.xfs',
   postgresql: 'pg_ctlcluster',
+  prometheus: 'promtool',
 };
 
 /** Where root's programs are, which may not be on everybody's PATH. */
