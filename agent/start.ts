@@ -16,6 +16,7 @@ import { checkRoute } from '../edge/http/checks.ts';
 import { demandCertificate, type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
+import { SchemaWatch, schemaMetrics } from '../edge/schemaWatch.ts';
 import { sleep } from '../edge/timers.ts';
 import { type Certificates, loadCertificates, type TlsFiles } from '../edge/tls.ts';
 import { AddressBook } from './control/addressBook.ts';
@@ -67,7 +68,8 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
 
   const base = connect(program, parameters, certificates);
   const wired = await wire(base, workers, { bootId, tls });
-  const http = await listen(base, wired, () => (registration.wasRegistered ? null : 'not registered in etcd yet'));
+  const isReady = () => base.schema.problem ?? (registration.wasRegistered ? null : 'not registered in etcd yet');
+  const http = await listen(base, wired, isReady);
   const registration: Registration = register(base, bootId, wired, http);
   const snapshots = new SnapshotTasks({ ...base, ask: (uid, request, done) => wired.volumes.snapshot(uid, request, done) });
   const agent = new Agent({ ...base, ...wired, registration, snapshots, tasks: runTasks(base, wired.pools, snapshots) });
@@ -91,6 +93,7 @@ export async function startAgent(program: Program, workers: Workers): Promise<Ru
       // A sync that hangs keeps a thread that is no worker's; what hung before and has closed after all holds up nobody.
       program.setStuck(haveEnded && areClosed ? null : 'some pools could not be closed');
       runDirectoryLock.release();
+      base.schema.close();
       await base.close();
       certificates.close();
     },
@@ -132,6 +135,7 @@ type Base = StoreConnection & {
   slots: CallSlots;
   /** Rung by whatever comes from outside. */
   doorbell: Doorbell;
+  schema: SchemaWatch;
 };
 
 function connect(program: Program, parameters: AgentSettings, certificates: Certificates): Base {
@@ -141,15 +145,20 @@ function connect(program: Program, parameters: AgentSettings, certificates: Cert
   const doorbell = new Doorbell();
   const connection = connectStore({ endpoints, certificates, leaseTtlSeconds, metrics: registry }, log);
   connection.lease.onGranted(doorbell.ring);
+  const store = doorbell.store(connection.store);
+  const keys = keysOf(cluster);
+  const schema = new SchemaWatch({ store, keys, log });
+  schemaMetrics(registry, schema);
   return {
     ...connection,
-    store: doorbell.store(connection.store),
+    store,
+    schema,
     program,
     parameters,
     certificates,
     node,
     instance: newInstanceId(systemRandom),
-    keys: keysOf(cluster),
+    keys,
     clock: wakefulClock,
     log,
     registry,

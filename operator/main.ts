@@ -9,10 +9,11 @@ import type { Store } from '../core/store.ts';
 import { identity } from '../edge/csi/identity.ts';
 import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
-import { startHttpServer } from '../edge/http/server.ts';
+import { type HttpOptions, startHttpServer } from '../edge/http/server.ts';
 import { KubeConnection } from '../edge/kube/connection.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import { runProgram } from '../edge/program.ts';
+import { SchemaWatch, schemaMetrics } from '../edge/schemaWatch.ts';
 import { type Certificates, loadCertificates } from '../edge/tls.ts';
 import { Access } from './api/access.ts';
 import { operations } from './api/operations.ts';
@@ -67,6 +68,11 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
 
 const { version: VERSION } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
 
+type HttpParts = { parameters: OperatorParameters; certificates: Certificates; metrics: Metrics; log: Log };
+
+const listen = ({ parameters, certificates, metrics, log }: HttpParts, readyChecks: HttpOptions['readyChecks']) =>
+  startHttpServer({ listen: parameters.httpListen, certificates, metrics, healthChecks: [], readyChecks }, log);
+
 type RestParts = Pick<ControllerPorts, 'clock' | 'timers' | 'log'> & {
   keys: Keys;
   connection: StoreConnection;
@@ -74,15 +80,29 @@ type RestParts = Pick<ControllerPorts, 'clock' | 'timers' | 'log'> & {
   metrics: Metrics;
   certificates: Certificates;
   parameters: OperatorParameters;
+  schema: SchemaWatch;
 };
 
 /** Every operator answers, whoever leads: nothing that is asked here goes through the leader. */
-async function openRest({ connection, kube, metrics, certificates, parameters, ...ports }: RestParts): Promise<{ close(): Promise<void> }> {
+async function openRest({
+  connection,
+  kube,
+  metrics,
+  certificates,
+  parameters,
+  schema,
+  ...ports
+}: RestParts): Promise<{ close(): Promise<void> }> {
   if (parameters.apiPort === 0) return { close: async () => undefined };
   const callers = new KubeConnection(parameters.kubeconfig, 'none');
   const apiPorts = { ...ports, kube: new HttpKubeCalls(kube, callers), store: connection.store };
   const access = new Access(apiPorts.kube, ports.clock);
-  const served = { access, operations: operations(apiPorts, access, VERSION), etcdMembers: () => connection.members() };
+  const served = {
+    access,
+    operations: operations(apiPorts, access, VERSION),
+    etcdMembers: () => connection.members(),
+    unfit: () => schema.refusal,
+  };
   const listen = { host: parameters.httpListen.host, port: parameters.apiPort };
   const http = await startRestServer({ listen, certificates, metrics }, new Server(served), ports.log);
   return {
@@ -111,6 +131,7 @@ type ElectionParts = Omit<OfficePorts, 'store' | 'lead' | 'settled' | 'deposed'>
   connection: StoreConnection;
   api: KubeApi;
   controller: Controller;
+  schema: SchemaWatch;
 };
 
 function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Keeper {
@@ -127,7 +148,7 @@ function keeperOf({ parameters, connection, api, ...ports }: ElectionParts): Kee
 }
 
 function standForElection(parts: ElectionParts): { elector: Elector; office: Office; keeper: Keeper } {
-  const { parameters, limits, connection, api, controller, ...ports } = parts;
+  const { parameters, limits, connection, api, controller, schema, ...ports } = parts;
   const keeper = keeperOf(parts);
   const members = () => connection.members();
   const { name, replaceAfterSeconds } = parameters;
@@ -147,7 +168,7 @@ function standForElection(parts: ElectionParts): { elector: Elector; office: Off
     ...ports,
     lease: leasePort(api, ports.clock, parameters.namespace, parameters.leaseName, () => facts.current()),
     times: ELECTION_TIMES,
-    unfit: () => connection.check(),
+    unfit: () => connection.check() ?? schema.refusal,
     onElected: (transitions) => {
       office.begin(transitions);
       keeper.begin();
@@ -183,6 +204,8 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     waiting.changed();
   });
   const sources = { ...views, keys };
+  const schema = new SchemaWatch({ store, keys, log, changed: () => controller.wake() });
+  schemaMetrics(metrics, schema);
   sourceMetrics(metrics, { etcd: () => storeStaleReason(views.store), apiserver: () => kubeStaleReason(views.kube) });
 
   const controller = new Controller({
@@ -192,31 +215,33 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
     api,
     rebalance: parameters.rebalance,
     settings: agents,
+    schema,
+    version: VERSION,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
     holdsLease: () => elector.holdsLease,
     taintsDeadNodes: parameters.outOfServiceTaint === 'on',
     metrics: numbers,
     instance: parameters.name,
   });
-  const { elector, office, keeper } = standForElection({ ...ports, parameters, connection, api, controller, metrics: numbers, identity });
+  const { elector, office, keeper } = standForElection({
+    ...ports,
+    parameters,
+    connection,
+    api,
+    controller,
+    schema,
+    metrics: numbers,
+    identity,
+  });
 
-  const http = await startHttpServer(
-    {
-      listen: parameters.httpListen,
-      certificates,
-      metrics,
-      healthChecks: [],
-      readyChecks: [
-        { name: 'etcd', run: () => connection.check() },
-        { name: 'views', run: () => staleReason(views.store, views.kube) },
-      ],
-    },
-    log,
-  );
+  const http = await listen({ parameters, certificates, metrics, log }, [
+    { name: 'etcd', run: () => connection.check() },
+    { name: 'schema', run: () => schema.problem },
+    { name: 'views', run: () => staleReason(views.store, views.kube) },
+  ]);
+  const rest = await openRest({ ...ports, connection, kube: kubeConnection, metrics, certificates, parameters, schema });
 
-  const rest = await openRest({ ...ports, connection, kube: kubeConnection, metrics, certificates, parameters });
-
-  const ready = () => staleReason(views.store, views.kube);
+  const ready = () => schema.problem ?? staleReason(views.store, views.kube);
   const csi = await openCsi({ ...ports, kube: api, waiting, views: views.kube, parameters, metrics, ready });
 
   const stopping = new AbortController();
@@ -227,7 +252,7 @@ await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environme
       await election;
       await Promise.all([office.idle(), keeper.idle()]);
       await Promise.all([http.close(), rest.close(), csi.close()]);
-      for (const view of [...Object.values(views.store), ...Object.values(views.kube)]) view.close();
+      for (const view of [...Object.values(views.store), ...Object.values(views.kube), schema]) view.close();
       await kubeConnection.close();
       await connection.close();
       certificates.close();

@@ -1,12 +1,13 @@
 /**
  * `machines/<node>`: says that this node's agent is alive and what it has, under its lease. Must never take the place of another agent that lives
- * on another machine under the same name, nor go on once another has taken this one's.
+ * on another machine under the same name, nor go on once another has taken this one's; nor come where etcd is of a schema that this program does not know.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import type { MachineState, PoolReport } from '../../core/machine.ts';
 import type { Store, StoreLease } from '../../core/store.ts';
+import type { SchemaSight } from '../../edge/schemaWatch.ts';
 import type { CallSlots } from './calls.ts';
 import { LeasedKey } from './leasedKey.ts';
 import { parseMachine } from './parse.ts';
@@ -15,6 +16,8 @@ import { parseMachine } from './parse.ts';
 const USAGE_SHARE = 0.01;
 const USAGE_INTERVAL_MS = 10_000;
 const LOOK_MS = 1_000;
+/** Until the schema is known: others wait for this agent. */
+const SCHEMA_LOOK_MS = 20;
 const WRITE_INTERVAL_MS = 500;
 const VERIFY_MS = 5_000;
 /** Room for a lease that was kept alive at the last moment, and for etcd being slow to let it go. */
@@ -46,6 +49,8 @@ export type RegistrationOptions = {
   keys: Keys;
   log: Log;
   state: () => MachineState;
+  /** While there is a problem it does not come; one that has come stays. */
+  schema: SchemaSight;
   /** Another agent has this node's name: this one must end. The sentence says who. */
   displaced: (sentence: string) => void;
 };
@@ -58,6 +63,8 @@ export class Registration {
   #toldAtMs = 0;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #wasRegistered = false;
+  /** The schema is not known: when that was seen last. */
+  #withheldAtMs: number | null = null;
   #isStopping = false;
   /** Another agent's registration that was there before ours, and since when we see it. */
   #other: { instance: string; sinceMs: number } | null = null;
@@ -98,6 +105,11 @@ export class Registration {
 
   tick(): void {
     const nowMs = this.#options.clock.monotonicMs();
+    if (this.#told === null && this.#options.schema.problem !== null) {
+      this.#withheldAtMs = nowMs;
+      return;
+    }
+    this.#withheldAtMs = null;
     if (nowMs - this.#lookedAtMs >= LOOK_MS) {
       this.#lookedAtMs = nowMs;
       const state: MachineState = { ...this.#options.state(), ...(this.#isStopping ? { stopping: true } : {}) };
@@ -115,6 +127,7 @@ export class Registration {
 
   /** When a tick finds something to do, unless something is heard before. */
   get dueAtMs(): number {
+    if (this.#withheldAtMs !== null) return this.#withheldAtMs + SCHEMA_LOOK_MS;
     const isToBeTold = !this.#wasRegistered && this.#key.isSettled;
     return isToBeTold ? 0 : Math.min(this.#lookedAtMs + LOOK_MS, this.#key.dueAtMs);
   }

@@ -7,7 +7,8 @@
  *
  * Level-based: whatever woke us, the latest config decides. It must never go back to an earlier version, nor start a primary again for an epoch
  * in which one of this process has ended; nor take a config that was lost for a volume that was deleted: a primary that runs goes on as it is (it can change nothing
- * without etcd, and whoever is promoted after a recovery seals its replicas first), and none is started.
+ * without etcd, and whoever is promoted after a recovery seals its replicas first), and none is started; nor start one while etcd is of a schema that this program does
+ * not know.
  */
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
 import type { VolumeUid } from '../../core/ids.ts';
@@ -15,6 +16,7 @@ import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Store } from '../../core/store.ts';
+import type { SchemaSight } from '../../edge/schemaWatch.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
@@ -34,6 +36,8 @@ export type VolumeOptions = {
   slots: CallSlots;
   log: Log;
   environment: PrimaryEnvironment;
+  /** While there is a problem no primary is started; what runs goes on. */
+  schema: SchemaSight;
   /** Gives a config to the replicas of its volume on this node. */
   toReplicas: (config: VolumeConfig) => void;
 };
@@ -105,7 +109,7 @@ export class Volume {
   /** Ticks find nothing to do until something is heard. */
   get isResting(): boolean {
     if (this.#mustTellAgain || (this.#mustRead && !this.#isReading) || this.isForgettable) return false;
-    const mustStart = this.#primary === null && !this.#isStarting && this.#mayStart && this.#named !== null;
+    const mustStart = this.#primary === null && !this.#isStarting && this.#mayStart && this.#named !== null && this.#isKnownSchema;
     return !mustStart && this.#ended.every((primary) => !primary.isOver) && this.#primary?.isResting !== false;
   }
 
@@ -256,10 +260,14 @@ export class Volume {
     return primary?.node === node && primary.instance === instance && epoch > this.#endedEpoch ? this.#latest : null;
   }
 
+  get #isKnownSchema(): boolean {
+    return this.#options.schema.problem === null;
+  }
+
   #startIfNamed(): void {
     const { environment, store, keys, slots } = this.#options;
     const isBusy = this.#primary !== null || this.#isStarting;
-    if (isBusy || !this.#mayStart || this.#named === null || !slots.tryTake()) return;
+    if (isBusy || !this.#mayStart || this.#named === null || !this.#isKnownSchema || !slots.tryTake()) return;
     this.#isStarting = true;
     const { clock } = environment;
     const record = new ScrubRecord(this.uid, { store, keys, slots, clock, log: this.#log, latest: () => this.#named });

@@ -33,6 +33,8 @@ export type Served = {
   operations: Record<OperationName, Operation>;
   /** How many members of etcd answer now; asked only when something got no answer. */
   etcdMembers: () => Promise<{ answering: number; of: number }>;
+  /** Why this operator may not act on what stands in etcd; null: it may. */
+  unfit: () => string | null;
 };
 
 export class Server {
@@ -66,6 +68,7 @@ export class Server {
         // It waits from here on, and takes nobody's place.
         leaveOnce();
       }
+      this.#demandFit();
       return await this.#served.operations[name](request);
     } catch (error) {
       throw await this.#explained(error);
@@ -73,6 +76,12 @@ export class Server {
       leaveOnce();
       leaveLong?.();
     }
+  }
+
+  #demandFit(): void {
+    const reason = this.#served.unfit();
+    if (reason !== null)
+      throw new OperatingError('Unavailable', 'serve the request', `${reason}; nothing was changed; ask another operator`);
   }
 
   /** What etcd did not answer is told in people's words: they want to know how bad it is. */

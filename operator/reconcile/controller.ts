@@ -9,6 +9,7 @@ import type { Log } from '../../core/log.ts';
 import type { Random } from '../../core/random.ts';
 import type { Settings } from '../../core/settings.ts';
 import type { Store } from '../../core/store.ts';
+import type { SchemaWatch } from '../../edge/schemaWatch.ts';
 import type { Rebalance } from '../balance/balance.ts';
 import { Balancer } from '../balance/balancer.ts';
 import type { Leadership } from '../election/generation.ts';
@@ -34,6 +35,7 @@ import { KubeWrites } from './kubeWrites.ts';
 import { Mandate } from './mandate.ts';
 import { OutOfService } from './outOfService.ts';
 import { Performer, type Subject } from './perform.ts';
+import { SchemaKeeper } from './schema.ts';
 import { publishSettings } from './settings.ts';
 import { Standing, standingOf } from './standing.ts';
 import { Statuses, type Told } from './statuses.ts';
@@ -64,6 +66,10 @@ export type ControllerPorts = {
   rebalance: Rebalance;
   replaceAfterMs: number;
   settings: Settings;
+  /** Whether what stands in etcd is understood here. */
+  schema: Pick<SchemaWatch, 'problem' | 'entry'>;
+  /** Of this program. */
+  version: string;
   /** Whether dead nodes are tainted out-of-service in Kubernetes. */
   taintsDeadNodes: boolean;
   /** Whether the API server said that this process leads, and that is not over. */
@@ -118,6 +124,7 @@ class Term {
   readonly #standing = new Standing();
   readonly #attention = new Attention();
   readonly #balancer: Balancer;
+  readonly #schema: SchemaKeeper;
   readonly #settingsLags = new SettingsLags();
   readonly #taskAges = new TaskAges();
   /** How long the last pass observed and decided. */
@@ -133,8 +140,9 @@ class Term {
     this.#onProgress = onProgress;
     this.#observer = new Observer({ ...ports.sources, overlay: this.#overlay });
     this.#balancer = new Balancer(ports.rebalance);
-    const { api, clock, random, log, metrics, instance } = ports;
-    const { kube } = ports.sources;
+    const { api, clock, random, log, metrics, instance, schema, version } = ports;
+    const { kube, keys } = ports.sources;
+    this.#schema = new SchemaKeeper({ keys, entry: () => schema.entry, version, log }, leadership);
     this.#mandate = new Mandate(ports);
     this.#writes = new KubeWrites(clock, log, onProgress, () => !this.#mayWrite);
     const events = new Events({ api, clock, random, log, instance, mayTell: () => this.#mayWrite });
@@ -156,7 +164,8 @@ class Term {
   }
 
   async pass(): Promise<void> {
-    const { clock, metrics } = this.#ports;
+    const { clock, metrics, schema } = this.#ports;
+    if (schema.problem !== null) return;
     if (!this.#areSettingsPublished) await this.#publishSettings();
     const mandate = this.#mandate.update();
     if (mandate === 'none') return;
@@ -177,6 +186,7 @@ class Term {
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
+    if (!isCaretaker) await this.#schema.update({ machines: observed.machines, storageNodes: observed.storageNodes.keys() });
     const nodes = { outOfService: this.#outOfService.update(observed, world), settingsLags: this.#lagging(observed, now.monotonicMs) };
     const { unsettled, ...counts } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);

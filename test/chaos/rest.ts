@@ -74,7 +74,7 @@ export async function leftOver(world: HistoryWorld, poolOf: PoolOf): Promise<str
     ...readdirSync(replicasIn(poolOf(node))).map((replica) => `${node}: replica ${replica}`),
     ...globSync('*.sock', { cwd: runDirectory(cluster.directory, node) }).map((socket) => `${node}: ${socket}`),
   ]);
-  const lasting = [keys.leader, keys.settings, keys.machines, keys.deleted];
+  const lasting = [keys.leader, keys.settings, keys.schema, keys.machines, keys.deleted];
   const { entries } = await store.list(keys.root);
   const left = entries.map(({ key }) => key).filter((key) => !lasting.some((prefix) => key.startsWith(prefix)));
   const objects = (await cluster.kubectl(['get', 'volumes.holdfast.dev', '-o', 'name'])).split('\n').filter((name) => name !== '');

@@ -24,8 +24,10 @@ import { newInstanceId } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import { systemRandom } from '../../core/random.ts';
+import { SPEAKS } from '../../core/versions.ts';
 import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
 import { createMetrics } from '../../edge/metrics.ts';
+import { SchemaWatch } from '../../edge/schemaWatch.ts';
 import type { Certificates } from '../../edge/tls.ts';
 import { FakePool } from './fakePool.ts';
 import { FakePrimaries } from './fakePrimaries.ts';
@@ -49,12 +51,15 @@ export type Surroundings = {
 type Base = ReturnType<typeof baseOf>;
 
 function baseOf(connection: StoreConnection, surroundings: Surroundings, plan: NodePlan, doorbell: Doorbell) {
+  const store = doorbell.store(connection.store);
+  const keys = keysOf(surroundings.cluster);
   return {
     ...connection,
-    store: doorbell.store(connection.store),
+    store,
+    schema: new SchemaWatch({ store, keys, log: surroundings.log }),
     node: plan.node,
     instance: newInstanceId(systemRandom),
-    keys: keysOf(surroundings.cluster),
+    keys,
     clock: wakefulClock,
     log: surroundings.log.child({ node: plan.node }),
     metrics: createAgentMetrics(createMetrics({ processMetrics: false })),
@@ -122,7 +127,16 @@ export class SimulatedAgent {
     this.#fakes = new FakePrimaries({ node, instance, learnMs, lost });
     const wired = wire(base, surroundings, plan, this.#fakes);
     const { zone, labels } = plan;
-    const identity: AgentIdentity = { node, instance, addresses: { http: `${node}:1` }, bootId, zone, labels, version: '0.0.0' };
+    const identity: AgentIdentity = {
+      node,
+      instance,
+      addresses: { http: `${node}:1` },
+      bootId,
+      zone,
+      labels,
+      version: '0.0.0',
+      speaks: SPEAKS,
+    };
     this.#registration = new Registration({
       ...base,
       state: () => machineState(identity, wired),

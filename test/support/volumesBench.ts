@@ -29,6 +29,7 @@ export class VolumesBench {
   readonly primaries: FakePrimary[] = [];
   readonly ends: PrimaryEnd[] = [];
   readonly toReplicas: VolumeConfig[] = [];
+  readonly schema: { problem: string | null } = { problem: null };
   readonly reports: ServingReports;
   readonly volumes: Volumes;
   readonly workers: Primaries;
@@ -79,6 +80,7 @@ export class VolumesBench {
       clock,
       log: silentLog,
       node: NODE,
+      schema: this.schema,
       toReplicas: (config) => this.toReplicas.push(config),
       environment: {
         node: NODE,

@@ -4,6 +4,7 @@
  */
 import type { Entry, StoreLease, View } from '../../../core/store.ts';
 import { hasEnded, type Task } from '../../../core/task.ts';
+import type { SchemaSight } from '../../../edge/schemaWatch.ts';
 import { parseTask } from '../parse.ts';
 import { type RunEnvironment, subjectOf, TaskRun } from './taskRun.ts';
 
@@ -16,6 +17,8 @@ const TASKS_SEEN_MAX = 65_536;
 
 export type TaskRunnerOptions = RunEnvironment & {
   lease: StoreLease;
+  /** While there is a problem nothing is begun; what is in work goes on. */
+  schema: SchemaSight;
   /** A task that cannot be read. */
   refused: () => void;
 };
@@ -76,7 +79,8 @@ export class TaskRunner {
     this.#parsed = parsed;
     const ids = new Set([...parsed.values()].map(({ task }) => task?.id));
     for (const id of this.#notBeforeMs.keys()) if (!ids.has(id)) this.#notBeforeMs.delete(id);
-    if (this.#isStopped || !this.#options.lease.isAlive) return;
+    const { lease, schema } = this.#options;
+    if (this.#isStopped || !lease.isAlive || schema.problem !== null) return;
     for (const { revision, task } of parsed.values()) if (task !== null) this.#startIfFree(task, revision, nowMs);
   }
 

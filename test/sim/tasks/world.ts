@@ -110,6 +110,7 @@ export class TaskWorld {
       store: client,
       lease: client,
       keys: KEYS,
+      schema: { problem: null },
       clock,
       log: silentLog,
       node: name,

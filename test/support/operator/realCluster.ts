@@ -150,7 +150,7 @@ export class RealCluster {
   /** All keys but those of machines, the leader, settings, and that volumes were deleted. */
   async keysLeft(): Promise<string[]> {
     const { entries } = await this.store.list(this.keys.root);
-    const kept = [this.keys.machines, this.keys.leader, this.keys.settings, this.keys.deleted];
+    const kept = [this.keys.machines, this.keys.leader, this.keys.settings, this.keys.schema, this.keys.deleted];
     return entries.map(({ key }) => key).filter((key) => !kept.some((prefix) => key.startsWith(prefix)));
   }
 

@@ -4,6 +4,7 @@ import type { InstanceId, NodeName } from '../../../core/ids.ts';
 import { silentLog } from '../../../core/log.ts';
 import { DEFAULT_SETTINGS } from '../../../core/settings.ts';
 import { createMetrics } from '../../../edge/metrics.ts';
+import { SchemaWatch } from '../../../edge/schemaWatch.ts';
 import { collectionPath, objectPath, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../../../operator/api.ts';
 import type { Rebalance } from '../../../operator/balance/balance.ts';
 import { ListWatchView } from '../../../operator/edge/kubeView.ts';
@@ -91,6 +92,7 @@ export class Rig {
       scrubs: this.store.view(KEYS.scrubs, wake),
       settings: this.store.view(KEYS.settings, wake),
     };
+    const schema = new SchemaWatch({ store: this.store, keys: KEYS, log: silentLog, changed: wake });
     const controller = new Controller({
       ...ports,
       sources: { store, kube, keys: KEYS },
@@ -102,11 +104,13 @@ export class Rig {
       rebalance: this.rebalance,
       limits: { overProvisioningRatio: 2, reserveRatio: 0.05, pressureRatio: 0.85 },
       settings: DEFAULT_SETTINGS,
+      schema,
+      version: '0.0.0',
       metrics,
       instance: `operator-${term}`,
     });
     const close = (): void => {
-      for (const view of [...Object.values(store), ...Object.values(kube)]) view.close();
+      for (const view of [...Object.values(store), ...Object.values(kube), schema]) view.close();
     };
     const office = new Office({
       store: this.store,

@@ -7,7 +7,7 @@ import { Rig } from '../../support/operator/rig.ts';
 const EVENTS = '/apis/events.k8s.io/v1/namespaces/default/events';
 const keysLeft = (rig: Rig): string[] =>
   [...rig.store.entriesOf(KEYS.root).keys()].filter(
-    (key) => !key.startsWith(KEYS.machines) && !key.startsWith(KEYS.deleted) && key !== KEYS.leader && key !== KEYS.settings,
+    (key) => !key.startsWith(KEYS.machines) && !key.startsWith(KEYS.deleted) && ![KEYS.leader, KEYS.settings, KEYS.schema].includes(key),
   );
 const reasons = (rig: Rig): string[] => rig.api.objectsOf(EVENTS).map((event) => (event as unknown as { reason: string }).reason);
 

@@ -19,7 +19,7 @@ async function rigWith(letters: string): Promise<Rig> {
 
 const keysLeft = (rig: Rig): string[] =>
   [...rig.store.entriesOf(KEYS.root).keys()].filter(
-    (key) => !key.startsWith(KEYS.machines) && !key.startsWith(KEYS.deleted) && key !== KEYS.leader && key !== KEYS.settings,
+    (key) => !key.startsWith(KEYS.machines) && !key.startsWith(KEYS.deleted) && ![KEYS.leader, KEYS.settings, KEYS.schema].includes(key),
   );
 const reasons = (rig: Rig): string[] => rig.api.objectsOf(EVENTS).map((event) => (event as unknown as { reason: string }).reason);
 

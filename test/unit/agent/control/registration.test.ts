@@ -36,6 +36,7 @@ class Agent {
   readonly lease = new ScriptedLease();
   readonly clock = new ManualClock();
   readonly displaced: string[] = [];
+  readonly schema: { problem: string | null } = { problem: null };
   readonly registration: Registration;
   readonly store: ScriptedStore;
   state: MachineState;
@@ -53,6 +54,7 @@ class Agent {
       slots: new CallSlots(),
       log: silentLog,
       state: () => this.state,
+      schema: this.schema,
       displaced: (sentence) => this.displaced.push(sentence),
     });
   }
@@ -96,6 +98,22 @@ describe('what is worth telling of a machine', () => {
 });
 
 describe('a machine registers', () => {
+  it('does not come while etcd is of a schema that is not known here, looks often, and stays when that is so later', async () => {
+    const agent = new Agent();
+    agent.lease.grant();
+    agent.schema.problem = 'etcd is of schema 9';
+    await agent.run(5_000);
+    expect([agent.stands, agent.registration.wasRegistered]).to.deep.equal([null, false]);
+    expect(agent.registration.dueAtMs - agent.clock.monotonicMs()).to.be.within(-50, 20);
+    agent.schema.problem = null;
+    await agent.run();
+    expect(agent.stands?.node).to.equal(agent.state.node);
+    agent.schema.problem = 'etcd is of schema 9';
+    agent.state = machine({ settingsVersion: 7 });
+    await agent.run(2_000);
+    expect(agent.stands?.settingsVersion).to.equal(7);
+  });
+
   it('under its lease, and is rewritten when something happens', async () => {
     const agent = new Agent();
     await agent.run();

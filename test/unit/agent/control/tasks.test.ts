@@ -29,6 +29,7 @@ class Worker {
   isManual = false;
   error: string | null = null;
   refused = 0;
+  readonly schema: { problem: string | null } = { problem: null };
   inWork = 0;
   inWorkMax = 0;
 
@@ -40,6 +41,7 @@ class Worker {
       keys,
       clock,
       lease: this.lease,
+      schema: this.schema,
       log: silentLog,
       node: NODE,
       instance,
@@ -98,6 +100,17 @@ describe('a task', () => {
     expect(worker.task()).to.deep.equal({ ...taskOf(), state: 'done' });
     expect(worker.claim()).to.equal(null);
     expect(worker.performed).to.deep.equal([taskOf().spec]);
+  });
+
+  it('is left alone while etcd is of a schema that is not known here', async () => {
+    const worker = new Worker();
+    worker.schema.problem = 'etcd is of schema 9';
+    worker.file(taskOf());
+    await worker.run();
+    expect([worker.task(), worker.claim()]).to.deep.equal([taskOf(), null]);
+    worker.schema.problem = null;
+    await worker.run();
+    expect(worker.task()?.state).to.equal('done');
   });
 
   it('that fails is ended as failed, with the reason', async () => {
