@@ -1,7 +1,8 @@
 # What can be done with this checkout: `make help`. Everything runs on the Node that `make setup` installs into node_modules.
 # Work of more than a line lies in tools/, where it is tested; here is only what is called what.
 .DEFAULT_GOAL := help
-.PHONY: help setup up down demo test test-unit test-integration test-e2e test-outage test-history fuzz sim sim-soak sim-mutants sim-balance bench bench-takeover bench-move bench-failover bench-pgbench bench-claims bench-scale test-chaos test-chart test-monitoring test-csi test-csi-vm test-postgres e2e spec generate check-generated lint format build clean
+# Every target that `make help` lists is a name, not a file.
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*\#\# .*/\1/p' Makefile)
 
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
@@ -103,6 +104,9 @@ test-postgres: setup ## PostgreSQL on a claim while agents, a replica, the leade
 
 e2e: setup ## a real Kubernetes in containers, and what people do on it (first run 40 minutes, root): make e2e ONLY="kill freeze" KILLS=10 KEEP=1
 	@$(RUN) ONLY="$(ONLY)" KILLS="$(KILLS)" KEEP="$(KEEP)" node test/kind/run.ts
+
+conformance: setup ## Kubernetes' own storage tests against our driver, on that cluster: make conformance FOCUS="volume-expand" PROCESSES=6 KEEP=1
+	@$(RUN) FOCUS='$(FOCUS)' SKIP='$(SKIP)' PROCESSES="$(PROCESSES)" REPORTS="$(REPORTS)" KEEP="$(KEEP)" node test/kind/conformance/run.ts
 
 bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded replace"
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" PLACE_SECONDS="$(PLACE_SECONDS)" FLEET_NODE_OPTIONS="$(FLEET_NODE_OPTIONS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
