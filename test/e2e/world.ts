@@ -149,7 +149,7 @@ export class World {
   /** Every key in etcd that is about a volume. */
   async volumeKeys(): Promise<string[]> {
     const keys = keysOf(CLUSTER_NAME);
-    const lasting = [keys.leader, keys.settings, keys.machines, keys.deleted];
+    const lasting = [keys.leader, keys.settings, keys.schema, keys.machines, keys.deleted];
     return (await this.stored()).map(({ key }) => key).filter((key) => !lasting.some((prefix) => key.startsWith(prefix)));
   }
 
