@@ -1,9 +1,16 @@
 #!/usr/bin/env bash
-# Installs Holdfast on the cluster by its chart: pools on XFS on every worker, snapshots' kinds and controller, helm. Does nothing twice. Usage: deploy.sh [--set NAME=VALUE...]
+# Installs Holdfast on the cluster by its chart: pools on XFS on every worker, snapshots' kinds and controller, helm. Does nothing twice. Usage: deploy.sh [--previous] [--set NAME=VALUE...]
+# --previous: the chart and the images of previous.sh.
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 checkout=$(cd "$here/../.." && pwd)
 export PATH=$checkout/node_modules/.bin:$PATH
 started=$(date +%s)
+chart=$checkout/helm/holdfast
+if [ "${1:-}" = --previous ]; then
+  shift
+  chart=$state/previous/helm/holdfast
+  set -- --set image.tag=previous "$@"
+fi
 workers=$(nodes | grep -v control-plane | sort)
 
 # Snapshots need a file system that can share blocks, and a node that was powered off must find its pool again.
@@ -33,8 +40,7 @@ kubectl wait --for=condition=Established crd/volumesnapshotclasses.snapshot.stor
 kubectl apply -f "$here/snapshot-controller.yaml" > /dev/null
 
 # legacy: the other way of waiting waits for ever for a holder that is only replaced by hand.
-helm=$(node "$checkout/tools/helm/program.ts")
-"$helm" upgrade --install holdfast "$checkout/helm/holdfast" --namespace holdfast-system --values "$here/values.yaml" \
+"$here/helm.sh" upgrade --install holdfast "$chart" --namespace holdfast-system --values "$here/values.yaml" \
   --set "etcd.image=$registry/etcd:$etcd" --wait=legacy --timeout 5m "$@" > "$state/helm.log" 2>&1 || { tail -20 "$state/helm.log" >&2; fail "helm failed"; }
 kubectl -n holdfast-system wait pods -l app.kubernetes.io/component=holder --for=condition=Ready --timeout=60s > /dev/null
 kubectl wait storagenodes --all --for=condition=Ready --timeout=60s > /dev/null
