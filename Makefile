@@ -7,6 +7,7 @@
 # The programs of node_modules first, Node 24 among them.
 RUN := PATH="$(CURDIR)/node_modules/.bin:$$PATH"
 MOCHA := $(RUN) mocha
+ANSWERS := $(CURDIR)/node_modules/.cache/holdfast/answers.json
 UNIT := 'test/unit/**/*.test.ts'
 INTEGRATION := 'test/integration/**/*.test.ts'
 END_TO_END := 'test/e2e/**/*.test.ts'
@@ -92,6 +93,13 @@ test-chart: setup ## the Helm chart: lint, what it renders, its values, a real A
 
 test-monitoring: setup ## a real Prometheus over a cluster under load: every query of every dashboard must have an answer: make test-monitoring SAVE=answers.json
 	@$(RUN) SAVE="$(SAVE)" node test/monitoring/run.ts
+
+test-alerts: setup ## every alert by its cause in a real cluster, and silence in maintenance: make test-alerts ONLY="nodes etcd" WRITE=1
+	@$(RUN) ONLY="$(ONLY)" WRITE="$(WRITE)" node test/monitoring/alerts.ts
+
+dashboard-pictures: setup ## docs/dashboards/*.png, drawn by a browser (needs chromium) from what Prometheus answers in make test-monitoring
+	@$(RUN) SAVE="$(ANSWERS)" node test/monitoring/run.ts
+	@$(RUN) node test/monitoring/pictures.ts "$(ANSWERS)"
 
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts

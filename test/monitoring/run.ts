@@ -12,8 +12,9 @@ import { waitFor } from '../../tools/local/wait.ts';
 import { commandWords } from '../../tools/test/words.ts';
 import { qemuIo, World } from '../e2e/world.ts';
 import { ruleFiles } from '../support/monitoring/alerts.ts';
-import { asked, type ShippedPanel, shippedDashboards } from './panels.ts';
+import { asked, shippedDashboards } from './panels.ts';
 import { Prometheus, type Sample } from './prometheus.ts';
+import { PICTURE_STEP_SECONDS, type Saved, type SavedPanel } from './saved.ts';
 
 /** For each thing that happens: how long it may take is others' matter. */
 const BOUND_MS = 120_000;
@@ -21,16 +22,12 @@ const SCRAPE_MS = 1_000;
 const SCRAPED_BOUND_MS = 60_000;
 const RATE_SECONDS = 8;
 const STEP_SECONDS = 1;
-const PICTURE_STEP_SECONDS = 2;
 /** What is shown by the last event of all is scraped, and computed. */
 const SETTLE_BOUND_MS = 30_000;
 const MORE_WRITES = 100;
 
 type Say = (line: string) => void;
 type Scene = { world: World; prometheus: Prometheus; sinceMs: number };
-
-export type SavedPanel = ShippedPanel & { answers: { legend: string; samples: Sample[] }[] };
-export type Saved = { title: string; description: string; file: string; sinceMs: number; untilMs: number; panels: SavedPanel[] }[];
 
 async function made(world: World, node: string): Promise<DemoVolume> {
   const volume = world.newVolume();

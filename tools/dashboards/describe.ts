@@ -90,7 +90,8 @@ const variableJson = ({ name, label, query }: Variable): object => ({
   refresh: 2,
   sort: 1,
   includeAll: true,
-  allValue: '.*',
+  // Not `.*`: of what operators and agents both tell, only agents have a node.
+  allValue: '.+',
   multi: true,
   current: { selected: true, text: ['All'], value: ['$__all'] },
 });

@@ -125,6 +125,8 @@ const CASES: Record<string, Case> = {
     labels: MAIN,
     planned: null,
     quiet: { [`holdfast_pool_capacity_bytes{${POOL}}`]: always(1_000_000), [`holdfast_pool_used_bytes{${POOL}}`]: '600000+10x600' },
+    // Nothing is told of a pool that is younger than its trend.
+    seenMinutes: 300,
   },
   ClockOff: {
     cause: { 'holdfast_clock_timestamp_seconds{instance="i"}': '-40+60x600' },
