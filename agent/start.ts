@@ -13,7 +13,7 @@ import { identity } from '../edge/csi/identity.ts';
 import { type CsiServer, startCsiServer } from '../edge/csi/server.ts';
 import { connectStore, type StoreConnection } from '../edge/etcd/connect.ts';
 import { checkRoute } from '../edge/http/checks.ts';
-import { demandCertificate, type HttpServer, startHttpServer } from '../edge/http/server.ts';
+import { demandOperator, type HttpServer, startHttpServer } from '../edge/http/server.ts';
 import { createMetrics, type Metrics } from '../edge/metrics.ts';
 import type { Program, Running } from '../edge/program.ts';
 import { SchemaWatch, schemaMetrics } from '../edge/schemaWatch.ts';
@@ -281,7 +281,7 @@ function listen(base: Base, wired: Wired, isReady: () => string | null): Promise
         // For rolling updates alone: others shall ask this agent as soon as it is there.
         router.get('/readyz/whole', checkRoute([registration, { name: 'volumes', run: () => wholeness.reason() }]));
         router.get('/inventory', async (request, response) => {
-          demandCertificate(request, 'what a node holds is');
+          demandOperator(request, 'what a node holds is');
           response.json({ node, instance, ...(await pools.inventory()) } satisfies Inventory);
         });
       },

@@ -4,7 +4,7 @@ import { systemClock } from '../../core/clock.ts';
 import { OperatingError } from '../../core/errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Connection, Endpoints } from './endpoints.ts';
-import { type Failure, failureOf } from './failure.ts';
+import { type Failure, failureOf, isRightsChanged } from './failure.ts';
 
 /** Longer than an election among etcd's members (1 s, seldom 2), shorter than anybody's patience with a write. */
 export const CALL_MS_MAX = 3_000;
@@ -39,7 +39,7 @@ export class Calls {
     return this.#call('read', attempted, run);
   }
 
-  /** Asked again only while it has never left this process. */
+  /** Asked again only while it has never left this process, or etcd did nothing because somebody's rights changed meanwhile. */
   write<Answer>(attempted: string, run: Run<Answer>): Promise<Answer> {
     return this.#call('write', attempted, run);
   }
@@ -78,7 +78,7 @@ export class Calls {
   }
 
   #mayTryAgain(kind: 'read' | 'write', failure: Failure, tried: ReadonlySet<string>, answersMissed: number): boolean {
-    if (failure.kind === 'refused') return false;
+    if (failure.kind === 'refused') return isRightsChanged(failure);
     if (failure.kind === 'notSent') return !tried.has(this.#endpoints.current().url);
     return kind === 'read' && answersMissed <= READ_ANSWERS_MISSED_MAX;
   }

@@ -40,3 +40,7 @@ export const isCompacted = (failure: Failure): boolean => failure.kind === 'refu
 
 export const isLeaseGone = (failure: Failure): boolean =>
   failure.kind === 'refused' && failure.status === STATUS_NOT_FOUND && failure.details.includes('lease');
+
+/** An account was changed while the call was under way: etcd did nothing, and knows the rights of now at the next. */
+export const isRightsChanged = (failure: Failure): boolean =>
+  failure.kind === 'refused' && failure.details.includes('revision of auth store is old');

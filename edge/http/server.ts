@@ -10,7 +10,7 @@ import { systemRandom } from '../../core/random.ts';
 import { type Trace, traceFrom } from '../../core/trace.ts';
 import type { Metrics } from '../metrics.ts';
 import { tellOfItself } from '../ownMetrics.ts';
-import type { Certificates } from '../tls.ts';
+import { type Certificates, formatPeerName, peerName } from '../tls.ts';
 import { type Check, checkRoute } from './checks.ts';
 import { answerOf, bodyOf, HttpError } from './errors.ts';
 import { type HttpServer, listenHttps } from './listen.ts';
@@ -77,9 +77,18 @@ export const notFoundRoute: RequestHandler = (request) => {
 };
 
 /** For what only clients with a certificate of the cluster's authority may see. */
-export function demandCertificate(request: { socket: unknown }, what: string): void {
+function demandCertificate(request: { socket: unknown }, what: string): void {
   if ((request.socket as TLSSocket).authorized) return;
   throw new HttpError(401, 'Unauthorized', `${what} only for clients that show a certificate of the authority of this cluster`);
+}
+
+/** For what only operators may see: an agent, or whoever scrapes, is known by its certificate and refused. */
+export function demandOperator(request: { socket: unknown }, what: string): void {
+  demandCertificate(request, what);
+  const peer = peerName(request.socket as TLSSocket);
+  if (peer?.role === 'operator') return;
+  const found = peer === null ? 'nobody of ours' : formatPeerName(peer);
+  throw new HttpError(403, 'Forbidden', `${what} only for operators, and the certificate is that of ${found}`);
 }
 
 function metricsRoute({ registry, render, counter }: Metrics): RequestHandler {
