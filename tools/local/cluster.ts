@@ -8,6 +8,7 @@
 import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { TlsFiles } from '../../edge/tls.ts';
+import { openAccounts } from './accounts.ts';
 import { applyApi, definitionFiles, waitForStorageNodes } from './api.ts';
 import { LocalClusterError } from './errors.ts';
 import { type Guard, guardCluster } from './guard.ts';
@@ -34,6 +35,8 @@ export type ClusterOptions = {
   etcdMembers?: number;
   /** The API server has an etcd of its own, as in most clusters of Kubernetes; left out: it shares that of Holdfast. */
   hasApiServerEtcd?: boolean;
+  /** Each name may do in Holdfast's etcd what it needs, and no more; left out: whoever has a certificate may do everything. */
+  hasEtcdAccounts?: boolean;
   /** For Holdfast's etcd, beyond the usual. */
   etcdFlags?: readonly string[];
   nodeOptions?: (node: string) => NodeOptions;
@@ -204,6 +207,7 @@ export class Cluster {
     await this.#step('etcd', this.versions.etcd, async () => {
       await this.#startMembers(this.etcdMembers, this.#options.etcdFlags ?? []);
       if (this.#options.hasApiServerEtcd) await this.#startMembers([layout.API_SERVER_ETCD], []);
+      if (this.#options.hasEtcdAccounts) await openAccounts(this.#etcdEndpoints()[0] ?? '', this.administrator);
     });
   }
 

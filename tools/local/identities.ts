@@ -5,6 +5,7 @@
 import path from 'node:path';
 import type { TlsFiles } from '../../edge/tls.ts';
 import { Authority, makeKeyPair } from './certificates.ts';
+import { ETCD_COMMON_NAME } from './launches.ts';
 import { API_SERVER, ETCD, lastPart, type ProcessName } from './layout.ts';
 import { ADDRESS } from './ports.ts';
 
@@ -34,7 +35,7 @@ export class Identities {
   }
 
   etcd(): Promise<TlsFiles> {
-    return this.#holdfast.issue(this.#of(ETCD), { commonName: 'etcd-0', organizations: ['holdfast:etcd'] }, [
+    return this.#holdfast.issue(this.#of(ETCD), { commonName: ETCD_COMMON_NAME, organizations: ['holdfast:etcd'] }, [
       ADDRESS,
       'localhost',
       'etcd-0',

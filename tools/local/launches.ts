@@ -33,6 +33,9 @@ export type EtcdParts = {
   flags?: readonly string[];
 };
 
+/** Of every member's certificate. */
+export const ETCD_COMMON_NAME = 'etcd-0';
+
 export function etcdLaunch(parts: EtcdParts): Launch {
   const { ca, cert, key } = parts.credentials;
   const client = `https://${ADDRESS}:${parts.clientPort}`;
@@ -57,6 +60,10 @@ export function etcdLaunch(parts: EtcdParts): Launch {
       `--peer-trusted-ca-file=${ca}`,
       `--peer-cert-file=${cert}`,
       `--peer-key-file=${key}`,
+      // Agents have certificates of the same authority, which would do as a member's.
+      `--peer-cert-allowed-cn=${ETCD_COMMON_NAME}`,
+      // The HTTP gateway knows nobody by a certificate.
+      '--enable-grpc-gateway=false',
       '--auto-compaction-mode=periodic',
       '--auto-compaction-retention=10m',
       ...(parts.flags ?? []),

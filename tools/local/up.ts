@@ -59,6 +59,7 @@ function options(asked: { nodes: number; operators: number }, started: LocalProc
   return {
     ...asked,
     directory: LOCAL_DIRECTORY,
+    hasEtcdAccounts: true,
     nodeOptions: () => ({ environment }),
     operatorEnvironment: environment,
     onProgress: printer(process.stderr),

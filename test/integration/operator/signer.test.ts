@@ -144,10 +144,10 @@ describe('operator: signer', function () {
     return program;
   }
 
-  async function identity(node: string): Promise<{ place: string; program: ProgramProcess }> {
+  async function identity(node: string, address: string): Promise<{ place: string; program: ProgramProcess }> {
     const place = path.join(directory, `identity-${node}`);
     const KUBECONFIG = await kubeconfig('holdfast-agent', `agent-${node}`);
-    const environment = { NODE_NAME: node, KUBECONFIG, IDENTITY_DIR: place, ADDRESSES: '10.0.0.5', LOOK_EVERY_MS: '200' };
+    const environment = { NODE_NAME: node, KUBECONFIG, IDENTITY_DIR: place, ADDRESSES: address, LOOK_EVERY_MS: '200' };
     const program = new ProgramProcess('agent/identity/main.ts', environment);
     programs.push(program);
     return { place, program };
@@ -199,7 +199,7 @@ describe('operator: signer', function () {
   });
 
   it("gives an agent a certificate of its node's name and the pod's addresses, through its identity", async () => {
-    const { place } = await identity('node-a');
+    const { place } = await identity('node-a', '10.0.0.5');
     await until('the certificate is there', async () => (await held(place)).certificate !== '', BOUND_MS);
     const { certificate, ca } = await held(place);
     const read = new X509Certificate(certificate);
@@ -260,7 +260,7 @@ describe('operator: signer', function () {
   it('renews certificates of short lives, exchanges the authority when it is asked to, and nobody is without trust meanwhile', async () => {
     const times = { LEAF_SECONDS: '20', SPREAD_SECONDS: '2', CA_SECONDS: '3600' };
     await Promise.all([signer('signer-0', times), signer('signer-1', times)]);
-    const { place } = await identity('node-b');
+    const { place } = await identity('node-b', '10.0.0.6');
     const old = decode((await secret('holdfast-ca')).data['tls.crt']);
     await cluster.kubectl(['annotate', 'secret', 'holdfast-ca', 'holdfast.dev/rotate=now', '--namespace', NAMESPACE]);
     await until(
