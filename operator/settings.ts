@@ -10,7 +10,7 @@ import { GROUP } from './api.ts';
 import type { PlacementLimits } from './placement/checks.ts';
 import type { UpkeepLimits } from './store/decide.ts';
 
-const OPERATOR_PARAMETERS = {
+export const OPERATOR_PARAMETERS = {
   ...COMMON_PARAMETERS,
   name: row('NAME', name, null, 'who this operator is among the others'),
   kubeconfig: row('KUBECONFIG', anyText, '', 'how to reach the API server; empty: as the pod that it runs in'),

@@ -3,7 +3,7 @@ import { COMMON_PARAMETERS } from '../../core/common-parameters.ts';
 import { absolutePath, choice, name, wholeNumber } from '../../core/parameter-kinds.ts';
 import { ConfigurationError, type Environment, type ParametersOf, parseParameters, row } from '../../core/parameters.ts';
 
-const HOLDER_PARAMETERS = {
+export const HOLDER_PARAMETERS = {
   logLevel: COMMON_PARAMETERS.logLevel,
   nodeName: row('NODE_NAME', name, null, "this machine's name in Kubernetes"),
   socket: row('HOLDER_SOCKET', absolutePath, '/run/holdfast-holder/holder.sock', 'where the agent of this node asks'),

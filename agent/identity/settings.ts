@@ -7,7 +7,7 @@ const addresses = list('address,...', 0, (part) =>
   /^[0-9a-fA-F:.]{2,45}$/.test(part) ? { value: part } : { rule: `${part} is no address` },
 );
 
-const IDENTITY_PARAMETERS = {
+export const IDENTITY_PARAMETERS = {
   nodeName: row('NODE_NAME', name, null, "this machine's name in Kubernetes"),
   namespace: row('POD_NAMESPACE', name, 'holdfast-system', 'where the trust lies'),
   kubeconfig: row('KUBECONFIG', anyText, '', 'how to reach the API server; empty: as the pod that it runs in'),

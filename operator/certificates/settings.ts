@@ -42,7 +42,7 @@ const commonNames = list('name,...', 0, (part) =>
 );
 const seconds = wholeNumber('s', 1, 20 * 365 * 86_400);
 
-const SIGNER_PARAMETERS = {
+export const SIGNER_PARAMETERS = {
   name: row('NAME', name, null, 'who this signer is among the others'),
   kubeconfig: row('KUBECONFIG', anyText, '', 'how to reach the API server; empty: as the pod that it runs in'),
   namespace: row('POD_NAMESPACE', name, 'holdfast-system', 'where Secrets and ConfigMap lie, and the agents live'),

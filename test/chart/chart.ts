@@ -71,3 +71,20 @@ export function compareWithFile(file: string, text: string): { wanted: string; f
   if (process.env.UPDATE === '1') writeFileSync(file, text);
   return { wanted: text, found: readFileSync(file, 'utf8') };
 }
+
+/** The sets of values that are tried, by their names. */
+export const valuesOf = (name: string): string => readFileSync(path.join(import.meta.dirname, 'values', `${name}.yaml`), 'utf8');
+
+/** What an API server knows where the Prometheus operator, cert-manager and snapshots are installed. */
+const MONITORING = ['monitoring.coreos.com/v1'];
+const SNAPSHOTS = ['snapshot.storage.k8s.io/v1'];
+export const SETS: readonly { name: string; kinds: readonly string[]; namespace: string }[] = [
+  { name: 'default', kinds: [], namespace: NAMESPACE },
+  { name: 'monitored', kinds: [...MONITORING, ...SNAPSHOTS], namespace: NAMESPACE },
+  { name: 'certmanager', kinds: SNAPSHOTS, namespace: 'storage' },
+  { name: 'given', kinds: SNAPSHOTS, namespace: NAMESPACE },
+  { name: 'small', kinds: [], namespace: 'default' },
+];
+
+export const renderSet = ({ name, kinds, namespace }: (typeof SETS)[number]): Promise<string> =>
+  render({ values: valuesOf(name), kinds, namespace });

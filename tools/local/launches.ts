@@ -94,6 +94,8 @@ export function apiServerLaunch(parts: ApiServerParts): Launch {
       `--tls-private-key-file=${parts.serving.key}`,
       `--client-ca-file=${parts.serving.ca}`,
       '--anonymous-auth=false',
+      // As in every cluster with a CSI driver; no pod runs here.
+      '--allow-privileged=true',
       '--authorization-mode=RBAC',
       `--etcd-servers=${parts.etcdEndpoint}`,
       `--etcd-cafile=${parts.etcd.ca}`,

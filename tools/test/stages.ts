@@ -42,6 +42,8 @@ export const STAGES: readonly Stage[] = [
     timeoutMs: 45 * MINUTE_MS,
     counting: true,
   },
+  // Helm is built the first time, four minutes.
+  { name: 'chart', command: [...MOCHA, 'test/chart/**/*.test.ts'], timeoutMs: 15 * MINUTE_MS, counting: true },
   { name: 'fuzz', command: ['node', 'test/fuzz/run.ts'], timeoutMs: 5 * MINUTE_MS },
   { name: 'history under faults', command: ['node', 'test/history/run.ts'], timeoutMs: 15 * MINUTE_MS },
   { name: 'chaos', command: ['node', 'test/chaos/run.ts', 'MINUTES=1', 'VOLUMES=8'], timeoutMs: 15 * MINUTE_MS },
