@@ -119,6 +119,12 @@ conformance: setup ## Kubernetes' own storage tests against our driver, on that 
 bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded replace"
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" PLACE_SECONDS="$(PLACE_SECONDS)" FLEET_NODE_OPTIONS="$(FLEET_NODE_OPTIONS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
 
+images: setup ## the images of operator and agent as archives, without a registry (root, buildah): make images ARCH="amd64 arm64" TAG=1.0.0 BASE=debian:bookworm-slim CACHED=1
+	@$(RUN) ARCH="$(ARCH)" PROGRAMS="$(PROGRAMS)" TAG="$(TAG)" REGISTRY="$(REGISTRY)" BASE="$(BASE)" MIRROR="$(MIRROR)" OUT="$(OUT)" CACHED="$(CACHED)" node tools/images/main.ts
+
+test-images: setup ## both images twice, which must be the same bytes; then run as a cluster runs them: make test-images ARCH="amd64 arm64"
+	@$(RUN) ARCH="$(ARCH)" node test/images/run.ts
+
 generate: setup ## make the types of the API and the chart's copies of its definitions from crds/, the dashboards, the list of metrics
 	@$(RUN) node tools/generate/types.ts
 

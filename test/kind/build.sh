@@ -79,7 +79,7 @@ scratch_image() {
 }
 
 images() {
-  packages debootstrap docker.io gcc libc6-dev libseccomp-dev pkg-config
+  packages debootstrap buildah docker.io gcc libc6-dev libseccomp-dev pkg-config
   root base
   root node
   local stamp
