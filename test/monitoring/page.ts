@@ -7,7 +7,7 @@ import type { Saved, SavedPanel } from './saved.ts';
 type Dashboard = Saved[number];
 type Line = { legend: string; points: [number, number][] };
 
-export const PAGE_WIDTH = 1_100;
+export const PAGE_WIDTH = 1_000;
 const COLUMNS = 24;
 const UNIT_HEIGHT = 26;
 const GAP = 6;
@@ -141,7 +141,7 @@ h1{font-size:18px;margin:0;padding:10px 8px 0}p{margin:2px 8px;color:#6b7280}
 h2{position:absolute;margin:0;font-size:14px;line-height:24px;padding-left:4px}
 section{position:absolute;background:#fff;border:1px solid #e0e2e4;box-sizing:border-box;padding:4px 6px;overflow:hidden}
 h3{font-size:12px;margin:0 0 4px;font-weight:600}
-.stat{font-size:30px;text-align:center;line-height:66px;color:#fff;border-radius:3px}.good{background:#4c9a52}.bad{background:#c4314b}
+.stat{font-size:28px;text-align:center;line-height:50px;color:#fff;border-radius:3px}.good{background:#4c9a52}.bad{background:#c4314b}
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:2px 8px;border-bottom:1px solid #eee}.none{color:#6b7280;padding:8px}
 .bar{display:flex;align-items:center;height:26px}.bar span{width:130px}.bar i{height:16px;display:block}.bar b{padding-left:8px}
 .u-legend{font-size:11px}.u-legend .u-value{display:none}`;

@@ -12,7 +12,7 @@ import type { Saved } from './saved.ts';
 import { PICTURE_STEP_SECONDS } from './saved.ts';
 
 const BROWSER_MS = 120_000;
-const PICTURE_BYTES_MAX = 300_000;
+const PICTURE_BYTES_MAX = 200_000;
 const QUIET = [
   '--headless',
   '--no-sandbox',
@@ -23,6 +23,7 @@ const QUIET = [
   '--disable-component-update',
   '--disable-sync',
   '--hide-scrollbars',
+  '--disable-lcd-text',
 ];
 
 const [, , answers = ''] = process.argv;

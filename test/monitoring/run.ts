@@ -23,6 +23,8 @@ const SCRAPED_BOUND_MS = 60_000;
 const RATE_SECONDS = 8;
 const STEP_SECONDS = 1;
 /** What is shown by the last event of all is scraped, and computed. */
+/** Compared so often that a scrub ends while somebody watches. */
+const SETTINGS = JSON.stringify({ scrubIntervalSeconds: 10 });
 const SETTLE_BOUND_MS = 30_000;
 const MORE_WRITES = 100;
 
@@ -69,6 +71,10 @@ async function live(world: World, say: Say): Promise<void> {
     const homeless = world.newVolume();
     await homeless.create('16Mi', 2, { placement: { nodeSelector: { disk: 'none' }, poolTags: [], zones: 'Prefer' } });
     await homeless.until('without a place', BOUND_MS, ({ phase }) => phase === 'Pending');
+
+    say('a volume is moved on purpose');
+    await databases.attachTo('node-a');
+    await databases.untilServedBy('node-a', BOUND_MS);
     await Promise.all(writers.map((writer) => writer.untilMore(MORE_WRITES)));
   } finally {
     for (const writer of writers) await writer.end();
@@ -123,7 +129,7 @@ async function undocumented({ prometheus, sinceMs }: Scene): Promise<string[]> {
 
 async function run(say: Say, saveAs: string): Promise<string[]> {
   const sinceMs = Date.now();
-  const world = await World.open(3);
+  const world = await World.open(3, undefined, { operatorEnvironment: { SETTINGS } });
   let prometheus: Prometheus | null = null;
   try {
     say('a cluster of three nodes; Prometheus scrapes it over mutual TLS');
