@@ -11,6 +11,10 @@ ANSWERS := $(CURDIR)/node_modules/.cache/holdfast/answers.json
 UNIT := 'test/unit/**/*.test.ts'
 INTEGRATION := 'test/integration/**/*.test.ts'
 END_TO_END := 'test/e2e/**/*.test.ts'
+# What docs/security.md names; all of it is in the suites above, too.
+SECURITY := 'test/unit/operator/certificates/*.test.ts' 'test/unit/agent/identity/*.test.ts' test/unit/edge/tls.test.ts test/unit/tools/local/launches.test.ts \
+	test/integration/edge/accounts.test.ts test/integration/edge/tls.test.ts test/integration/edge/http.test.ts test/integration/replication/refusals.test.ts \
+	test/integration/operator/signer.test.ts test/integration/operator/api.test.ts test/e2e/security.test.ts
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +70,9 @@ sim-mutants: setup ## break one rule of the protocol after another, each must be
 
 sim-balance: setup ## machines come and go: what is copied for it, beside the least: make sim-balance NODES=50 VOLUMES=2000 SEED=7
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" SEED="$(SEED)" node test/balance/run.ts
+
+test-security: setup ## what each credential cannot do, certificates exchanged under I/O, no secret in a log: docs/security.md
+	@$(MOCHA) $(SECURITY)
 
 spec: setup ## the protocol's model, every state of it (needs Java): make spec LISTS="configs mutants" NAMES="pair third" SECONDS=1500
 	@$(RUN) LISTS="$(LISTS)" NAMES="$(NAMES)" SECONDS="$(SECONDS)" node test/spec/run.ts

@@ -159,6 +159,18 @@ describe('the replication port', () => {
       nothingWasHeard();
     });
 
+    for (const [commonName, said] of [
+      ['operator:operator', 'operator:operator'],
+      ['metrics:prometheus', 'nobody'],
+      ['etcd', 'nobody'],
+    ] as const)
+      it(`refuses that of ${commonName}`, async () => {
+        const primary = open(await shelf.of(commonName));
+        expect(await refusal()).to.include({ rule: 'peer', message: `a Seal of primary node-a from ${said}` });
+        await until('the primary hears the end', () => primary.closedWith);
+        nothingWasHeard();
+      });
+
     it('refuses anything else first', async () => {
       const client = raw();
       client.socket.write(Buffer.concat([frame({ type: 'flush', id: 1 }), frame(SEAL)]));

@@ -6,6 +6,7 @@ import type { Connection } from '../../../edge/etcd/endpoints.ts';
 
 const NOT_SENT = '14 UNAVAILABLE: No connection established. Last error: ECONNREFUSED';
 const NO_ANSWER = '4 DEADLINE_EXCEEDED: Deadline exceeded';
+const RIGHTS_CHANGED = '3 INVALID_ARGUMENT: etcdserver: revision of auth store is old';
 const REFUSED = '3 INVALID_ARGUMENT: etcdserver: request is too large';
 
 /** Members that fail as they are told to, one word for each call to them; the last word goes on for ever. */
@@ -61,6 +62,14 @@ describe('a call to etcd', () => {
     const none = membersOf([NOT_SENT], [NOT_SENT], [NOT_SENT]);
     expect(await failing(none.calls.write('commit a', none.run))).to.match(/nothing was changed$/);
     expect(none.asked).to.deep.equal(['etcd-0', 'etcd-1', 'etcd-2']);
+  });
+
+  it('during which somebody was given other rights is asked again, also when it changes something: etcd did nothing', async () => {
+    const some = membersOf([RIGHTS_CHANGED, RIGHTS_CHANGED, 'ok']);
+    expect(await some.calls.write('commit a', some.run)).to.equal('answer of etcd-0');
+    const always = membersOf([RIGHTS_CHANGED]);
+    expect(await failing(always.calls.write('commit a', always.run))).to.match(/revision of auth store is old; nothing was changed$/);
+    expect(always.asked.length).to.be.within(2, 10);
   });
 
   it('that changes something is not repeated when it was perhaps sent after all', async () => {

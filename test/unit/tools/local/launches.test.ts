@@ -70,6 +70,9 @@ describe('local cluster: what its processes are told', () => {
     expect(etcd.arguments).to.include.members([
       '--client-cert-auth',
       '--peer-client-cert-auth',
+      // An agent's certificate, of the same authority, is no member's.
+      '--peer-cert-allowed-cn=etcd-0',
+      '--enable-grpc-gateway=false',
       '--listen-client-urls=https://127.0.0.1:1',
       '--name=etcd-1',
       '--listen-peer-urls=https://127.0.0.1:3',
