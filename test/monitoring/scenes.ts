@@ -117,7 +117,8 @@ async function exchange(store: Store, key: string, value: string | null): Promis
 
 async function lostConfigs(stage: Stage): Promise<void> {
   await stage.volume('broken', 2);
-  await stage.volume('spare', 2);
+  // One that was never served would be placed anew: nothing is lost with it.
+  await stage.volume('spare', 2, 'node-b');
   stage.say('a config that cannot be read');
   const broken = KEYS.volume(volumeUid(await uidOf(stage, 'broken')));
   const before = await stage.withStore((store) => exchange(store, broken, '{"not": "a config"}'));
@@ -199,15 +200,18 @@ async function store(stage: Stage): Promise<void> {
 const JUNK = 'x'.repeat(256 * 1024);
 const QUOTA_BYTES = 24 * MIB;
 
+/** Until it takes no more: beyond its quota it is nearly full, too. */
 async function fill(stage: Stage, etcd: Store): Promise<void> {
-  const pieces = Math.ceil(QUOTA_BYTES / JUNK.length);
-  const put = async (from: number, to: number): Promise<void> => {
-    for (let piece = from; piece < to; piece++) await etcd.commit([], [{ put: `/junk/${piece}`, value: JUNK }]);
-  };
-  await put(0, Math.ceil(pieces * 0.9));
-  await stage.fire({ alert: 'EtcdSpace' });
-  await put(pieces, 2 * pieces).catch(() => undefined);
-  await stage.fire({ alert: 'EtcdAlarm', labels: { alarm: 'NOSPACE' } });
+  const piecesMax = (4 * QUOTA_BYTES) / JUNK.length;
+  for (let piece = 0; ; piece++) {
+    if (piece > piecesMax) throw new Error('etcd took four times its quota');
+    const isFull = await etcd.commit([], [{ put: `/junk/${piece}`, value: JUNK }]).then(
+      () => false,
+      (error: Error) => error.message.includes('space exceeded') || Promise.reject(error),
+    );
+    if (isFull) break;
+  }
+  await stage.fire({ alert: 'EtcdSpace' }, { alert: 'EtcdAlarm', labels: { alarm: 'NOSPACE' } });
 }
 
 let disk: SmallDisk | null = null;
@@ -228,9 +232,8 @@ function unmount(): void {
 
 async function fullPool(stage: Stage): Promise<void> {
   const directory = disk?.directory ?? '';
-  const thin = new DemoVolume(stage.world.cluster.kubectl, 'thin');
-  await thin.create('400Mi', 1);
-  await thin.untilHealthy(1, BOUND_MS);
+  // Each may be as large as the disk, both together larger: volumes are thin.
+  for (const name of ['thin-1', 'thin-2']) await stage.volume(name, 1, '', { size: '200Mi' });
   stage.say('the disk is smaller than what it has promised');
   execFileSync('mount', ['-o', `remount,size=${200 * MIB}`, directory]);
   await stage.fire({ alert: 'PoolOverProvisioned', labels: { node: 'node-a', pool: 'main' } });
@@ -255,6 +258,13 @@ export const SCENES: readonly Scene[] = [
       await placeAndSnapshots(stage);
       await differing(stage);
       await certificates(stage);
+    },
+  },
+  {
+    name: 'losses',
+    options: () => ({ nodes: 3, operatorEnvironment: { REPLACE_AFTER_SECONDS: '0' } }),
+    async play(stage) {
+      await stage.volume('db', 3, 'node-a');
       await lostConfigs(stage);
       await nobodyLeads(stage);
       await badDisk(stage);

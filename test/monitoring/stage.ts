@@ -92,9 +92,9 @@ export class Stage {
     });
     await this.#nobodyElse();
     for (const { alert } of expected) {
-      this.fired.add(alert);
       this.say(`  fires: ${alert}`);
-      if (this.#writes) this.#look(alert);
+      if (this.#writes && !this.fired.has(alert)) this.#look(alert);
+      this.fired.add(alert);
     }
   }
 
