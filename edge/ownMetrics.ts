@@ -12,11 +12,23 @@ export function tellOfItself(metrics: Metrics, certificates: Certificates): void
     [],
     (gauge) => gauge.set(Date.now() / MS_PER_SECOND),
   );
-  // Read anew only when it is another one: parsing it costs more than all the rest.
-  let known: { cert: Buffer; endsAtSeconds: number } | null = null;
-  metrics.gauge('certificate_ends_timestamp_seconds', 'When the certificate that it shows ends', [], (gauge) => {
+  const life = lifeOf(certificates);
+  metrics.gauge('certificate_begins_timestamp_seconds', 'Since when the certificate that it shows holds', [], (gauge) =>
+    gauge.set(life().beginsAtMs / MS_PER_SECOND),
+  );
+  metrics.gauge('certificate_ends_timestamp_seconds', 'When the certificate that it shows ends', [], (gauge) =>
+    gauge.set(life().endsAtMs / MS_PER_SECOND),
+  );
+}
+
+/** Read anew only when it is another one: parsing it costs more than all the rest. */
+function lifeOf(certificates: Certificates): () => { beginsAtMs: number; endsAtMs: number } {
+  let known: { cert: Buffer; beginsAtMs: number; endsAtMs: number } | null = null;
+  return () => {
     const { cert } = certificates.material;
-    if (known?.cert !== cert) known = { cert, endsAtSeconds: Date.parse(new X509Certificate(cert).validTo) / MS_PER_SECOND };
-    gauge.set(known.endsAtSeconds);
-  });
+    if (known?.cert === cert) return known;
+    const { validFrom, validTo } = new X509Certificate(cert);
+    known = { cert, beginsAtMs: Date.parse(validFrom), endsAtMs: Date.parse(validTo) };
+    return known;
+  };
 }

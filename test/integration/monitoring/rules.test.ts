@@ -35,6 +35,11 @@ const DB = { volume: 'db' };
 const NODE_A = { node: 'node-a' };
 const MAIN = { ...NODE_A, pool: 'main' };
 
+const certificate = (beganDays: number, endsDays: number): Series => ({
+  'holdfast_certificate_begins_timestamp_seconds{instance="i"}': always(beganDays * DAY_SECONDS),
+  'holdfast_certificate_ends_timestamp_seconds{instance="i"}': always(endsDays * DAY_SECONDS),
+});
+
 const CASES: Record<string, Case> = {
   VolumeUnavailable: {
     cause: volume('Unavailable', 'NodeGone'),
@@ -135,10 +140,12 @@ const CASES: Record<string, Case> = {
     quiet: { 'holdfast_clock_timestamp_seconds{instance="i"}': '2+60x600' },
   },
   CertificateEndsSoon: {
-    cause: { 'holdfast_certificate_ends_timestamp_seconds{instance="i"}': always(6 * DAY_SECONDS) },
+    // Of 90 days.
+    cause: certificate(-77, 13),
     labels: { instance: 'i' },
     planned: null,
-    quiet: { 'holdfast_certificate_ends_timestamp_seconds{instance="i"}': always(29 * DAY_SECONDS) },
+    // One that lives for three days, and is renewed when it has one left.
+    quiet: certificate(-2, 1.1),
   },
   NoLeader: {
     cause: { 'holdfast_leader_count{instance="i"}': always(0) },
