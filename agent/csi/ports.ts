@@ -64,7 +64,15 @@ export interface Mounts {
   unmount(path: string, lazy: boolean): Promise<void>;
   /** What is found on a device: a type, a partition table; null: nothing, and its beginning is all zeroes. */
   probe(device: string): Promise<string | null>;
-  format(device: string, type: FileSystem, options: readonly string[]): Promise<void>;
+  /** Whether the mark of this volume and type is there (mark.ts). */
+  isMarked(device: string, uid: VolumeUid, type: FileSystem): Promise<boolean>;
+  /** Of a device on which `probe` found that type. False: certainly not, by anybody. */
+  mayHaveBeenMounted(device: string, type: FileSystem): Promise<boolean>;
+  /** Durable when it resolves, as is `unmark`. */
+  mark(device: string, uid: VolumeUid, type: FileSystem): Promise<void>;
+  unmark(device: string, type: FileSystem): Promise<void>;
+  /** `isAgain`: over what an attempt before it left. */
+  format(device: string, type: FileSystem, options: readonly string[], isAgain?: boolean): Promise<void>;
   check(device: string, type: FileSystem): Promise<void>;
   /** To all of its device. */
   grow(device: string, path: string, type: string): Promise<void>;

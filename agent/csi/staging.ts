@@ -1,6 +1,8 @@
 /** Staging: from what is served here to a device, and from that to a mounted file system. Must never make a file system where anything is. */
+import type { VolumeUid } from '../../core/ids.ts';
 import { CsiError, invalid } from '../../edge/csi/codes.ts';
 import type { NodeService, NodeStageVolumeRequest, VolumeCapability } from '../../edge/csi/generated/csi.ts';
+import { make, unmarkAll } from './making.ts';
 import type { Call, Device, FileSystem, NodePorts, ServedVolume } from './ports.ts';
 
 type Staging = Pick<NodeService<Call>, 'nodeStageVolume' | 'nodeUnstageVolume'>;
@@ -56,7 +58,9 @@ export class CsiStaging implements Staging {
     const attached = await holder.attach({ name, uid, socket, sizeBytes, readonly });
     // It may have grown while nobody had it here.
     const device = attached.sizeBytes < sizeBytes ? await holder.resize(name, sizeBytes) : attached;
-    if (type !== null) await this.#mount(device, path, type, mountOptions(capability, type, context), wordsOf(context.mkfsOptions, /\s+/));
+    if (type !== null)
+      await this.#mount(device, path, mountOptions(capability, type, context), { type, mkfs: wordsOf(context.mkfsOptions, /\s+/) });
+    else if (!device.readonly) await unmarkAll(this.#ports.mounts, device);
     return {};
   };
 
@@ -96,28 +100,29 @@ export class CsiStaging implements Staging {
   }
 
   /** Idempotent: what is mounted there already must be this very device. */
-  async #mount(
-    { device, name }: Device,
-    path: string,
-    type: FileSystem,
-    options: readonly string[],
-    mkfs: readonly string[],
-  ): Promise<void> {
+  async #mount(attached: Device, path: string, options: readonly string[], wish: { type: FileSystem; mkfs: string[] }): Promise<void> {
     const { mounts } = this.#ports;
+    const { device, name, uid } = attached;
+    const { type } = wish;
     const there = mounts.at(path);
     if (there !== null) {
       if (there.source === device) return;
       throw new CsiError('AlreadyExists', `${path}: ${there.source} is mounted there, not ${device} of the volume ${name}`);
     }
-    const found = await mounts.probe(device);
-    if (found === null) await mounts.format(device, type, mkfs);
-    else if (found !== type)
-      throw new CsiError('FailedPrecondition', `the volume ${name} holds ${found}, asked is ${type}: it is not made anew over data`);
-    else await mounts.check(device, type);
+    const isNew = await make(mounts, attached, wish);
     mounts.makeDirectory(path);
     await mounts.mount(device, path, type, options);
+    if (isNew) return this.#mustBeUnmarked(device, uid, type, path);
     // A clone may be larger than what it began as.
-    if (found !== null && !options.includes('ro')) await mounts.grow(device, path, type);
+    if (!options.includes('ro')) await mounts.grow(device, path, type);
+  }
+
+  /** A program that was left behind may have written the mark behind us: with it the next staging would make anew what people are about to write to. */
+  async #mustBeUnmarked(device: string, uid: VolumeUid, type: FileSystem, path: string): Promise<void> {
+    const { mounts } = this.#ports;
+    if (!(await mounts.isMarked(device, uid, type))) return;
+    await mounts.unmount(path, false);
+    throw new CsiError('Aborted', `${device}: the file system was begun again behind this attempt; ask again`);
   }
 
   async #mustBeServed(name: string, signal: AbortSignal): Promise<ServedVolume> {

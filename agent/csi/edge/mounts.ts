@@ -3,10 +3,25 @@ import { mkdirSync, realpathSync, rmdirSync, statSync, unlinkSync, writeFileSync
 import { statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OperatingError } from '../../../core/errors.ts';
-import { beginningOf, outcome, run } from '../../edge/commands.ts';
+import type { VolumeUid } from '../../../core/ids.ts';
+import { outcome, pieceOf, run } from '../../edge/commands.ts';
 import { deviceNumbers, type MountEntry, mountTable } from '../../edge/mountTable.ts';
+import { BEGINNING_BYTES, MARK_BYTES, MARK_PLACE, markOf, mayHaveBeenMounted, noMark } from '../mark.ts';
 import type { FileSystem, Mounted, Mounts, Usage } from '../ports.ts';
-import { type Command, checkCommand, growCommand, isSound, mkfsCommand, mountCommand, probeCommand, probed } from '../programs.ts';
+import {
+  alone,
+  type Command,
+  checkCommand,
+  growCommand,
+  isSound,
+  LOCKED,
+  mkfsCommand,
+  mountCommand,
+  NO_FILE_SYSTEM,
+  probeCommand,
+  probed,
+  writeCommand,
+} from '../programs.ts';
 
 /** Of a large volume over a slow disk. */
 const FORMAT_MS_MAX = 55_000;
@@ -39,6 +54,17 @@ function numbersOf(path: string): string | null {
 /** Of a device node that is bound there; a node's own file system says nothing of the device. */
 const boundAt = ({ path, root, type }: MountEntry): string | null => (HOLD_NODES.includes(type) && root !== '/' ? numbersOf(path) : null);
 
+type Limits = { forMs?: number; input?: Buffer };
+
+/** Rejects unless it ended with 0. */
+async function runAlone(device: string, command: Command, { forMs, input }: Limits = {}): Promise<void> {
+  const [program, ...words] = alone(device, command);
+  const { code, output, trouble } = await outcome(program, words, forMs, input);
+  if (code === 0) return;
+  const said = code === LOCKED ? 'another program is still at the device' : (trouble.trim() || output.trim()).slice(0, 500);
+  throw new OperatingError('Unavailable', command.join(' '), `it ended with ${code}: ${said}`);
+}
+
 const running = ([program, ...words]: Command, forMs?: number): Promise<string> => run(program, words, forMs);
 
 export class MachineMounts implements Mounts {
@@ -57,7 +83,7 @@ export class MachineMounts implements Mounts {
   }
 
   async mount(device: string, path: string, type: FileSystem, options: readonly string[]): Promise<void> {
-    await running(mountCommand(device, path, type, options));
+    await runAlone(device, mountCommand(device, path, type, options));
   }
 
   /** A crash in between leaves it writable: it is not told as published yet, and the next attempt makes it read-only. */
@@ -81,11 +107,31 @@ export class MachineMounts implements Mounts {
     const answer = probed(code, output);
     if (answer === 'failed') throw new OperatingError('Unavailable', `blkid ${device}`, `it ended with ${code}: ${trouble.trim()}`);
     if (answer !== 'nothing') return answer.found;
-    return (await beginsWithZeroes(device)) ? null : 'data that is no file system';
+    return (await beginsWithZeroes(device)) ? null : NO_FILE_SYSTEM;
   }
 
-  async format(device: string, type: FileSystem, options: readonly string[]): Promise<void> {
-    await running(mkfsCommand(device, type, options), FORMAT_MS_MAX);
+  async isMarked(device: string, uid: VolumeUid, type: FileSystem): Promise<boolean> {
+    return (await pieceOf(device, MARK_BYTES, MARK_PLACE[type] / MARK_BYTES)).equals(markOf(uid, type));
+  }
+
+  async mayHaveBeenMounted(device: string, type: FileSystem): Promise<boolean> {
+    return mayHaveBeenMounted(await pieceOf(device, BEGINNING_BYTES), type);
+  }
+
+  async mark(device: string, uid: VolumeUid, type: FileSystem): Promise<void> {
+    await this.#write(device, type, markOf(uid, type));
+  }
+
+  async unmark(device: string, type: FileSystem): Promise<void> {
+    await this.#write(device, type, noMark());
+  }
+
+  async #write(device: string, type: FileSystem, bytes: Buffer): Promise<void> {
+    await runAlone(device, writeCommand(device, bytes.length, MARK_PLACE[type]), { input: bytes });
+  }
+
+  async format(device: string, type: FileSystem, options: readonly string[], isAgain = false): Promise<void> {
+    await runAlone(device, mkfsCommand(device, type, options, isAgain), { forMs: FORMAT_MS_MAX });
   }
 
   async check(device: string, type: FileSystem): Promise<void> {
@@ -144,7 +190,7 @@ export class MachineMounts implements Mounts {
 
 /** What reads a volume waits for its primary, which is of this very process and may wait for this very thread. */
 async function beginsWithZeroes(device: string): Promise<boolean> {
-  const beginning = await beginningOf(device, LOOK_BYTES);
+  const beginning = await pieceOf(device, LOOK_BYTES);
   if (beginning.length === 0) throw new OperatingError('Unavailable', `look at ${device}`, 'nothing can be read of it');
   return beginning.every((byte) => byte === 0);
 }

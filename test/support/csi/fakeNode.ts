@@ -19,6 +19,10 @@ export class FakeNode {
   readonly mounted: Mounted[] = [];
   /** What lies on a device; none: nothing. */
   readonly content = new Map<string, string>();
+  /** Whatever file system is found beside a mark. */
+  wasMounted = false;
+  /** Of file systems that were begun: volume and type. */
+  readonly marks = new Map<string, string>();
   readonly places = new Map<string, Whereabouts | Error>();
   readonly kinds = new Map<string, 'directory' | 'file' | 'device'>();
   /** How often somebody has waited. */
@@ -82,8 +86,18 @@ export class FakeNode {
       );
     },
     probe: async (device) => this.content.get(device) ?? null,
-    format: async (device, type, options) => {
-      this.steps.push(`format ${device} ${[type, ...options].join(' ')}`);
+    isMarked: async (device, uid, type) => this.marks.get(device) === `${uid} ${type}`,
+    mayHaveBeenMounted: async () => this.wasMounted,
+    mark: async (device, uid, type) => {
+      this.steps.push(`mark ${device} ${type}`);
+      this.marks.set(device, `${uid} ${type}`);
+    },
+    unmark: async (device, type) => {
+      this.steps.push(`unmark ${device} ${type}`);
+      this.marks.delete(device);
+    },
+    format: async (device, type, options, isAgain) => {
+      this.steps.push(`format${isAgain ? ' again' : ''} ${device} ${[type, ...options].join(' ')}`);
       this.content.set(device, type);
     },
     check: async (device: string, type: FileSystem) => void this.steps.push(`check ${device} ${type}`),

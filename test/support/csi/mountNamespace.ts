@@ -36,6 +36,12 @@ export class MountNamespace {
     if (this.#child.exitCode === null) await once(this.#child, 'exit');
   }
 
+  /** As an agent dies: what it runs goes on. */
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    if (this.#child.signalCode === null) await once(this.#child, 'exit');
+  }
+
   async #ask(what: string, values: unknown[]): Promise<unknown> {
     this.#child.stdin.write(`${JSON.stringify([what, ...values])}\n`);
     const { value, done } = await this.#answers.next();

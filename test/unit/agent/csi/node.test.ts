@@ -68,11 +68,14 @@ describe('agent/csi: the node', () => {
 
   describe('staging', () => {
     it('makes a file system once, on nothing', async () => {
+      node.serve('pgdata', UID, 1024 ** 3);
       await stage({ volumeContext: { fsType: 'xfs', mkfsOptions: '-i  size=1024', mountOptions: 'noatime' } });
       await stage({ volumeContext: { fsType: 'xfs' } });
       expect(node.steps).to.deep.equal([
         'attach pgdata',
+        'mark /dev/loop0 xfs',
         'format /dev/loop0 xfs -i size=1024',
+        'unmark /dev/loop0 xfs',
         'mount /dev/loop0 /staging xfs noatime,nouuid',
       ]);
     });

@@ -15,10 +15,30 @@ const DEVICE = '/dev/loop7';
 
 describe('agent/csi: programs', () => {
   it('mkfs is never forced, and people’s options come after ours', () => {
-    expect(mkfsCommand(DEVICE, 'ext4', ['-m', '1'])).to.deep.equal(['mkfs.ext4', '-q', '-m', '0', '-E', 'nodiscard', '-m', '1', DEVICE]);
+    expect(mkfsCommand(DEVICE, 'ext4', ['-m', '1'])).to.deep.equal([
+      'mkfs.ext4',
+      '-q',
+      '-m',
+      '0',
+      '-E',
+      'nodiscard,lazy_itable_init=1',
+      '-m',
+      '1',
+      DEVICE,
+    ]);
     expect(mkfsCommand(DEVICE, 'xfs', [])).to.deep.equal(['mkfs.xfs', '-q', '-K', DEVICE]);
     for (const type of ['ext4', 'xfs'] as const)
       expect(mkfsCommand(DEVICE, type, []).filter((word) => /^-.*[fF]$/.test(word))).to.deep.equal([]);
+  });
+
+  it('mkfs may write over what an attempt before it left, and nothing else is forced', () => {
+    expect(mkfsCommand(DEVICE, 'xfs', ['-m', 'crc=1'], true)).to.deep.equal(['mkfs.xfs', '-f', '-q', '-K', '-m', 'crc=1', DEVICE]);
+    expect(mkfsCommand(DEVICE, 'ext4', [], true)).to.deep.equal(mkfsCommand(DEVICE, 'ext4', []));
+  });
+
+  it('mkfs.ext4 is given one -E, people’s behind ours', () => {
+    const words = mkfsCommand(DEVICE, 'ext4', ['-E', 'stride=16', '-L', 'data', '-Estripe_width=32']);
+    expect(words.slice(4)).to.deep.equal(['-E', 'nodiscard,lazy_itable_init=1,stride=16,stripe_width=32', '-L', 'data', DEVICE]);
   });
 
   it('mount says the type, and options only where there are any', () => {
