@@ -4,7 +4,7 @@ import { systemClock } from '../../core/clock.ts';
 import { OperatingError } from '../../core/errors.ts';
 import type { Metrics } from '../metrics.ts';
 import type { Connection, Endpoints } from './endpoints.ts';
-import { type Failure, failureOf, isRightsChanged } from './failure.ts';
+import { type Failure, failureOf, isDenied, isRightsChanged } from './failure.ts';
 
 /** Longer than an election among etcd's members (1 s, seldom 2), shorter than anybody's patience with a write. */
 export const CALL_MS_MAX = 3_000;
@@ -26,9 +26,12 @@ export const causeOf = (error: unknown): Failure | null =>
 export class Calls {
   readonly #endpoints: Members;
   readonly #observe: (kind: 'read' | 'write', outcome: string, seconds: number) => void;
+  readonly #denied: (attempted: string) => void;
 
-  constructor(endpoints: Members, metrics: Metrics | null) {
+  /** `denied` hears of what etcd knows this program has no right to. */
+  constructor(endpoints: Members, metrics: Metrics | null, denied: (attempted: string) => void = () => undefined) {
     this.#endpoints = endpoints;
+    this.#denied = denied;
     const buckets = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3];
     const histogram = metrics?.histogram('etcd_call_seconds', 'Calls to etcd, with all attempts', buckets, ['kind', 'outcome']);
     this.#observe = (kind, outcome, seconds) => histogram?.observe({ kind, outcome }, seconds);
@@ -61,7 +64,7 @@ export class Calls {
       } catch (error) {
         const failure = failureOf(error);
         tried.add(connection.url);
-        this.#note(connection, failure);
+        this.#note(connection, failure, attempted);
         if (failure.kind === 'noAnswer') answersMissed++;
         const isLate = systemClock.monotonicMs() - startMs >= CALL_MS_MAX || attempt >= ATTEMPTS_MAX;
         if (isLate || !this.#mayTryAgain(kind, failure, tried, answersMissed)) {
@@ -72,7 +75,8 @@ export class Calls {
     }
   }
 
-  #note(connection: Connection, failure: Failure): void {
+  #note(connection: Connection, failure: Failure, attempted: string): void {
+    if (isDenied(failure)) this.#denied(attempted);
     if (failure.kind === 'refused') this.#endpoints.answered(connection);
     else this.#endpoints.failed(connection);
   }

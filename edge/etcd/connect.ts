@@ -39,6 +39,7 @@ export type StoreConnection = {
 
 /** The lease's loop asks every second or so: silence for longer is etcd's. */
 const SILENCE_MS_MAX = 5_000;
+const DENIED_TOLD_EVERY_MS = 30_000;
 
 /** Returns at once; what needs etcd waits for it within its own deadline. */
 export function connectStore(options: StoreOptions, log: Log, random: Random = systemRandom): StoreConnection {
@@ -48,7 +49,7 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
   const material = () => certificates?.material ?? null;
   const endpoints = new Endpoints(options.endpoints, material, first);
   const stopRenewing = certificates?.onRenewed(() => endpoints.renew());
-  const calls = new Calls(endpoints, metrics);
+  const calls = new Calls(endpoints, metrics, tellDenied(log));
   const lease = new EtcdLease(calls, endpoints, options.leaseTtlSeconds, log, metrics);
   const pulse = new Pulse(calls, endpoints);
   const listings = metrics?.counter('etcd_view_listings_total', 'Listings of watched prefixes; more than the views: watches that broke');
@@ -65,6 +66,18 @@ export function connectStore(options: StoreOptions, log: Log, random: Random = s
       await lease.stop();
       endpoints.close();
     },
+  };
+}
+
+/** An agent may come before its account: it waits, and says for what. */
+function tellDenied(log: Log): (attempted: string) => void {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  return (attempted) => {
+    if (systemClock.monotonicMs() - toldMs < DENIED_TOLD_EVERY_MS) return;
+    toldMs = systemClock.monotonicMs();
+    log.warn("etcd refuses this: this certificate's name has no account there yet, or not that right", {
+      operation: attempted.slice(0, 200),
+    });
   };
 }
 

@@ -44,3 +44,7 @@ export const isLeaseGone = (failure: Failure): boolean =>
 /** An account was changed while the call was under way: etcd did nothing, and knows the rights of now at the next. */
 export const isRightsChanged = (failure: Failure): boolean =>
   failure.kind === 'refused' && failure.details.includes('revision of auth store is old');
+
+const STATUS_PERMISSION_DENIED = 7;
+/** This program's name has no account, or not this right. */
+export const isDenied = (failure: Failure): boolean => failure.kind === 'refused' && failure.status === STATUS_PERMISSION_DENIED;

@@ -1,305 +1,247 @@
 /**
- * The signer and the identity as programs, over a real API server with their own accounts and rights: who gets which certificate, two signers at once, renewal, and
- * the exchange of the authority. Kubelets are played: pods and their tokens are made by the test.
+ * The signer and the identity as programs, over a real API server with their own accounts and rights: who gets which certificate, two signers at once, accounts in etcd,
+ * renewal, and the exchange of the authority.
  */
-
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
-import { certificatesIn, isSignedBy, makeRequest } from '../../../edge/issuing.ts';
-import { KubeConnection } from '../../../edge/kube/connection.ts';
+import { keysOf } from '../../../core/keys.ts';
+import { type Log, silentLog } from '../../../core/log.ts';
+import { connectStore, type StoreConnection } from '../../../edge/etcd/connect.ts';
+import { openClient } from '../../../edge/etcd/endpoints.ts';
+import { isSignedBy } from '../../../edge/issuing.ts';
+import { type Certificates, loadCertificates, type TlsFiles } from '../../../edge/tls.ts';
 import type { KubeObject } from '../../../operator/api.ts';
-import { HttpKubeApi } from '../../../operator/edge/kubeApi.ts';
-import { type Cluster, startCluster } from '../../../tools/local/cluster.ts';
+import { type EtcdProcess, startSingleEtcd } from '../../support/etcd.ts';
 import { FIRST_START_MS } from '../../support/operator/realCluster.ts';
-import { ProgramProcess } from '../../support/programs.ts';
+import { BOUND_MS, denial, LEAVES, NAMESPACE, SignerWorld } from '../../support/operator/signerWorld.ts';
 import { until } from '../../support/until.ts';
 
-const NAMESPACE = 'holdfast-system';
-/** Programs start slowly beside others. */
-const BOUND_MS = 60_000;
-const REQUESTS = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
-const LEAVES = [
-  { secret: 'holdfast-etcd-tls', commonName: 'etcd', names: ['localhost', '127.0.0.1'] },
-  { secret: 'holdfast-operator-tls', commonName: 'operator:operator', names: [] },
-];
+const STATEFUL_SET = `/apis/apps/v1/namespaces/${NAMESPACE}/statefulsets/holdfast-etcd`;
+type StatefulSet = KubeObject & { spec: { template: { metadata: { annotations?: Record<string, string> } } }; status?: object };
 
-type Secret = { data: Record<string, string> };
-type Request = { status?: { certificate?: string; conditions?: { type: string; message: string }[] } };
-const decode = (text: string | undefined): string => Buffer.from(text ?? '', 'base64').toString();
+/** Without a controller: what it would tell is told by the test. */
+class PlayedEtcdSet {
+  readonly #world: SignerWorld;
 
-/** As operator/certificates/README.md says. */
-function rights(): object[] {
-  const group = 'rbac.authorization.k8s.io';
-  const objects: object[] = [];
-  const bind = (kind: 'Role' | 'ClusterRole', account: string, rules: object[]): void => {
-    const metadata = { name: account, ...(kind === 'Role' ? { namespace: NAMESPACE } : {}) };
-    objects.push({ apiVersion: `${group}/v1`, kind, metadata, rules });
-    const subjects = [{ kind: 'ServiceAccount', name: account, namespace: NAMESPACE }];
-    objects.push({
-      apiVersion: `${group}/v1`,
-      kind: `${kind}Binding`,
-      metadata,
-      roleRef: { apiGroup: group, kind, name: account },
-      subjects,
-    });
-  };
-  const certificates = (resources: string[], verbs: string[], more: object = {}) => ({
-    apiGroups: ['certificates.k8s.io'],
-    resources,
-    verbs,
-    ...more,
-  });
-  bind('ClusterRole', 'holdfast-signer', [
-    certificates(['certificatesigningrequests'], ['get', 'list', 'watch', 'delete']),
-    certificates(['certificatesigningrequests/approval', 'certificatesigningrequests/status'], ['update']),
-    certificates(['signers'], ['approve', 'sign'], { resourceNames: ['holdfast.dev/agent'] }),
-  ]);
-  bind('Role', 'holdfast-signer', [
-    { apiGroups: [''], resources: ['secrets', 'configmaps'], verbs: ['create'] },
-    {
-      apiGroups: [''],
-      resources: ['secrets'],
-      resourceNames: ['holdfast-ca', ...LEAVES.map(({ secret }) => secret)],
-      verbs: ['get', 'update'],
-    },
-    { apiGroups: [''], resources: ['configmaps'], resourceNames: ['holdfast-trust'], verbs: ['get', 'update'] },
-    { apiGroups: [''], resources: ['pods'], verbs: ['get', 'list'] },
-  ]);
-  for (const account of ['holdfast-agent', 'stranger'])
-    bind('ClusterRole', account, [certificates(['certificatesigningrequests'], ['create', 'get'])]);
-  bind('Role', 'holdfast-agent', [{ apiGroups: [''], resources: ['configmaps'], resourceNames: ['holdfast-trust'], verbs: ['get'] }]);
-  return objects;
+  constructor(world: SignerWorld) {
+    this.#world = world;
+  }
+
+  async make(): Promise<void> {
+    const labels = { app: 'etcd' };
+    const template = { metadata: { labels }, spec: { containers: [{ name: 'etcd', image: 'none' }] } };
+    const spec = { serviceName: 'x', replicas: 1, selector: { matchLabels: labels }, template };
+    await this.#world.apply([
+      { apiVersion: 'apps/v1', kind: 'StatefulSet', metadata: { name: 'holdfast-etcd', namespace: NAMESPACE }, spec },
+    ]);
+  }
+
+  async isAskedToRoll(): Promise<boolean> {
+    const set = await this.#world.api.get<StatefulSet>(STATEFUL_SET);
+    return set?.spec.template.metadata.annotations?.['holdfast.dev/trust'] !== undefined;
+  }
+
+  /** Every member has started anew. */
+  async rolled(): Promise<void> {
+    const set = await this.#world.api.get<StatefulSet>(STATEFUL_SET);
+    if (set === null) throw new Error('there is no StatefulSet');
+    const status = { replicas: 1, readyReplicas: 1, updatedReplicas: 1, observedGeneration: set.metadata.generation };
+    await this.#world.api.replace(`${STATEFUL_SET}/status`, { ...set, status });
+  }
 }
 
+/** An etcd with the certificate that the signer made for it, and who asks it. */
+class PlayedStore {
+  readonly etcd: EtcdProcess;
+  readonly #connections: StoreConnection[] = [];
+  readonly #certificates: Certificates[] = [];
+
+  private constructor(etcd: EtcdProcess) {
+    this.etcd = etcd;
+  }
+
+  static async start(world: SignerWorld): Promise<PlayedStore> {
+    return new PlayedStore(await startSingleEtcd(await world.filesOf('holdfast-etcd-tls')));
+  }
+
+  async as(tls: TlsFiles, log: Log = silentLog): Promise<StoreConnection> {
+    const certificates = await loadCertificates(tls, silentLog);
+    const connection = connectStore({ endpoints: [this.etcd.url], certificates, leaseTtlSeconds: 3 }, log);
+    this.#certificates.push(certificates);
+    this.#connections.push(connection);
+    return connection;
+  }
+
+  async users(tls: TlsFiles): Promise<string[]> {
+    const certificates = await loadCertificates(tls, silentLog);
+    const client = openClient(this.etcd.url, certificates.material);
+    try {
+      return (await client.auth.userList()).users;
+    } finally {
+      client.close();
+      certificates.close();
+    }
+  }
+
+  async remove(): Promise<void> {
+    for (const connection of this.#connections) await connection.close();
+    for (const certificates of this.#certificates) certificates.close();
+    await this.etcd.remove();
+  }
+}
+
+const may = ({ store }: StoreConnection, key: string): Promise<boolean> =>
+  store.commit([], [{ put: key, value: 'x' }]).then(
+    () => true,
+    () => false,
+  );
+
 describe('operator: signer', function () {
-  this.timeout(180_000);
-  let cluster: Cluster;
-  let connection: KubeConnection;
-  let api: HttpKubeApi;
-  let directory: string;
-  const programs: ProgramProcess[] = [];
-
-  const apply = (objects: object[]) =>
-    cluster.kubectl(['apply', '-f', '-'], JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }));
-  // Not by kubectl, which takes a second of processor at each call.
-  const core = (kind: string, name: string) => `/api/v1/namespaces/${NAMESPACE}/${kind}/${name}`;
-  const secret = async (name: string): Promise<Secret> => {
-    const found = await api.get<KubeObject & Secret>(core('secrets', name));
-    expect(found, name).not.to.equal(null);
-    return found as Secret;
-  };
-  const trust = async (): Promise<string[]> => {
-    const found = await api.get<KubeObject & { data: Record<string, string> }>(core('configmaps', 'holdfast-trust'));
-    return certificatesIn(found?.data['ca.crt'] ?? '');
-  };
-
-  /** A pod on a node, as the kubelet tells of it. */
-  async function pod(name: string, node: string, account = 'holdfast-agent', address = '10.0.0.5'): Promise<void> {
-    const metadata = { name, namespace: NAMESPACE };
-    const spec = { nodeName: node, serviceAccountName: account, containers: [{ name: 'agent', image: 'none' }] };
-    await apply([
-      { apiVersion: 'v1', kind: 'Node', metadata: { name: node } },
-      { apiVersion: 'v1', kind: 'Pod', metadata, spec },
-    ]);
-    const status = { podIPs: [{ ip: address }], podIP: address, hostIP: '192.168.0.5', hostIPs: [{ ip: '192.168.0.5' }] };
-    await cluster.kubectl(['patch', 'pod', name, '--namespace', NAMESPACE, '--subresource=status', '-p', JSON.stringify({ status })]);
-  }
-
-  /** Of this account: by a token of a pod, or of nothing. */
-  async function kubeconfig(account: string, boundTo?: string): Promise<string> {
-    const bound = boundTo === undefined ? [] : ['--bound-object-kind=Pod', `--bound-object-name=${boundTo}`];
-    const token = (await cluster.kubectl(['create', 'token', account, '--namespace', NAMESPACE, ...bound])).trim();
-    const given = JSON.parse(await readFile(cluster.kubeconfig, 'utf8')) as { users: { name: string; user: object }[] };
-    const file = path.join(directory, `${account}-${boundTo ?? 'unbound'}.kubeconfig`);
-    await writeFile(file, JSON.stringify({ ...given, users: given.users.map(({ name }) => ({ name, user: { token } })) }), { mode: 0o600 });
-    return file;
-  }
-
-  async function ask(config: string, commonName: string, names: string[] = []): Promise<Request> {
-    const { request } = await makeRequest({ commonName, organizations: [] }, names);
-    const spec = {
-      request: Buffer.from(request).toString('base64'),
-      signerName: 'holdfast.dev/agent',
-      usages: ['client auth', 'server auth', 'digital signature'],
-    };
-    const object = { apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', metadata: { generateName: 'asked-' }, spec };
-    const name = (await cluster.kubectl(['create', '-o', 'name', '-f', '-', '--kubeconfig', config], JSON.stringify(object))).trim();
-    const answered = async () => {
-      const found = await api.get<KubeObject & Request>(`${REQUESTS}/${name.split('/')[1]}`);
-      return found?.status?.certificate || found?.status?.conditions?.some(({ type }) => type === 'Denied') ? found : null;
-    };
-    return until(`${name} is answered`, answered, BOUND_MS);
-  }
-
-  const denial = (request: Request): string => request.status?.conditions?.find(({ type }) => type === 'Denied')?.message ?? 'granted';
-
-  async function signer(name: string, change: Record<string, string> = {}): Promise<ProgramProcess> {
-    const KUBECONFIG = await kubeconfig('holdfast-signer');
-    const environment = { NAME: name, KUBECONFIG, LEAVES: JSON.stringify(LEAVES), LOOK_EVERY_MS: '200', ...change };
-    const program = new ProgramProcess('operator/certificates/main.ts', environment);
-    programs.push(program);
-    return program;
-  }
-
-  async function identity(node: string, address: string): Promise<{ place: string; program: ProgramProcess }> {
-    const place = path.join(directory, `identity-${node}`);
-    const KUBECONFIG = await kubeconfig('holdfast-agent', `agent-${node}`);
-    const environment = { NODE_NAME: node, KUBECONFIG, IDENTITY_DIR: place, ADDRESSES: address, LOOK_EVERY_MS: '200' };
-    const program = new ProgramProcess('agent/identity/main.ts', environment);
-    programs.push(program);
-    return { place, program };
-  }
-
-  const held = async (place: string) => {
-    const [certificate, ca] = await Promise.all(
-      ['tls.crt', 'ca.crt'].map((file) => readFile(path.join(place, file), 'utf8').catch(() => '')),
-    );
-    return { certificate: certificate ?? '', ca: ca ?? '' };
-  };
+  this.timeout(240_000);
+  let world: SignerWorld;
 
   before(async function () {
     this.timeout(FIRST_START_MS);
-    directory = await mkdtemp(path.join(tmpdir(), 'hf-'));
-    cluster = await startCluster({ directory: path.join(directory, 'c'), nodes: 0, operators: 0 });
-    connection = new KubeConnection(cluster.kubeconfig);
-    api = new HttpKubeApi(connection);
-    const accounts = ['holdfast-signer', 'holdfast-agent', 'stranger'];
-    await apply([
-      ...accounts.map((name) => ({ apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name, namespace: NAMESPACE } })),
-      ...rights(),
-    ]);
-    await pod('agent-node-a', 'node-a');
-    await pod('agent-node-b', 'node-b', 'holdfast-agent', '10.0.0.6');
-    await pod('other', 'node-a', 'stranger');
+    world = await SignerWorld.open();
+    await world.pod('agent-node-a', 'node-a', '10.0.0.5');
+    await world.pod('agent-node-b', 'node-b', '10.0.0.6');
+    await world.pod('other', 'node-a', '10.0.0.7', 'stranger');
   });
-  after(async () => {
-    await Promise.all(programs.map((program) => program.stop('SIGKILL')));
-    await connection?.close();
-    await cluster?.stop();
-    await rm(directory, { recursive: true, force: true });
-  });
+  after(() => world?.close());
 
   it('makes one authority, however many signers begin at once, and a certificate of it in each Secret', async () => {
-    const two = await Promise.all([signer('signer-0'), signer('signer-1')]);
-    await until('the certificates are there', () => api.get(core('secrets', 'holdfast-operator-tls')), BOUND_MS);
-    const authority = decode((await secret('holdfast-ca')).data['tls.crt']);
-    expect(await trust()).to.deep.equal([authority]);
+    const two = await Promise.all([world.signer('signer-0'), world.signer('signer-1')]);
+    await until('the certificates are there', () => world.isThere('holdfast-operator-tls'), BOUND_MS);
+    const authority = (await world.secret('holdfast-ca'))['tls.crt'];
+    expect(await world.trust()).to.deep.equal([authority]);
     for (const leaf of LEAVES) {
-      const { data } = await secret(leaf.secret);
-      const certificate = new X509Certificate(decode(data['tls.crt']));
-      expect([certificate.subject, decode(data['ca.crt'])]).to.deep.equal([`CN=${leaf.commonName}`, authority]);
-      expect(isSignedBy(decode(data['tls.crt']), authority)).to.equal(true);
+      const data = await world.secret(leaf.secret);
+      const certificate = new X509Certificate(data['tls.crt'] ?? '');
+      expect([certificate.subject, data['ca.crt']]).to.deep.equal([`CN=${leaf.commonName}`, authority]);
+      expect(isSignedBy(data['tls.crt'] ?? '', authority ?? '')).to.equal(true);
     }
     // What one has made the other leaves alone.
-    await until('both have looked', () => two.every(({ output }) => output.includes('program started')), BOUND_MS);
-    expect(two[0]?.said('authority made')).to.equal(1 - (two[1]?.said('authority made') ?? 0));
+    await until('both run', () => two.every(({ output }) => output.includes('program started')), BOUND_MS);
+    expect(two.map((one) => one.said('authority made')).sort()).to.deep.equal([0, 1]);
   });
 
   it("gives an agent a certificate of its node's name and the pod's addresses, through its identity", async () => {
-    const { place } = await identity('node-a', '10.0.0.5');
-    await until('the certificate is there', async () => (await held(place)).certificate !== '', BOUND_MS);
-    const { certificate, ca } = await held(place);
+    const place = await world.identity('node-a', '10.0.0.5');
+    await until('the certificate is there', async () => (await world.held(place)).certificate !== '', BOUND_MS);
+    const { certificate, ca } = await world.held(place);
     const read = new X509Certificate(certificate);
     expect([read.subject, read.subjectAltName]).to.deep.equal(['CN=agent:node-a', 'DNS:node-a, IP Address:10.0.0.5']);
     expect(isSignedBy(certificate, ca)).to.equal(true);
   });
 
   it('denies an agent the name of another node, of an operator and of etcd, with a sentence', async () => {
-    const config = await kubeconfig('holdfast-agent', 'agent-node-a');
-    expect(denial(await ask(config, 'agent:node-b'))).to.match(
-      /^agent:node-b is asked for by an agent of node node-a, which may be agent:node-a only/,
-    );
-    expect(denial(await ask(config, 'operator:operator'))).to.match(/may be agent:node-a only/);
-    expect(denial(await ask(config, 'etcd'))).to.match(/may be agent:node-a only/);
-    expect((await ask(config, 'agent:node-a', ['node-a'])).status?.certificate).not.to.equal(undefined);
+    const config = await world.kubeconfig('holdfast-agent', 'agent-node-a');
+    const refused = /is asked for by an agent of node node-a, which may be agent:node-a only/;
+    for (const name of ['agent:node-b', 'operator:operator', 'etcd']) expect(denial(await world.ask(config, name))).to.match(refused);
+    expect((await world.ask(config, 'agent:node-a', ['node-a'])).status?.certificate).not.to.equal(undefined);
   });
 
   it('denies another service account on the same node, and a token of the agents that is bound to no pod', async () => {
-    expect(denial(await ask(await kubeconfig('stranger', 'other'), 'agent:node-a'))).to.match(
-      /:stranger asks; only .*:holdfast-agent may have/,
-    );
-    expect(denial(await ask(await kubeconfig('holdfast-agent'), 'agent:node-a'))).to.match(/not bound to a pod on a node/);
+    const stranger = await world.kubeconfig('stranger', 'other');
+    expect(denial(await world.ask(stranger, 'agent:node-a'))).to.match(/:stranger asks; only .*:holdfast-agent may have/);
+    expect(denial(await world.ask(await world.kubeconfig('holdfast-agent'), 'agent:node-a'))).to.match(/not bound to a pod on a node/);
   });
 
   it('lets an agent read neither the authority nor any other Secret, and approve nothing', async () => {
-    const config = await kubeconfig('holdfast-agent', 'agent-node-a');
-    const may = (...words: string[]) =>
-      cluster.kubectl(['auth', 'can-i', ...words, '--kubeconfig', config]).then(
+    const config = await world.kubeconfig('holdfast-agent', 'agent-node-a');
+    const can = (...words: string[]) =>
+      world.cluster.kubectl(['auth', 'can-i', ...words, '--namespace', NAMESPACE, '--kubeconfig', config]).then(
         () => true,
         () => false,
       );
-    for (const words of [
-      ['get', 'secret/holdfast-ca'],
-      ['list', 'secrets'],
-      ['get', 'secret/holdfast-operator-tls'],
-      ['list', 'pods'],
-    ])
-      expect(await may(...words, '--namespace', NAMESPACE), words.join(' ')).to.equal(false);
-    expect(await may('update', 'certificatesigningrequests/approval')).to.equal(false);
-    expect(await may('get', 'configmap/holdfast-trust', '--namespace', NAMESPACE)).to.equal(true);
+    const asked = [
+      can('get', 'secret/holdfast-ca'),
+      can('get', 'secret/holdfast-operator-tls'),
+      can('update', 'certificatesigningrequests/approval'),
+      can('get', 'configmap/holdfast-trust'),
+    ];
+    expect(await Promise.all(asked)).to.deep.equal([false, false, false, true]);
+  });
+
+  it('opens an account in etcd for each agent that is there, and takes away that of a node which is gone', async () => {
+    const store = await PlayedStore.start(world);
+    try {
+      const accounts = { ETCD_ACCOUNTS: 'on', ETCD_ENDPOINTS: store.etcd.url };
+      const two = await Promise.all([world.signer('signer-2', accounts), world.signer('signer-3', accounts)]);
+      const operators = await world.filesOf('holdfast-operator-tls');
+      const place = path.join(world.directory, 'identity-node-a');
+      const agents = { ca: path.join(place, 'ca.crt'), cert: path.join(place, 'tls.crt'), key: path.join(place, 'tls.key') };
+      await until('the accounts are there', () => two.some((one) => one.said('accounts in etcd changed') > 0), BOUND_MS);
+      const said: string[] = [];
+      const [agent, operator] = [await store.as(agents, { ...silentLog, warn: (text) => void said.push(text) }), await store.as(operators)];
+      const keys = keysOf('default');
+      await until('the agent may write what is its own', () => may(agent, keys.machine('node-a')), BOUND_MS);
+      expect([await may(agent, keys.machine('node-b')), await may(agent, keys.leader)]).to.deep.equal([false, false]);
+      expect(said[0]).to.match(/^etcd refuses this: this certificate's name has no account/);
+      expect(await may(operator, keys.leader)).to.equal(true);
+      await world.pod('agent-node-x', 'node-x', '10.0.0.9');
+      await until('a new node has one', async () => (await store.users(operators)).includes('agent:node-x'), BOUND_MS);
+      await world.cluster.kubectl(['delete', 'pod', 'agent-node-x', '--namespace', NAMESPACE, '--grace-period=0', '--force']);
+      await until('and none when it is gone', async () => !(await store.users(operators)).includes('agent:node-x'), BOUND_MS);
+      expect(await may(agent, keys.machine('node-a'))).to.equal(true);
+    } finally {
+      // They keep asking the etcd that goes.
+      await world.stopAll();
+      await store.remove();
+    }
   });
 
   it('does not sign what somebody else approved for the wrong one', async () => {
-    const config = await kubeconfig('holdfast-agent', 'agent-node-a');
-    // All signers rest, so that the administrator is first.
-    await Promise.all(programs.splice(0).map((program) => program.stop()));
-    const { request } = await makeRequest({ commonName: 'operator:operator', organizations: [] }, []);
-    const spec = { request: Buffer.from(request).toString('base64'), signerName: 'holdfast.dev/agent', usages: ['client auth'] };
-    const object = { apiVersion: 'certificates.k8s.io/v1', kind: 'CertificateSigningRequest', metadata: { name: 'approved' }, spec };
-    await cluster.kubectl(['create', '-f', '-', '--kubeconfig', config], JSON.stringify(object));
-    await cluster.kubectl(['certificate', 'approve', 'approved']);
-    const one = await signer('signer-0');
+    await world.stopAll();
+    const name = await world.file(await world.kubeconfig('holdfast-agent', 'agent-node-a'), 'operator:operator');
+    await world.cluster.kubectl(['certificate', 'approve', name]);
+    const one = await world.signer('signer-0');
     await until('it is told', () => one.said('request was approved by somebody, and is not signed') > 0, BOUND_MS);
-    expect((await api.get<KubeObject & Request>(`${REQUESTS}/approved`))?.status?.certificate).to.equal(undefined);
-    await one.stop();
+    expect((await world.request(name))?.status?.certificate).to.equal(undefined);
+    await world.stopAll();
   });
 
   it('renews certificates of short lives, exchanges the authority when it is asked to, and nobody is without trust meanwhile', async () => {
-    const times = { LEAF_SECONDS: '20', SPREAD_SECONDS: '2', CA_SECONDS: '3600' };
-    await Promise.all([signer('signer-0', times), signer('signer-1', times)]);
-    const { place } = await identity('node-b', '10.0.0.6');
-    const old = decode((await secret('holdfast-ca')).data['tls.crt']);
-    await cluster.kubectl(['annotate', 'secret', 'holdfast-ca', 'holdfast.dev/rotate=now', '--namespace', NAMESPACE]);
-    await until(
-      'both are trusted, and the old one issues',
-      async () => {
-        const bundle = await trust();
-        return bundle.length === 2 && bundle[0] === old;
-      },
-      BOUND_MS,
-    );
-    const fresh = (await until('the new one issues', async () => ((await trust())[0] !== old ? trust() : null), BOUND_MS))[0] ?? '';
+    const etcd = new PlayedEtcdSet(world);
+    await etcd.make();
+    const times = { LEAF_SECONDS: '20', SPREAD_SECONDS: '2', CA_SECONDS: '3600', ETCD_STATEFULSET: 'holdfast-etcd' };
+    await Promise.all([world.signer('signer-0', times), world.signer('signer-1', times)]);
+    const place = await world.identity('node-b', '10.0.0.6');
+    const old = (await world.secret('holdfast-ca'))['tls.crt'];
+    await until('the identity has one', async () => (await world.held(place)).certificate !== '', BOUND_MS);
+    expect(await etcd.isAskedToRoll(), 'nothing has changed that etcd was not started with').to.equal(false);
+    await world.cluster.kubectl(['annotate', 'secret', 'holdfast-ca', 'holdfast.dev/rotate=now', '--namespace', NAMESPACE]);
+    await until('both are trusted', async () => (await world.trust()).length === 2, BOUND_MS);
+    await until('etcd is rolled', () => etcd.isAskedToRoll(), BOUND_MS);
+    // A leaf is renewed at two thirds of its 20 s: far longer than the spread.
+    const shownBefore = (await world.held(place)).certificate;
+    await until('the identity is renewed', async () => (await world.held(place)).certificate !== shownBefore, BOUND_MS);
+    expect((await world.trust())[0], 'the old one issues while etcd is not back').to.equal(old);
+    await etcd.rolled();
+    const [fresh = ''] = await until('the new one issues', async () => ((await world.trust())[0] !== old ? world.trust() : null), BOUND_MS);
     // At every look what is shown is trusted by the trust of now.
-    await until(
-      'all certificates are of the new one',
-      async () => {
-        const shown = [
-          ...(await Promise.all(LEAVES.map(async (leaf) => decode((await secret(leaf.secret)).data['tls.crt'])))),
-          (await held(place)).certificate,
-        ];
-        const trusted = await trust();
-        for (const one of shown) expect(one === '' || trusted.some((authority) => isSignedBy(one, authority))).to.equal(true);
-        return shown.every((one) => isSignedBy(one, fresh));
-      },
-      BOUND_MS,
-    );
-    await until('the old one is forgotten', async () => (await trust()).length === 1, BOUND_MS);
-    expect(await trust()).to.deep.equal([fresh]);
-    const data = (await secret('holdfast-ca')).data;
-    expect(Object.keys(data).sort()).to.deep.equal(['tls.crt', 'tls.key']);
-    const before = (await held(place)).certificate;
-    await until('the identity is renewed', async () => (await held(place)).certificate !== before, BOUND_MS);
+    const areAllFresh = async () => {
+      const secrets = await Promise.all(LEAVES.map(async ({ secret }) => (await world.secret(secret))['tls.crt'] ?? ''));
+      const shown = [...secrets, (await world.held(place)).certificate];
+      const trusted = await world.trust();
+      for (const certificate of shown) expect(trusted.some((authority) => isSignedBy(certificate, authority))).to.equal(true);
+      return shown.every((certificate) => isSignedBy(certificate, fresh));
+    };
+    await until('all certificates are of the new one', areAllFresh, BOUND_MS);
+    await until('the old one is forgotten', async () => (await world.trust()).length === 1, BOUND_MS);
+    expect(await world.trust()).to.deep.equal([fresh]);
+    expect(Object.keys(await world.secret('holdfast-ca')).sort()).to.deep.equal(['tls.crt', 'tls.key']);
+    const before = (await world.held(place)).certificate;
+    await until('the identity is renewed', async () => (await world.held(place)).certificate !== before, BOUND_MS);
   });
 
   it('writes no key and no token to any log', async () => {
-    const said = programs.map(({ output }) => output).join('');
+    const said = world.everRan.map(({ output }) => output).join('');
     expect(said).to.contain('certificate issued');
     expect(said).not.to.match(/PRIVATE KEY|eyJ[\w-]+\.[\w-]+\./);
-    for (const name of ['holdfast-ca', ...LEAVES.map((leaf) => leaf.secret)]) {
-      const key = decode((await secret(name)).data['tls.key']).split('\n')[1] ?? '';
+    for (const name of ['holdfast-ca', ...LEAVES.map(({ secret }) => secret)]) {
+      const key = (await world.secret(name))['tls.key']?.split('\n')[1] ?? '';
       expect(key.length).to.be.above(30);
       expect(said).not.to.contain(key);
     }
