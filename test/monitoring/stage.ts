@@ -98,6 +98,11 @@ export class Stage {
     }
   }
 
+  /** What may fire from now on, and need not: it depends on who is quicker. */
+  allow(...alerts: string[]): void {
+    for (const alert of alerts) this.#standing.add(alert);
+  }
+
   /** After what caused them has ended. */
   async end(...alerts: string[]): Promise<void> {
     await waitFor(`${alerts.join(', ')} to end`, FIRES_BOUND_MS, async () => {
