@@ -158,6 +158,8 @@ async function badDisk(stage: Stage): Promise<void> {
   await untilTold(stage, 'holdfast_pool_quarantined_count{node="node-c"} == 1');
   await stage.quiet();
   await maintenance(stage, 'node-c', false);
+  // What lies there has failed with it, and there is no fourth node.
+  stage.allow('ReplicaFailed', 'VolumeWaitsForPlace');
   await stage.fire(
     { alert: 'PoolQuarantined', labels: { node: 'node-c', pool: DEFAULT_POOL } },
     { alert: 'VolumeDegraded', labels: { volume: 'db' } },
@@ -186,7 +188,10 @@ async function nobodyLeads(stage: Stage): Promise<void> {
   await start(stage, 'agent/node-b');
   await stage.fire({ alert: 'ReplicaFailed', labels: { node: 'node-b' } });
   await start(stage, ...operators);
+  stage.allow('VolumeDegraded', 'VolumeUnavailable');
   await stage.end('NoLeader', 'ReplicaFailed');
+  await db.untilHealthy(3, BOUND_MS);
+  await stage.end('VolumeDegraded', 'VolumeUnavailable');
 }
 
 async function store(stage: Stage): Promise<void> {
