@@ -50,6 +50,9 @@ test-e2e: setup ## whole local clusters as users know them, with everything that
 test-outage: setup ## the API server is gone for minutes: volumes serve, agents that die come back, then people see it: make test-outage MINUTES=10
 	@OUTAGE_MINUTES="$(or $(MINUTES),1)" $(MOCHA) test/e2e/outage.test.ts
 
+test-upgrade: setup ## a cluster of the version before, rolled to this one and back, under fio that verifies (needs git's history): make test-upgrade FROM=7d73216 SECONDS=10
+	@$(RUN) FROM="$(FROM)" SECONDS="$(SECONDS)" node test/upgrade/run.ts
+
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" TOGETHER="$(TOGETHER)" node test/history/run.ts
 

@@ -1,6 +1,6 @@
 /**
  * A VolumeConfig out of JSON, from etcd or from a peer's Seal. Pure. A field that is not known is refused, not dropped: the primary writes back what it
- * has read, and what it did not understand may have been a fence. So a field is added only together with a program that everybody runs already.
+ * has read, and what it did not understand may have been a fence. So a field is written only under a schema that has it (core/versions.ts).
  */
 import type { Attachment, Member, PrimaryMode, PrimaryRole, Shard, VolumeConfig, VolumeLimits } from './config.ts';
 import { type InstanceId, isHexId, isSnapshotUid, isVolumeUid, type ReplicaId, type SnapshotUid, type VolumeUid } from './ids.ts';
@@ -14,6 +14,15 @@ export const SHARDS_MAX = 64;
 export const MEMBERS_MAX = 64;
 /** Of all shards together: keeps a Seal, which carries the whole config, below its length. */
 export const MEMBERS_IN_ALL_MAX = 512;
+/** All fields of a config that this version knows, by the part of it that has them. */
+export const CONFIG_FIELDS = {
+  config: ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'attachment', 'primary', 'limits', 'shards'],
+  attachment: ['node', 'bootId', 'epoch'],
+  primary: ['node', 'instance', 'mode'],
+  limits: ['iops', 'bytesPerSecond'],
+  shard: ['members', 'inSync'],
+  member: ['replica', 'node', 'pool', 'leaving', 'leftAt'],
+} as const;
 export const MODES: readonly PrimaryMode[] = ['serve', 'background', 'release'];
 
 export const parseVolumeConfig = (input: unknown): Parsed<VolumeConfig> => parsed(() => readVolumeConfig(input, 'config'));
@@ -31,8 +40,7 @@ const readInstanceId = (fields: Fields, key: string): InstanceId =>
 
 /** Throws what `parsed` catches. */
 export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
-  const keys = ['uid', 'name', 'sizeBytes', 'minInSync', 'epoch', 'version', 'lossAt', 'attachment', 'primary', 'limits', 'shards'];
-  const fields = new Fields(input, where, keys);
+  const fields = new Fields(input, where, CONFIG_FIELDS.config);
   const epoch = fields.whole('epoch', 0);
   const shards = fields.list('shards', 1, SHARDS_MAX, readShard);
   const members = shards.reduce((sum, shard) => sum + shard.members.length, 0);
@@ -53,7 +61,7 @@ export function readVolumeConfig(input: unknown, where: string): VolumeConfig {
 }
 
 function readAttachment(config: Fields, epochMax: number): Attachment {
-  const fields = new Fields(config.get('attachment'), config.place('attachment'), ['node', 'bootId', 'epoch']);
+  const fields = new Fields(config.get('attachment'), config.place('attachment'), CONFIG_FIELDS.attachment);
   return {
     node: fields.text('node', NAME_CHARACTERS_MAX),
     bootId: fields.text('bootId', NAME_CHARACTERS_MAX),
@@ -63,7 +71,7 @@ function readAttachment(config: Fields, epochMax: number): Attachment {
 
 function readPrimary(config: Fields): PrimaryRole | null {
   if (config.get('primary') === null) return null;
-  const fields = new Fields(config.get('primary'), config.place('primary'), ['node', 'instance', 'mode']);
+  const fields = new Fields(config.get('primary'), config.place('primary'), CONFIG_FIELDS.primary);
   return {
     node: fields.text('node', NAME_CHARACTERS_MAX),
     instance: readInstanceId(fields, 'instance'),
@@ -72,12 +80,12 @@ function readPrimary(config: Fields): PrimaryRole | null {
 }
 
 function readLimits(config: Fields): VolumeLimits {
-  const fields = new Fields(config.get('limits'), config.place('limits'), ['iops', 'bytesPerSecond']);
+  const fields = new Fields(config.get('limits'), config.place('limits'), CONFIG_FIELDS.limits);
   return { iops: fields.whole('iops', 0), bytesPerSecond: fields.whole('bytesPerSecond', 0) };
 }
 
 function readShard(input: unknown, where: string): Shard {
-  const fields = new Fields(input, where, ['members', 'inSync']);
+  const fields = new Fields(input, where, CONFIG_FIELDS.shard);
   const members = fields.list('members', 0, MEMBERS_MAX, readMember);
   const ids = new Set(members.map((member) => member.replica));
   demand(ids.size === members.length, fields.place('members'), 'must not name a replica twice');
@@ -91,7 +99,7 @@ function readShard(input: unknown, where: string): Shard {
 }
 
 function readMember(input: unknown, where: string): Member {
-  const fields = new Fields(input, where, ['replica', 'node', 'pool', 'leaving', 'leftAt']);
+  const fields = new Fields(input, where, CONFIG_FIELDS.member);
   if (fields.has('leaving')) demand(fields.get('leaving') === true, fields.place('leaving'), 'must be true or left out');
   return {
     replica: readReplicaId(fields, 'replica'),

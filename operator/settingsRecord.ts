@@ -32,11 +32,25 @@ export function parseSettingsRecord(value: string | null): { record: SettingsRec
   }
 }
 
+/** Settings that a later version has stored: not damage, and not ours to write over. */
+function laterSettings(value: string | null): SettingsProblem[] {
+  try {
+    const { values } = JSON.parse(value ?? 'null') as Partial<SettingsRecord>;
+    return (parseSettings(values).problems as SettingsProblem[]).filter(({ key }) => Object.hasOwn(Object(values), key) && !isSetting(key));
+  } catch {
+    return [];
+  }
+}
+
+const isSetting = (name: string): boolean => SETTINGS_TABLE.some(({ key }) => key === name);
+
 export type Seeded = { next: SettingsRecord | null; problems: readonly SettingsProblem[] };
 
 /** With a leader's configuration. `next` null: nothing is to be written; with problems, because the two do not go together. */
 export function seeded(value: string | null, configured: Settings): Seeded {
   const { record, version } = parseSettingsRecord(value);
+  const later = record === null ? laterSettings(value) : [];
+  if (later.length > 0) return { next: null, problems: later };
   if (record === null) return { next: { version: version + 1, values: configured, configured }, problems: [] };
   if (isDeepStrictEqual(record.configured, configured)) return { next: null, problems: [] };
   const values = { ...record.values };

@@ -15,6 +15,7 @@ import { isHexId, type ReplicaId, replicaId } from '../../core/ids.ts';
 import type { Random } from '../../core/random.ts';
 import { CREATING, DELETING, removeReplica, removeTree } from '../replica/store/create.ts';
 import type { Disk } from '../replica/store/disk.ts';
+import { laterFormatOf } from '../replica/store/errors.ts';
 import { inOrder, now, type Step, type StepDone, type StoreError } from '../replica/store/inOrder.ts';
 import { plainSync, readRecord, replaceRecord } from '../replica/store/record.ts';
 import { PoolError } from './errors.ts';
@@ -65,6 +66,8 @@ function readPoolRecord(name: string, path: string, disk: Disk): PoolRecord | nu
   }
   const record = readRecord(disk, file);
   if (record.problem !== null) throw new PoolError(name, `${file} cannot be trusted: ${record.problem}`);
+  const later = laterFormatOf(file, record.value, POOL_FORMAT);
+  if (later) throw new PoolError(name, later.message);
   const { format, id } = Object(record.value) as Partial<PoolRecord>;
   if (format !== POOL_FORMAT) throw new PoolError(name, `${file}: format ${String(format)} is not known, only ${POOL_FORMAT}`);
   if (typeof id !== 'string' || !isHexId(id)) throw new PoolError(name, `${file}: id must be 16 hex digits`);

@@ -1,12 +1,13 @@
 /**
  * Opens a pool: lock, layout, leftovers, then every replica in it. A replica that cannot be opened is listed with the reason and harms no
- * other. Must never touch the directory without its lock.
+ * other; but where a later version has written one, this is the wrong program for the pool. Must never touch the directory without its lock.
  */
 import { messageOf } from '../../core/errors.ts';
 import type { ReplicaId, SnapshotUid } from '../../core/ids.ts';
 import type { Random } from '../../core/random.ts';
 import { replicaDirectory } from '../replica/store/create.ts';
 import { type Disk, DiskError, type DiskLock } from '../replica/store/disk.ts';
+import { LaterFormat } from '../replica/store/errors.ts';
 import { DATA_FILE } from '../replica/store/files.ts';
 import { inOrder, now, type Step, type StepDone, type StoreError } from '../replica/store/inOrder.ts';
 import { readMeta } from '../replica/store/meta.ts';
@@ -86,6 +87,7 @@ function openReplicas(options: OpenPool, pool: Pool | null, done: StepDone): voi
     const waiting = listReplicas(options);
     let opening = 0;
     let isLooping = false;
+    let later: LaterFormat | null = null;
     const openNext = (): void => {
       // One that fails at once calls back from within the loop, which then goes on by itself.
       if (isLooping) return;
@@ -94,12 +96,13 @@ function openReplicas(options: OpenPool, pool: Pool | null, done: StepDone): voi
         openOne(replica);
       }
       isLooping = false;
-      if (waiting.length === 0 && opening === 0) done(null);
+      if (waiting.length === 0 && opening === 0) done(later && new PoolError(options.name, later.message));
     };
     const openOne = (replica: ReplicaId): void => {
       opening++;
       pool.openReplica(replica, (openError) => {
-        if (openError) noteUnserved(options, pool, replica, openError);
+        if (openError instanceof LaterFormat) later = openError;
+        else if (openError) noteUnserved(options, pool, replica, openError);
         opening--;
         openNext();
       });

@@ -1,12 +1,13 @@
 /**
  * What stands in etcd, as values. It was written by our own programs over mutual TLS, so this looks for damage, not for attacks: a value that is not what
- * its key promises becomes a sentence, and its volume is left alone. Must never throw on anything that can stand in a key.
+ * its key promises becomes a sentence, and its volume is left alone. Must never throw on anything that can stand in a key, nor pass a config with a field that is not
+ * known here: it is written back, and that field may be a fence.
  */
 import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
 import { isHexId, isSnapshotUid, isVolumeUid, type VolumeUid } from '../../core/ids.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import type { Parsed } from '../../core/parse.ts';
-import { SHARDS_MAX } from '../../core/parseConfig.ts';
+import { CONFIG_FIELDS, SHARDS_MAX } from '../../core/parseConfig.ts';
 import { parseScrubState, type ScrubState } from '../../core/scrub.ts';
 import { parseRecordedSnapshot, type RecordedSnapshot } from '../../core/snapshot.ts';
 import type { Entry } from '../../core/store.ts';
@@ -34,6 +35,21 @@ const list = (field: string): Rule => must(field, isList, 'a list');
 const oneOf = (field: string, ...choices: readonly string[]): Rule =>
   must(field, (value) => choices.includes(value as string), `one of ${choices.join(', ')}`);
 
+function only(known: readonly string[]): Rule {
+  const names = new Set(known);
+  return (fields) => {
+    for (const name in fields) if (!names.has(name)) return `there must not be a field ${JSON.stringify(name)}`;
+    return null;
+  };
+}
+/** Of a map that may be left out. */
+const onlyIn =
+  (field: string, rule: Rule): Rule =>
+  (fields) => {
+    const value = fields[field];
+    return isFields(value) ? rule(value) : null;
+  };
+
 function firstBroken(fields: Fields, rules: readonly Rule[]): string | null {
   for (const rule of rules) {
     const broken = rule(fields);
@@ -54,8 +70,9 @@ function decode<Value>(entry: Entry, rules: readonly Rule[]): Decoded<Value> {
   return broken === null ? { value: parsed as Value, problem: null } : { value: null, problem: `${entry.key}: ${broken}` };
 }
 
-const MEMBER_RULES = [hexId('replica'), textField('node'), textField('pool')];
-const PRIMARY_RULES = [textField('node'), hexId('instance'), oneOf('mode', 'serve', 'background', 'release')];
+const MEMBER_RULES = [hexId('replica'), textField('node'), textField('pool'), only(CONFIG_FIELDS.member)];
+const PRIMARY_RULES = [textField('node'), hexId('instance'), oneOf('mode', 'serve', 'background', 'release'), only(CONFIG_FIELDS.primary)];
+const SHARD_RULE = only(CONFIG_FIELDS.shard);
 
 const membersRule = (members: readonly unknown[]): string | null => {
   for (const member of members as readonly Member[]) {
@@ -67,7 +84,7 @@ const membersRule = (members: readonly unknown[]): string | null => {
 
 function shardProblem(shard: Shard): string | null {
   if (!isFields(shard) || !isList(shard.members) || !isList(shard.inSync)) return 'a shard must have members and inSync';
-  const broken = membersRule(shard.members);
+  const broken = SHARD_RULE(shard) ?? membersRule(shard.members);
   if (broken !== null) return broken;
   const known = new Set(shard.members.map((member) => member.replica));
   return shard.inSync.every((replica) => known.has(replica)) ? null : 'inSync must name only members';
@@ -96,6 +113,9 @@ const CONFIG_RULES = [
   count('version'),
   shardsRule,
   primaryRule,
+  only(CONFIG_FIELDS.config),
+  onlyIn('attachment', only(CONFIG_FIELDS.attachment)),
+  onlyIn('limits', only(CONFIG_FIELDS.limits)),
 ];
 const snapshotUid = must('snapshot', (value) => isText(value) && isSnapshotUid(value), 'a snapshot uid');
 /** What a task is about, by its kind. */

@@ -13,6 +13,8 @@ const LATE_MS = 180_000;
 const OUTPUT_CHARACTERS_MAX = 4_000;
 /** A second between tries: longer than any fault lasts, and than what follows it. */
 const RETRIES = 600;
+/** Of a first connection, which the filter does not try again: the agent may be restarting just then. */
+const CONNECT_SECONDS = 60;
 
 /** Where the volume is served; null while nobody says so. */
 type ServedAt = () => Promise<string | null>;
@@ -44,7 +46,15 @@ export class FioWriter {
     const work = `--rw=randwrite --bs=4k --size=${BLOCKS_BYTES} --iodepth=4 --rate_iops=15 --time_based --runtime=${seconds}`;
     const verify = '--verify=crc32c --verify_fatal=1 --verify_state_save=0 --verify_backlog=64';
     const fio = `fio --name=chaos --ioengine=nbd --uri="$uri" ${work} ${verify}`;
-    const retry = ['--filter=retry', 'nbd', `socket=${this.#link}`, `retries=${RETRIES}`, 'retry-delay=1', 'retry-exponential=no'];
+    const retry = [
+      '--filter=retry',
+      'nbd',
+      `socket=${this.#link}`,
+      `retries=${RETRIES}`,
+      'retry-delay=1',
+      'retry-exponential=no',
+      `retry=${CONNECT_SECONDS}`,
+    ];
     const child = spawn('nbdkit', ['-U', '-', ...retry, '--run', fio], { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
     this.#child = child;
     process.once('exit', this.close);

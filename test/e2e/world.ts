@@ -40,7 +40,7 @@ export const qemuIo = (socket: string, ...commands: string[]): Promise<string> =
 /** `parent`: where all of it lies, pools included; left out, where temporary files do. */
 export type WorldOptions = { parent?: string } & Pick<
   ClusterOptions,
-  'operatorEnvironment' | 'etcdMembers' | 'etcdFlags' | 'hasApiServerEtcd' | 'hasEtcdAccounts'
+  'operatorEnvironment' | 'etcdMembers' | 'etcdFlags' | 'hasApiServerEtcd' | 'hasEtcdAccounts' | 'sources'
 >;
 
 export class World {

@@ -21,7 +21,7 @@ export function mutantNamed(name: string): Mutant | null {
   return mutant;
 }
 
-export function copySources(directory: string, mutant: Mutant | null): void {
+export function copySources(directory: string, mutant: Pick<Mutant, 'name' | 'changes'> | null): void {
   mkdirSync(directory, { recursive: true });
   for (const name of COPIED) cpSync(path.join(CHECKOUT, name), path.join(directory, name), { recursive: true });
   symlinkSync(path.join(CHECKOUT, 'node_modules'), path.join(directory, 'node_modules'));

@@ -43,8 +43,8 @@ export type ClusterOptions = {
   operatorEnvironment?: Record<string, string>;
   /** Where an operator dials what is at `url`; left out: there. For tests that put something between them. */
   operatorRoute?: (operator: string, dialled: 'etcd' | 'apiserver', url: string) => Promise<string>;
-  /** Where the sources of operators and agents are; left out: in this checkout. */
-  sources?: string;
+  /** Where the sources of operators and agents are, asked anew at each start; left out: in this checkout. */
+  sources?: string | ((process: layout.ProcessName) => string);
   /** Each node has an attach holder, so that its agent answers CSI whole; needs root and FUSE. */
   holders?: boolean;
   onProgress?: OnProgress;
@@ -192,6 +192,13 @@ export class Cluster {
     await this.#startPrograms();
   }
 
+  /** Ends an operator or an agent and starts it as the options say now; it may not be ready yet. */
+  async replace(name: layout.ProcessName): Promise<void> {
+    await this.process(name).stop();
+    if (this.operators.map(layout.operatorProcess).includes(name)) await this.#startOperator(name);
+    else await this.#startAgent(name);
+  }
+
   /** Until the process answers that it is ready; it has failed as soon as it is gone. */
   async waitUntilReady(name: layout.ProcessName, boundMs = READY_BOUND_MS): Promise<void> {
     await this.#waitUntilAnswers(this.process(name), `${this.url(name)}/readyz`, this.administrator, boundMs);
@@ -296,13 +303,18 @@ export class Cluster {
 
   #startHolder(name: layout.ProcessName): void {
     mkdirSync(path.join(this.directory, name), { recursive: true });
-    this.#start(name, holderLaunch({ process: name, clusterDirectory: this.directory, sources: this.#options.sources }));
+    this.#start(name, holderLaunch({ process: name, clusterDirectory: this.directory, sources: this.#sourcesOf(name) }));
   }
 
   async #programParts(process: layout.ProcessName) {
     const credentials = await this.#identities.program(process);
-    const { sources } = this.#options;
+    const sources = this.#sourcesOf(process);
     return { process, httpPort: await this.#port(process, 'http'), etcdEndpoint: this.#etcdEndpoints().join(','), credentials, sources };
+  }
+
+  #sourcesOf(process: layout.ProcessName): string | undefined {
+    const { sources } = this.#options;
+    return typeof sources === 'function' ? sources(process) : sources;
   }
 
   #start(name: layout.ProcessName, launch: Launch): LocalProcess {

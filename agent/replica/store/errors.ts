@@ -17,6 +17,21 @@ export class DamagedReplica extends StorageError {
   }
 }
 
+/** Files of a format that a later version of this program has written. Nothing is wrong with them, so nobody may replace them. */
+export class LaterFormat extends StorageError {
+  override readonly name = 'LaterFormat';
+
+  constructor(file: string, found: number, known: number) {
+    super(`${file} is of format ${found}, which a later version has written; this one knows ${known}: run that version here`);
+  }
+}
+
+/** Null: of this version's or an earlier one's, or nobody can tell. */
+export function laterFormatOf(file: string, record: unknown, known: number): LaterFormat | null {
+  const { format } = Object(record) as { format?: unknown };
+  return Number.isSafeInteger(format) && Number(format) > known ? new LaterFormat(file, Number(format), known) : null;
+}
+
 const CODES: Readonly<Record<string, IoErrorCode>> = {
   ENOSPC: 'noSpace',
   EDQUOT: 'noSpace',

@@ -8,9 +8,10 @@ import { isHexId, isVolumeUid, type ReplicaId } from '../../../core/ids.ts';
 import type { ResyncProgress } from '../../../core/wire/messages.ts';
 import type { Done, ReplicaMeta } from '../../ports.ts';
 import type { Disk } from './disk.ts';
-import { toIoError } from './errors.ts';
+import { laterFormatOf, toIoError } from './errors.ts';
 import { type Decoded, plainSync, readRecord, replaceRecord, type SyncRunner } from './record.ts';
 
+/** Of all files of a replica. One more only when all agents know it (core/versions.ts): nothing is written in it before. */
 export const META_FORMAT = 1;
 export const META_FILE = 'meta';
 /** Made with the replica, so that its block is there when the disk is full. */
@@ -93,10 +94,12 @@ export function parseMeta(value: unknown): Decoded<ReplicaMeta> {
   return { value: value as ReplicaMeta, problem: null };
 }
 
-/** The meta in a replica's directory, or why there is none. Throws DiskError. */
+/** The meta in a replica's directory, or why there is none. Throws DiskError, and LaterFormat. */
 export function readMeta(disk: Disk, directory: string, replica: ReplicaId): Decoded<ReplicaMeta> {
   const record = readRecord(disk, `${directory}/${META_FILE}`);
   if (record.problem !== null) return record;
+  const later = laterFormatOf(META_FILE, record.value, META_FORMAT);
+  if (later) throw later;
   const parsed = parseMeta(record.value);
   if (parsed.problem === null && parsed.value.replica !== replica) return { problem: `it belongs to replica ${parsed.value.replica}` };
   return parsed;

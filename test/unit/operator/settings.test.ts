@@ -120,4 +120,16 @@ describe('operator: publishing the settings', () => {
     expect(await publish(store)).to.equal('committed');
     expect(stored(store)?.version).to.equal(1);
   });
+
+  it('writes nothing over settings of a later version', async () => {
+    const store = new ScriptedStore();
+    const later = { version: 4, values: { ...DEFAULT_SETTINGS, patience: 7 }, configured: DEFAULT_SETTINGS };
+    store.put(keys.settings, later);
+    const leadership = await claimGeneration(store, keys, 'p', 1);
+    expect(await publishSettings(store, keys, leadership, { ...DEFAULT_SETTINGS, heartbeatMs: 100 })).to.deep.equal({
+      kind: 'contradiction',
+      problems: [{ key: 'patience', value: 7, rule: 'is not a setting' }],
+    });
+    expect(stored(store)).to.deep.equal(later);
+  });
 });

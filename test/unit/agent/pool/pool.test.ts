@@ -57,7 +57,9 @@ describe('a pool: opening', () => {
       return tryOpenPool(disk).error?.message;
     };
     expect(tryOpenPool(new SimulatedDisk(), { path: '/gone' }).error?.message).to.equal('pool fast: /gone does not exist');
-    expect(messageWith('{"format":2,"id":"0000000000000001"}')).to.equal('pool fast: /pool/pool.json: format 2 is not known, only 1');
+    expect(messageWith('{"format":2,"id":"0000000000000001"}')).to.equal(
+      'pool fast: /pool/pool.json is of format 2, which a later version has written; this one knows 1: run that version here',
+    );
     expect(messageWith('{"format":1,"id":"x"}')).to.equal('pool fast: /pool/pool.json: id must be 16 hex digits');
     expect(messageWith('null')).to.equal('pool fast: /pool/pool.json: format undefined is not known, only 1');
     expect(messageWith('{"format":1,"id":"0000000000000001"}')).to.equal(undefined);
@@ -100,6 +102,25 @@ describe('a pool: opening', () => {
     expect(deleteFrom(disk, again, idOf(3))).to.equal(null);
     expect(again.unserved.map(({ replica }) => replica)).to.deep.equal([idOf(5), idOf(7)]);
     expect(disk.exists(`${POOL}/replicas/${idOf(3)}`)).to.equal(false);
+  });
+
+  it('a replica that a later version has written is not damaged: the pool is not opened, nothing is changed, and that version finds it as it was', () => {
+    const { disk, pool } = fresh();
+    for (let index = 1; index <= 3; index++) createIn(disk, pool, MIB, idOf(index));
+    finish(disk, (done) => pool.close(done));
+    const file = `${POOL}/replicas/${idOf(2)}/meta`;
+    const before = disk.peek(file);
+    const later = plainRecord((before?.toString().split('\n')[0] ?? '').replace('"format":1', '"format":2').replace('}', ',"news":true}'));
+    disk.tamper(file, later);
+    const { error } = tryOpenPool(disk);
+    expect(error).to.be.instanceOf(PoolError);
+    expect(error?.message).to.equal(
+      'pool fast: meta is of format 2, which a later version has written; this one knows 1: run that version here',
+    );
+    expect(error?.cause, 'the disk is sound').to.equal(undefined);
+    expect(disk.peek(file)?.equals(later)).to.equal(true);
+    disk.tamper(file, before);
+    expect(openedPool(disk).stores.size).to.equal(3);
   });
 
   it('a disk on which no file can even be opened lists all replicas as unserved', () => {

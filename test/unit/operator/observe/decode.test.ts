@@ -45,6 +45,31 @@ describe('operator: what stands in etcd', () => {
     ['no map', decodeConfig, '[]', '/key is not a map'],
     ['a size that is none', decodeConfig, { ...config(), sizeBytes: -1 }, '/key: sizeBytes must be a whole number, not negative'],
     ['an epoch that is none', decodeConfig, { ...config(), epoch: 1.5 }, '/key: epoch must be a whole number, not negative'],
+    ['a field of a later version', decodeConfig, { ...config(), fence: 1 }, '/key: there must not be a field "fence"'],
+    [
+      'a member with a field of a later version',
+      decodeConfig,
+      { ...config(), shards: [{ members: [{ ...member('a'), fence: 1 }], inSync: [] }] },
+      '/key: there must not be a field "fence"',
+    ],
+    [
+      'a primary with a field of a later version',
+      decodeConfig,
+      { ...config(), primary: { node: 'a', instance: instance('a'), mode: 'serve', fence: 1 } },
+      '/key: there must not be a field "fence"',
+    ],
+    [
+      'limits with a field of a later version',
+      decodeConfig,
+      { ...config(), limits: { iops: 0, bytesPerSecond: 0, burst: 1 } },
+      '/key: there must not be a field "burst"',
+    ],
+    [
+      'a shard with a field of a later version',
+      decodeConfig,
+      { ...config(), shards: [{ ...config().shards[0], fence: 1 }] },
+      '/key: there must not be a field "fence"',
+    ],
     ['no shards', decodeConfig, { ...config(), shards: [] }, '/key: shards must be a list of 1 to 64'],
     ['a shard that is none', decodeConfig, { ...config(), shards: [...config().shards, {}] }, '/key: a shard must have members and inSync'],
     [

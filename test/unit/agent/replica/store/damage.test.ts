@@ -3,7 +3,7 @@
  * exactly as it was. Never a third thing.
  */
 import { expect } from 'chai';
-import { DamagedReplica } from '../../../../../agent/replica/store/errors.ts';
+import { DamagedReplica, LaterFormat } from '../../../../../agent/replica/store/errors.ts';
 import type { FileReplicaStore } from '../../../../../agent/replica/store/store.ts';
 import { plainRecord, plainSector, plainSlot, type SectorFields } from '../../../../support/replicaFileBuilder.ts';
 import {
@@ -232,7 +232,8 @@ describe('damage to a replica’s files', () => {
     const { files } = HISTORIES[0] ?? { files: {} as Files };
     const good = JSON.parse(files.meta.toString().split('\n')[0] ?? '') as Record<string, unknown>;
     const cases: [Record<string, unknown>, string][] = [
-      [{ format: 2 }, 'format must be 1 (is 2)'],
+      [{ format: 0 }, 'format must be 1 (is 0)'],
+      [{ format: '2' }, 'format must be 1 (is "2")'],
       [{ volume: '../x' }, 'volume must be a volume uid (is "../x")'],
       [{ replica: 'ffffffffffffffff' }, 'it belongs to replica ffffffffffffffff'],
       [{ sizeBytes: 5000 }, 'sizeBytes must be a multiple of 4096, above 0 and at most 70368744177664 (is 5000)'],
@@ -251,6 +252,8 @@ describe('damage to a replica’s files', () => {
         'it must be a map',
       );
     }
+    const later = tryOpen(diskWith({ ...files, meta: plainRecord(JSON.stringify({ ...good, format: 2 })) })).error;
+    expect(later, 'it is not damaged').to.be.instanceOf(LaterFormat);
     const { error } = tryOpen(diskWith({ ...files, meta: plainRecord(JSON.stringify({ ...good, sizeBytes: SIZE + 4096 })) }));
     expect(error?.message).to.equal(`data: it is ${SIZE} bytes long, not ${SIZE + 4096}`);
   });

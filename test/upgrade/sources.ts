@@ -1,0 +1,58 @@
+/**
+ * The sources of other versions than this checkout's: one that was, out of git, and one that is to come, made from this one. Must never write into the checkout, nor leave
+ * anything behind in git.
+ */
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import path from 'node:path';
+import { LocalClusterError } from '../../tools/local/errors.ts';
+import { CHECKOUT } from '../../tools/local/layout.ts';
+import { copySources } from '../history/sources.ts';
+
+const PROGRAMS = ['agent', 'core', 'edge', 'operator', 'package.json', 'package-lock.json'];
+const OUTPUT_BYTES_MAX = 256 * 1024 * 1024;
+const INSTALL_BOUND_MS = 10 * 60_000;
+
+function git(...words: string[]): Buffer {
+  const { status, stdout, stderr } = spawnSync('git', ['-C', CHECKOUT, ...words], { maxBuffer: OUTPUT_BYTES_MAX });
+  if (status !== 0) throw new LocalClusterError(`git ${words[0]} failed: ${stderr.toString().trim()}`);
+  return stdout;
+}
+
+/** The programs as they were at a commit, in `directory`; answers with the commit. */
+export function sourcesOfCommit(commit: string, directory: string): string {
+  if (spawnSync('git', ['-C', CHECKOUT, 'cat-file', '-e', `${commit}^{commit}`], { stdio: 'ignore' }).status !== 0) {
+    const isShallow = git('rev-parse', '--is-shallow-repository').toString().trim() === 'true';
+    const why = isShallow ? 'this clone is shallow: git fetch --unshallow' : 'git does not know it';
+    throw new LocalClusterError(`The version before is wanted from its commit ${commit}, which is not here (${why}).`);
+  }
+  mkdirSync(directory, { recursive: true });
+  const { status } = spawnSync('tar', ['-x', '-C', directory], { input: git('archive', '--format=tar', commit, ...PROGRAMS) });
+  if (status !== 0) throw new LocalClusterError(`The sources of ${commit} could not be written to ${directory}.`);
+  installFor(directory);
+  return git('rev-parse', '--short', `${commit}^{commit}`).toString().trim();
+}
+
+/** Ours where both ask for the same packages. */
+function installFor(directory: string): void {
+  const [ours, theirs] = [CHECKOUT, directory].map((place) => packagesOf(path.join(place, 'package-lock.json')));
+  if (ours === theirs) return symlinkSync(path.join(CHECKOUT, 'node_modules'), path.join(directory, 'node_modules'));
+  const { status, stderr } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: directory, timeout: INSTALL_BOUND_MS });
+  if (status !== 0) throw new LocalClusterError(`npm ci for the version before failed: ${stderr.toString().trim()}`);
+}
+
+/** But for our own name and version. */
+function packagesOf(lock: string): string {
+  const { packages } = JSON.parse(readFileSync(lock, 'utf8')) as { packages: Record<string, { version?: string }> };
+  return JSON.stringify({ ...packages, '': { ...packages[''], version: undefined } });
+}
+
+/** The version behind this one, as far as others can tell: it knows one more of the protocol, and one more schema. */
+export function sourcesToCome(directory: string): void {
+  const raised = (name: string, version: number) => ({
+    file: 'core/versions.ts',
+    find: `export const ${name}: VersionRange = Object.freeze({ lowest: 1, highest: ${version} })`,
+    replace: `export const ${name}: VersionRange = Object.freeze({ lowest: 1, highest: ${version + 1} })`,
+  });
+  copySources(directory, { name: 'the version to come', changes: [raised('PROTOCOL', 1), raised('SCHEMA', 1)] });
+}
