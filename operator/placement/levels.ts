@@ -12,10 +12,11 @@ export type PoolLevel = { node: NodeName; pool: string; limit: PoolLimit; level:
 
 const NEAR_RATIO = 0.9;
 
-/** What is neither near nor reached is left out. */
+/** What is neither near nor reached is left out, and what is quarantined: its size may be unknown, and nothing is placed there anyway. */
 export function poolLevels(nodes: readonly PlacementNode[], ledger: Ledger, limits: PlacementLimits): PoolLevel[] {
   return nodes.flatMap(({ node, machine }) =>
     (machine?.pools ?? []).flatMap((pool) => {
+      if (pool.state !== 'ready') return [];
       const usable = Math.max(1, usableBytes(pool, limits));
       const capacity = Math.max(1, pool.capacityBytes);
       const shares = {

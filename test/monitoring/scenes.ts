@@ -149,6 +149,8 @@ async function lostConfigs(stage: Stage): Promise<void> {
 async function badDisk(stage: Stage): Promise<void> {
   stage.say('a disk that does not let itself be used; nobody is told in maintenance');
   const { cluster } = stage.world;
+  // Replicas that fail are not explained by maintenance: only that they cannot be reached is.
+  stage.allow('VolumeDegraded');
   await maintenance(stage, 'node-c', true);
   await cluster.process('agent/node-c').kill('SIGTERM');
   const replicas = path.join(poolDirectory(cluster.directory, 'node-c', DEFAULT_POOL), 'replicas');

@@ -24,6 +24,9 @@ describe('operator: how near pools are to their limits', () => {
     expect(levelsOf({}, new Ledger([config({ sizeBytes: 180 * GiB }, 'a')]))).to.deep.equal(['overProvisioning near']);
   });
 
+  it('say nothing of a pool that could not be opened: nobody knows how large it is', () =>
+    expect(levelsOf({ state: 'quarantined', capacityBytes: 0, usedBytes: 0, allocatedBytes: 4096 })).to.deep.equal([]));
+
   it('say nothing of nodes that are away', () => {
     expect(poolLevels([placementNode('a', null)], new Ledger([]), LIMITS)).to.deep.equal([]);
   });
