@@ -32,7 +32,6 @@ await runProgram('holdfast-identity', process.env.NODE_NAME ?? '', async ({ envi
     async stop() {
       stopping.abort();
       await running;
-      await cluster.close();
     },
   };
 });

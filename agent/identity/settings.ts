@@ -10,7 +10,14 @@ const addresses = list('address,...', 0, (part) =>
 export const IDENTITY_PARAMETERS = {
   nodeName: row('NODE_NAME', name, null, "this machine's name in Kubernetes"),
   namespace: row('POD_NAMESPACE', name, 'holdfast-system', 'where the trust lies'),
-  kubeconfig: row('KUBECONFIG', anyText, '', 'how to reach the API server; empty: as the pod that it runs in'),
+  host: row('KUBERNETES_SERVICE_HOST', anyText, null, 'where the API server is; every pod is told'),
+  port: row('KUBERNETES_SERVICE_PORT', wholeNumber('port', 1, 65_535), '443', 'and at which port'),
+  tokenDirectory: row(
+    'TOKEN_DIR',
+    absolutePath,
+    '/var/run/secrets/kubernetes.io/serviceaccount',
+    "where the pod's token and the API server's authority (ca.crt) lie",
+  ),
   addresses: row('ADDRESSES', addresses, '', "the pod's addresses, to stand in the certificate beside the node's name"),
   directory: row(
     'IDENTITY_DIR',

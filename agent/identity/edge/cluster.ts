@@ -1,8 +1,16 @@
-/** The three things that an identity asks of the API server. Must never ask for anything else: its account may do no more. */
-import { KubeConnection } from '../../../edge/kube/connection.ts';
+/**
+ * The three things that an identity asks of the API server, with the token of its pod. Must never ask for anything else: its account may do no more. By hand and not
+ * by the client library, whose models take a hundred megabytes on every node.
+ */
+import { readFile } from 'node:fs/promises';
+import { request } from 'node:https';
+import { isIPv6 } from 'node:net';
+import path from 'node:path';
 import type { IdentityParameters } from '../settings.ts';
 
 const CALL_MS_MAX = 10_000;
+const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
+const SHOWN_CHARACTERS = 300;
 const REQUESTS = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
 const NOT_FOUND = 404;
 
@@ -10,12 +18,10 @@ type Condition = { type: string; status: string; message?: string };
 type Request = { metadata: { name: string }; status?: { certificate?: string; conditions?: Condition[] } };
 
 export class IdentityCluster {
-  readonly #connection: KubeConnection;
   readonly #parameters: IdentityParameters;
 
   constructor(parameters: IdentityParameters) {
     this.#parameters = parameters;
-    this.#connection = new KubeConnection(parameters.kubeconfig);
   }
 
   async trust(): Promise<string | null> {
@@ -27,14 +33,14 @@ export class IdentityCluster {
     return found?.data?.['ca.crt'] ?? null;
   }
 
-  async file(request: string): Promise<string> {
+  async file(asked: string): Promise<string> {
     const { nodeName, signerName } = this.#parameters;
     const filed = await this.#call<Request>('POST', REQUESTS, {
       apiVersion: 'certificates.k8s.io/v1',
       kind: 'CertificateSigningRequest',
       metadata: { generateName: `holdfast-agent-${nodeName}-` },
       spec: {
-        request: Buffer.from(request).toString('base64'),
+        request: Buffer.from(asked).toString('base64'),
         signerName,
         usages: ['digital signature', 'server auth', 'client auth'],
       },
@@ -52,17 +58,36 @@ export class IdentityCluster {
     return certificate === '' ? null : Buffer.from(certificate, 'base64').toString();
   }
 
-  close(): Promise<void> {
-    return this.#connection.close();
-  }
-
-  /** Null: it is not there. */
-  async #call<Answer>(method: 'GET' | 'POST', path: string, body?: unknown): Promise<Answer | null> {
-    const response = await this.#connection.send(method, path, body, AbortSignal.timeout(CALL_MS_MAX));
-    const text = await response.body.text();
-    if (response.httpStatusCode === NOT_FOUND) return null;
-    if (response.httpStatusCode >= 300)
-      throw new Error(`${method} ${path}: the API server answered ${response.httpStatusCode}: ${text.slice(0, 300)}`);
+  /** Null: it is not there. Token and authority are read each time: the kubelet renews them. */
+  async #call<Answer>(method: 'GET' | 'POST', route: string, body?: unknown): Promise<Answer | null> {
+    const { host, port, tokenDirectory } = this.#parameters;
+    const [token = '', ca = ''] = await Promise.all(['token', 'ca.crt'].map((file) => readFile(path.join(tokenDirectory, file), 'utf8')));
+    const url = `https://${isIPv6(host) ? `[${host}]` : host}:${port}${route}`;
+    const { status, text } = await send(url, { method, ca, token: token.trim(), body: body === undefined ? '' : JSON.stringify(body) });
+    if (status === NOT_FOUND) return null;
+    if (status < 200 || status >= 300)
+      throw new Error(`${method} ${route}: the API server answered ${status}: ${text.slice(0, SHOWN_CHARACTERS)}`);
     return JSON.parse(text) as Answer;
   }
+}
+
+type Sent = { method: string; ca: string; token: string; body: string };
+
+function send(url: string, { method, ca, token, body }: Sent): Promise<{ status: number; text: string }> {
+  return new Promise((resolve, reject) => {
+    const headers = { authorization: `Bearer ${token}`, accept: 'application/json', 'content-type': 'application/json' };
+    const call = request(url, { method, ca, headers, agent: false, signal: AbortSignal.timeout(CALL_MS_MAX) }, (response) => {
+      const chunks: Buffer[] = [];
+      let lengthBytes = 0;
+      response.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        lengthBytes += chunk.length;
+        if (lengthBytes > ANSWER_BYTES_MAX) call.destroy(new Error(`an answer of more than ${ANSWER_BYTES_MAX} bytes`));
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
+    });
+    call.on('error', reject);
+    call.end(body);
+  });
 }

@@ -16,6 +16,8 @@ export const SIGNER_USER = 'operator:signer';
 const CLIENT_AGE_MAX_MS = 3600_000;
 const CLIENT_AGE_PART = 1 / 3;
 const EXPECT_MS_MAX = 5_000;
+/** Nobody waits for an etcd that was away so lately: in a new cluster it comes after the first certificates. */
+const AWAY_MS = 10_000;
 
 /** `material`: what to show to etcd now; null: nobody issues yet. */
 export type Material = () => Promise<TlsMaterial | null>;
@@ -28,6 +30,7 @@ export class KeptAccounts implements AccountsKeeper {
   readonly #expected = new Set<string>();
   #client: { etcd: Etcd3; sinceMs: number } | null = null;
   #index = 0;
+  #failedMs = Number.NEGATIVE_INFINITY;
   #running: Promise<void> = Promise.resolve();
 
   constructor(parameters: SignerParameters, log: Log, material: Material) {
@@ -46,7 +49,7 @@ export class KeptAccounts implements AccountsKeeper {
 
   /** Bounded: a certificate must be given out also while etcd is away. The next look makes the account then. */
   async expect(node: string): Promise<void> {
-    if (this.#expected.has(node)) return;
+    if (this.#expected.has(node) || systemClock.monotonicMs() - this.#failedMs < AWAY_MS) return;
     const bound = new Promise<never>((_, reject) => {
       setTimeout(() => reject(new Error(`etcd took more than ${EXPECT_MS_MAX} ms`)), EXPECT_MS_MAX).unref();
     });
@@ -71,6 +74,7 @@ export class KeptAccounts implements AccountsKeeper {
       const changes = await this.#accounts.keep(etcd, wanted, removes);
       if (changes > 0) this.#log.info('accounts in etcd changed', { changes, nodes: nodes.length });
     } catch (error) {
+      this.#failedMs = systemClock.monotonicMs();
       // Another member next time.
       this.close();
       this.#index++;

@@ -2,7 +2,7 @@
  * An API server with the accounts and rights of signer and identities, and the programs themselves. Kubelets are played: pods, their addresses and their tokens are made
  * here. `stop` ends every program.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
@@ -197,13 +197,30 @@ export class SignerWorld {
   /** Of a node whose pod is `agent-<node>`; answers where its files appear. */
   async identity(node: string, address: string): Promise<string> {
     const place = path.join(this.directory, `identity-${node}`);
-    const KUBECONFIG = await this.kubeconfig('holdfast-agent', `agent-${node}`);
+    const { server, authority, token } = await this.#podsAccess(node);
+    const tokens = path.join(this.directory, `token-${node}`);
+    await mkdir(tokens, { recursive: true });
+    await Promise.all([writeFile(path.join(tokens, 'token'), token, { mode: 0o600 }), writeFile(path.join(tokens, 'ca.crt'), authority)]);
+    const { hostname: KUBERNETES_SERVICE_HOST, port: KUBERNETES_SERVICE_PORT } = new URL(server);
     this.#ran(
       new ProgramProcess('agent/identity/main.ts', {
-        ...{ NODE_NAME: node, KUBECONFIG, IDENTITY_DIR: place, ADDRESSES: address, LOOK_EVERY_MS: '200' },
+        ...{ NODE_NAME: node, KUBERNETES_SERVICE_HOST, KUBERNETES_SERVICE_PORT, TOKEN_DIR: tokens },
+        ...{ IDENTITY_DIR: place, ADDRESSES: address, LOOK_EVERY_MS: '200' },
       }),
     );
     return place;
+  }
+
+  /** What a pod of the agents on that node is given. */
+  async #podsAccess(node: string): Promise<{ server: string; authority: string; token: string }> {
+    type Config = {
+      clusters: { cluster: { server: string; 'certificate-authority-data': string } }[];
+      users: { user: { token: string } }[];
+    };
+    const config = JSON.parse(await readFile(await this.kubeconfig('holdfast-agent', `agent-${node}`), 'utf8')) as Config;
+    const [cluster, user] = [config.clusters[0]?.cluster, config.users[0]?.user];
+    if (cluster === undefined || user === undefined) throw new Error('the kubeconfig is empty');
+    return { server: cluster.server, authority: decode(cluster['certificate-authority-data']), token: user.token };
   }
 
   async held(place: string): Promise<{ certificate: string; ca: string }> {
