@@ -35,7 +35,7 @@ down: setup ## stop the local cluster and remove .local/
 demo: setup ## show a failover, from an empty machine to checked data
 	@$(RUN) node tools/demo/demo.ts
 
-test: setup ## everything: lint, types, generated files, unit, simulator, integration, end to end, fuzz, history, chaos, csi-sanity, postgres, the demo
+test: setup ## everything: lint, types, generated files, unit, simulator, integration, end to end, fuzz, history, chaos, csi-sanity, postgres, monitoring, the demo
 	@$(RUN) node tools/test/run.ts
 
 test-unit: setup ## what needs no outside parts, in seconds: make test-unit TESTS=test/unit/core/**/*.test.ts

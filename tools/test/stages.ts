@@ -49,6 +49,7 @@ export const STAGES: readonly Stage[] = [
   { name: 'chaos', command: ['node', 'test/chaos/run.ts', 'MINUTES=1', 'VOLUMES=8'], timeoutMs: 15 * MINUTE_MS },
   { name: 'csi-sanity', command: ['node', 'test/csi/sanity.ts'], timeoutMs: 15 * MINUTE_MS },
   { name: 'postgres', command: ['node', 'test/csi/postgres.ts', 'SECONDS=8'], timeoutMs: 15 * MINUTE_MS },
+  { name: 'monitoring', command: ['node', 'test/monitoring/run.ts'], timeoutMs: 10 * MINUTE_MS },
   { name: 'demo', command: ['node', 'tools/demo/demo.ts'], timeoutMs: 15 * MINUTE_MS },
 ];
 
