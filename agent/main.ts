@@ -4,10 +4,16 @@
  */
 import './edge/threads.ts';
 import { keepCompiled } from '../edge/compileCache.ts';
+import { becomeIoFlusher } from './edge/ioFlusher.ts';
 
+const refused = becomeIoFlusher();
 const { runProgram } = await import('../edge/program.ts');
 const { threadWorkers } = await import('./edge/workers.ts');
 const { startAgent } = await import('./start.ts');
 
-await runProgram('holdfast-agent', process.env.NODE_NAME ?? '', (program) => startAgent(program, threadWorkers(program.fail)));
+await runProgram('holdfast-agent', process.env.NODE_NAME ?? '', (program) => {
+  if (refused !== null)
+    program.log.info('the kernel may make this agent wait for memory that a volume on this machine holds', { reason: refused });
+  return startAgent(program, threadWorkers(program.fail));
+});
 keepCompiled();

@@ -13,6 +13,7 @@ import { IoError } from '../ports.ts';
 import { type AllocationDone, beyondEnd, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
 import { GIVEN_AWAY } from './endings.ts';
 import { flushQuestion, Inquiries, type Question } from './inquiries.ts';
+import type { Pending } from './pending.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
 import { Replies } from './replies.ts';
 import { joinChunks, joinRuns, splitChunks } from './striping.ts';
@@ -20,23 +21,6 @@ import { Throttle } from './throttle.ts';
 
 /** Requests that wait for their turn; clients are bounded themselves, this bounds their number. */
 export const WAITING_MAX = 16_384;
-
-/** A client's request, or its part in one shard, from its beginning to its reply. `finish` is called once; null afterwards. */
-type Pending = {
-  client: Client;
-  /** Its shard; null: all of them. */
-  replication: Replication | null;
-  /** In the shard. */
-  offsetBytes: number;
-  lengthBytes: number;
-  /** Whether it takes a place in the order of writes, which is bounded. */
-  isOperation: boolean;
-  run: () => void;
-  finish: ((error: IoError | null, value?: unknown) => void) | null;
-  /** Takes it off the operation that it waits for. */
-  leave: (() => void) | null;
-  startedAtMs: number;
-};
 
 export type FrontendOptions = {
   name: string;

@@ -1,5 +1,6 @@
 /** The interleaved run: repetition by repetition, system by system in rotating order, work by work. Must never let two systems run at once. */
 import { execFileSync } from 'node:child_process';
+import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMicroseconds } from './cpu.ts';
 import { runFio, timed } from './fio.ts';
@@ -53,6 +54,9 @@ async function turn(system: System, act: (running: Running) => Promise<void>): P
   }
 }
 
+/** All that systems write lies there. What is dirty elsewhere would be waited for as well by a `sync` of the whole machine, and for ever where a device of somebody else hangs. */
+export const writeOut = (): void => void execFileSync('sync', ['--file-system', tmpdir()]);
+
 /** What a system does after its start (comparing copies, a first scrub) is over: nobody is measured while it still works on something else. */
 export async function untilQuiet({ pids }: Running): Promise<void> {
   let before = cpuMicroseconds(pids);
@@ -72,7 +76,7 @@ async function fill({ target }: Running, sizeBytes: number): Promise<void> {
 
 async function once({ target, pids, countsClient }: Running, work: Work, options: Options): Promise<Sample> {
   // What the one before has left in the page cache is not this one's to write out.
-  execFileSync('sync');
+  writeOut();
   const load = (seconds: number) => [...work.load, ...timed(seconds, options.sizeBytes)];
   await runFio(target, load(options.warmUpSeconds), work.direction);
   const before = cpuMicroseconds(pids);

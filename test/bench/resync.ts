@@ -2,7 +2,7 @@
  * How long it takes to make a new replica of a volume that is full, beside `cp` of the same file on the same disk; what clients feel of it; and how long a
  * replica takes that was away while one part in a hundred was written. Must never time what is not copying: tasks, and agents that start.
  */
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -13,6 +13,7 @@ import { replicaOn } from '../support/agents.ts';
 import { until } from '../support/until.ts';
 import { cpuMicroseconds } from './cpu.ts';
 import { nbdTarget, runFio, timed } from './fio.ts';
+import { writeOut } from './measure.ts';
 import type { Options } from './options.ts';
 import type { Line } from './report.ts';
 import { spreadOf } from './statistics.ts';
@@ -81,7 +82,7 @@ async function oneRound(bench: Bench): Promise<Round> {
 }
 
 async function timedMs(act: () => Promise<unknown>): Promise<number> {
-  execFileSync('sync');
+  writeOut();
   const fromMs = performance.now();
   await act();
   return performance.now() - fromMs;

@@ -156,9 +156,8 @@ export class KernelNbdBackend implements Backend {
   /** The kernel refuses it for a device that bears another mark. */
   async #reconfigure({ index, name }: Pick<Link, 'index' | 'name'>, change: Change): Promise<void> {
     const { asked, family } = await this.#open();
-    const mark = backendOf(index);
-    if (!mark.startsWith(this.#markOf(name, '')))
-      throw new OperatingError('NotFound', `change ${nbdDevice(index)}`, `it is not of ${name}`);
+    const mark = this.#markOn(index, name);
+    if (mark === null) throw new OperatingError('NotFound', `change ${nbdDevice(index)}`, `it is not of ${name}`);
     await asked.request(`change ${nbdDevice(index)}`, (sequence) => encodeReconfigure(family, sequence, index, mark, change));
   }
 
@@ -177,8 +176,14 @@ export class KernelNbdBackend implements Backend {
     return `${path.join(this.#options.directory, name)}#${uid}`;
   }
 
+  /** Null: it is not of that name, or another program's. */
+  #markOn(index: number, name: string): string | null {
+    const mark = backendOf(index);
+    return mark.startsWith(this.#markOf(name, '')) ? mark : null;
+  }
+
   #isOurs(index: number, name: string): boolean {
-    return backendOf(index).startsWith(this.#markOf(name, ''));
+    return this.#markOn(index, name) !== null;
   }
 
   #open(): Promise<Kernel> {
@@ -192,7 +197,7 @@ export class KernelNbdBackend implements Backend {
   async #connectToKernel(): Promise<Kernel> {
     const asked = await NetlinkSocket.open();
     try {
-      const family = (await asked.family(NBD_FAMILY)) ?? (await loaded(asked));
+      const family = (await asked.family(NBD_FAMILY)) ?? (await this.#loaded(asked));
       const group = family?.groups.get(NBD_GROUP);
       if (family === null || group === undefined)
         throw new OperatingError('NotFound', 'look for nbd in the kernel', 'it has none, or this is not the network of the machine itself');
@@ -203,6 +208,13 @@ export class KernelNbdBackend implements Backend {
       await asked.close();
       throw error;
     }
+  }
+
+  /** The module may not be installed, or not be allowed: why stands in the log, and that there is none in what `unfit` says. */
+  async #loaded(asked: NetlinkSocket): Promise<Family | null> {
+    const refused = await outcome('modprobe', MODULE).then(({ code, trouble }) => (code === 0 ? null : trouble.trim()), messageOf);
+    if (refused !== null) this.#log.warn('the kernel module was not loaded', { module: MODULE.join(' '), error: refused });
+    return asked.family(NBD_FAMILY);
   }
 
   /** Until this holder ends. */
@@ -222,10 +234,4 @@ export class KernelNbdBackend implements Backend {
     }
     await told.close();
   }
-}
-
-async function loaded(asked: NetlinkSocket): Promise<Family | null> {
-  // It may not be installed, or not be allowed: then there is none.
-  await outcome('modprobe', MODULE).catch(() => undefined);
-  return asked.family(NBD_FAMILY);
 }
