@@ -1,6 +1,6 @@
 /** Who breaks a rule loses its own connection, with the rule named, and nothing of it is done; who proves to be somebody else is told nothing and sends nothing. */
 
-import { createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { expect } from 'chai';
 import { decoderFromReplica } from '../../../core/wire/decode.ts';
 import { Encoder } from '../../../core/wire/encode.ts';
@@ -159,11 +159,8 @@ describe('the replication port', () => {
       nothingWasHeard();
     });
 
-    for (const [commonName, said] of [
-      ['operator:operator', 'operator:operator'],
-      ['metrics:prometheus', 'nobody'],
-      ['etcd', 'nobody'],
-    ] as const)
+    const strangers = { 'operator:operator': 'operator:operator', 'metrics:prometheus': 'nobody', etcd: 'nobody' };
+    for (const [commonName, said] of Object.entries(strangers))
       it(`refuses that of ${commonName}`, async () => {
         const primary = open(await shelf.of(commonName));
         expect(await refusal()).to.include({ rule: 'peer', message: `a Seal of primary node-a from ${said}` });
@@ -400,8 +397,4 @@ describe('the replication port', () => {
 });
 
 const listen = (server: Server): Promise<void> => new Promise((resolve) => server.listen(0, HOST, resolve));
-
-function portOf(server: Server): number {
-  const address = server.address();
-  return typeof address === 'object' && address ? address.port : 0;
-}
+const portOf = (server: Server): number => (server.address() as AddressInfo).port;
