@@ -23,6 +23,8 @@ const FIELDS: Record<string, string> = {
   'status.podIPs': '10.1.2.3,fd00::3',
   "metadata.labels['topology.kubernetes.io/zone']": 'zone-a',
 };
+/** What the kubelet tells every container. */
+const EVERY_POD = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
 /** Node's own, or of whoever looks at the environment before the table. */
 const OTHERS = ['NODE_COMPILE_CACHE'];
 
@@ -30,11 +32,14 @@ const everyFile = { directory: () => null, file: () => null };
 const PROGRAMS: Record<string, { table: ParameterTable; parse: (environment: Record<string, string>) => unknown }> = {
   'operator/main.ts': {
     table: OPERATOR_PARAMETERS,
-    parse: (environment) => operatorSettings({ ...environment, KUBERNETES_SERVICE_HOST: '10.96.0.1' }, () => ''),
+    parse: (environment) => operatorSettings({ ...environment, ...EVERY_POD }, () => ''),
   },
   'operator/certificates/main.ts': { table: SIGNER_PARAMETERS, parse: signerSettings },
   'agent/main.ts': { table: AGENT_PARAMETERS, parse: (environment) => parseAgentSettings(environment, everyFile) },
-  'agent/identity/main.ts': { table: IDENTITY_PARAMETERS, parse: identitySettings },
+  'agent/identity/main.ts': {
+    table: IDENTITY_PARAMETERS,
+    parse: (environment) => identitySettings({ ...environment, ...EVERY_POD }),
+  },
   'agent/holder/main.ts': { table: HOLDER_PARAMETERS, parse: holderSettings },
 };
 
