@@ -6,6 +6,7 @@ import { AGENT_PARAMETERS, parseAgentSettings } from '../../agent/settings.ts';
 import type { ParameterTable } from '../../core/parameters.ts';
 import { SIGNER_PARAMETERS, signerSettings } from '../../operator/certificates/settings.ts';
 import { OPERATOR_PARAMETERS, operatorSettings } from '../../operator/settings.ts';
+import { UNINSTALL_PARAMETERS, uninstallSettings } from '../../operator/uninstall/settings.ts';
 import { objectsOf, type Rendered, renderSet, SETS } from './chart.ts';
 
 type Variable = { name: string; value?: string; valueFrom?: { fieldRef: { fieldPath: string } } };
@@ -42,9 +43,18 @@ const PROGRAMS: Record<string, { table: ParameterTable; parse: (environment: Rec
   },
   'agent/holder/main.ts': { table: HOLDER_PARAMETERS, parse: holderSettings },
 };
+/** Of the hooks that uninstall, where nothing is kept. */
+const UNINSTALLING = {
+  'operator/uninstall/main.ts': { table: UNINSTALL_PARAMETERS, parse: uninstallSettings },
+  'agent/cleanup/main.ts': { table: Object.fromEntries(['HOST', 'DONE', 'OWN', 'POOLS'].map((key) => [key, { key }])), parse: () => null },
+};
+const ALL: Record<string, { table: Record<string, { key: string }>; parse: (environment: Record<string, string>) => unknown }> = {
+  ...PROGRAMS,
+  ...UNINSTALLING,
+};
 
 const containersOf = (objects: Rendered[]): Container[] =>
-  (objects.filter(({ kind }) => ['Deployment', 'DaemonSet', 'StatefulSet'].includes(kind)) as Workload[]).flatMap(({ spec }) => [
+  (objects.filter(({ kind }) => ['Deployment', 'DaemonSet', 'StatefulSet', 'Job'].includes(kind)) as Workload[]).flatMap(({ spec }) => [
     ...(spec.template.spec.initContainers ?? []),
     ...spec.template.spec.containers,
   ]);
@@ -67,9 +77,10 @@ describe('the programs of the chart', function () {
       const found = containersOf(objectsOf(await renderSet(set))).filter(({ command }) => command?.[0] === 'node');
       const programs = found.map(({ command }) => command?.[1] ?? '');
       const wanted = set.name === 'given' ? ['operator/main.ts', 'agent/main.ts', 'agent/holder/main.ts'] : Object.keys(PROGRAMS);
-      expect(programs.sort()).to.deep.equal([...wanted].sort());
+      const removing = set.name === 'small' ? Object.keys(UNINSTALLING) : [];
+      expect([...new Set(programs)].sort()).to.deep.equal([...wanted, ...removing].sort());
       for (const container of found) {
-        const program = PROGRAMS[container.command?.[1] ?? ''];
+        const program = ALL[container.command?.[1] ?? ''];
         const environment = environmentOf(container);
         const known = [...Object.values(program?.table ?? {}).map(({ key }) => key), ...OTHERS];
         expect(
@@ -83,6 +94,8 @@ describe('the programs of the chart', function () {
     it(`have no more rights than they need with values/${set.name}.yaml`, async () => {
       for (const { name, securityContext } of containersOf(objectsOf(await renderSet(set)))) {
         if (name === 'agent' || name === 'holder') expect(securityContext, name).to.deep.equal({ privileged: true });
+        else if (name === 'cleaner')
+          expect(securityContext, name).to.deep.include({ capabilities: { drop: ['ALL'], add: ['DAC_OVERRIDE'] } });
         else
           expect(securityContext, name).to.deep.include({
             allowPrivilegeEscalation: false,
@@ -107,9 +120,9 @@ describe('the programs of the chart', function () {
       );
       expect(mounts).to.deep.equal([]);
       const readers = objects.filter((one) => /Role$/.test(one.kind) && /"secrets"/.test(JSON.stringify(one)));
-      expect(readers.map(({ metadata }) => metadata.name.replace(/^(holdfast|blocks)-/, ''))).to.deep.equal(
-        set.name === 'given' ? [] : ['signer'],
-      );
+      // What uninstalls may take Secrets away, and read none.
+      const expected = { given: [], small: ['signer', 'uninstall'] }[set.name] ?? ['signer'];
+      expect(readers.map(({ metadata }) => metadata.name.replace(/^(holdfast|blocks)-/, ''))).to.deep.equal(expected);
     }
   });
 });

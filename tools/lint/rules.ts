@@ -82,7 +82,7 @@ function mayTouchWorld(file: string): boolean {
   return (
     ['tools', 'test'].includes(roomOf(file)) ||
     directories.includes('edge') ||
-    /^(?:operator|agent|bin)\/(?:(?:recover|holder|certificates|identity)\/)?(?:main|settings)\.ts$/.test(file) ||
+    /^(?:operator|agent|bin)\/(?:(?:recover|holder|certificates|identity|uninstall|cleanup)\/)?(?:main|settings)\.ts$/.test(file) ||
     file === 'core/clock.ts' ||
     file === 'core/random.ts'
   );

@@ -137,3 +137,10 @@ projected:
 {{- define "holdfast.isWanted" -}}
 {{- if or (eq .when "always") (and (eq .when "auto") (.root.Capabilities.APIVersions.Has .kind)) }}true{{ end -}}
 {{- end -}}
+
+{{- /* Called with the weight: what is lighter comes first. */ -}}
+{{- define "holdfast.uninstallHook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
