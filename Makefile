@@ -129,6 +129,9 @@ conformance: setup ## Kubernetes' own storage tests against our driver, on that 
 bench-scale: setup ## real operators, etcd and API server with simulated agents: make bench-scale NODES=1000 VOLUMES=10000 STEPS="idle leader start node crowded replace"
 	@$(RUN) NODES="$(NODES)" VOLUMES="$(VOLUMES)" STEPS="$(STEPS)" AGENTS_PER_PROCESS="$(AGENTS_PER_PROCESS)" IDLE_SECONDS="$(IDLE_SECONDS)" PLACE_SECONDS="$(PLACE_SECONDS)" FLEET_NODE_OPTIONS="$(FLEET_NODE_OPTIONS)" OPERATOR_NODE_OPTIONS="$(OPERATOR_NODE_OPTIONS)" FIGURES_FILE="$(FIGURES_FILE)" node --disable-warning=DEP0123 test/scale/run.ts
 
+docs: setup ## make docs/ into pages (.local/docs), after every link, object, value and command in them was looked at
+	@$(RUN) node tools/docs/main.ts
+
 images: setup ## the images of operator and agent as archives, without a registry (root, buildah): make images ARCH="amd64 arm64" TAG=1.0.0 BASE=debian:bookworm-slim CACHED=1
 	@$(RUN) ARCH="$(ARCH)" PROGRAMS="$(PROGRAMS)" TAG="$(TAG)" REGISTRY="$(REGISTRY)" BASE="$(BASE)" MIRROR="$(MIRROR)" OUT="$(OUT)" CACHED="$(CACHED)" node tools/images/main.ts
 

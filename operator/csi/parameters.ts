@@ -36,8 +36,8 @@ function choice<Choice extends string>({ values, problems, where }: Take, name: 
   return undefined;
 }
 
-const MUTABLE_NAMES = ['replicas', 'minInSync', 'iops', 'bytesPerSecond'] as const;
-const CLASS_NAMES = [...MUTABLE_NAMES, 'shards', 'zones', 'poolTags', ...NODE_PARAMETERS] as const;
+export const MUTABLE_NAMES = ['replicas', 'minInSync', 'iops', 'bytesPerSecond'] as const;
+export const CLASS_NAMES = [...MUTABLE_NAMES, 'shards', 'zones', 'poolTags', ...NODE_PARAMETERS] as const;
 
 function unknown({ values, problems, where }: Take, names: readonly string[]): void {
   for (const name of Object.keys(values))

@@ -28,6 +28,7 @@ export const STAGES: readonly Stage[] = [
   { name: 'style and mistakes', command: ['biome', 'check', '.'], timeoutMs: 2 * MINUTE_MS },
   { name: 'rooms', command: ['node', 'tools/lint/rooms.ts'], timeoutMs: MINUTE_MS },
   { name: 'types', command: ['tsc', '--noEmit'], timeoutMs: 3 * MINUTE_MS },
+  { name: 'docs', command: ['node', 'tools/docs/main.ts'], timeoutMs: MINUTE_MS },
   { name: 'generated files', command: ['node', 'tools/generate/types.ts', '--check'], timeoutMs: MINUTE_MS },
   { name: 'unit tests', command: [...MOCHA, ...jobs(2), 'test/unit/**/*.test.ts'], timeoutMs: 10 * MINUTE_MS, counting: true },
   {
