@@ -44,6 +44,6 @@ function linksIn(token: Token): Link[] {
   const line = (token.map?.[0] ?? 0) + 1;
   return (token.children ?? []).flatMap((child) => {
     const target = child.type === 'link_open' ? child.attrGet('href') : child.type === 'image' ? child.attrGet('src') : null;
-    return target === null ? [] : [{ target, line }];
+    return target === null ? [] : [{ target: String(target), line }];
   });
 }
