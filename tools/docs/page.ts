@@ -35,7 +35,7 @@ export function readPage(file: string, text: string): Page {
   }
   const links = tokens.flatMap(linksIn);
   const code = tokens
-    .filter(({ type }) => type === 'fence')
+    .filter(({ type }) => type === 'fence' || type === 'code_block')
     .map(({ info, content, map }) => ({ language: info.trim(), text: content, line: (map?.[0] ?? 0) + 1 }));
   return { file, title, anchors, links, code, html: markdown.renderer.render(tokens, markdown.options, {}) };
 }
