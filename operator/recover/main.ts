@@ -13,6 +13,7 @@ import { snapshotUid } from '../../core/ids.ts';
 import { type Keys, keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
 import { ConfigurationError, describeProblems } from '../../core/parameters.ts';
+import { schemaProblem } from '../../core/schema.ts';
 import type { Store } from '../../core/store.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { KubeConnection } from '../../edge/kube/connection.ts';
@@ -69,6 +70,8 @@ async function recover(): Promise<number> {
   const kube = new KubeConnection(parameters.kubeconfig);
   const keys = keysOf(parameters.cluster);
   try {
+    const refusal = schemaProblem((await connection.store.get(keys.schema))?.value ?? null);
+    if (refusal !== null) throw new Error(refusal);
     const evidence = await gatherEvidence(connection.store, keys, new HttpKubeApi(kube), certificates);
     const choices = { without: new Set(values.without), acceptLoss: new Set(values['accept-loss']), amends: values.amend };
     const plan = planRecovery(evidence, choices);
