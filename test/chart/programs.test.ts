@@ -106,6 +106,13 @@ describe('the programs of the chart', function () {
     });
   }
 
+  it('are looked at by their probes with what is in their images: HTTP, or Node', async () => {
+    for (const set of SETS) {
+      const commands = [...(await renderSet(set)).matchAll(/exec: \{ command: \[([^,\]]*)/g)].map(([, program]) => program);
+      expect([...new Set(commands)], set.name).to.deep.equal(set.name === 'given' ? [] : ['node']);
+    }
+  });
+
   it("give no token to an agent or a holder, and the authority's Secret to the signer alone", async () => {
     for (const set of SETS) {
       const objects = objectsOf(await renderSet(set));
