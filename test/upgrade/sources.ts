@@ -33,19 +33,22 @@ export function sourcesOfCommit(commit: string, directory: string): string {
   return git('rev-parse', '--short', `${commit}^{commit}`).toString().trim();
 }
 
-/** Ours where both ask for the same packages. */
+/** Ours where they have all that it asks for, each in the same version. */
 function installFor(directory: string): void {
-  const [ours, theirs] = [CHECKOUT, directory].map((place) => packagesOf(path.join(place, 'package-lock.json')));
-  if (ours === theirs) return symlinkSync(path.join(CHECKOUT, 'node_modules'), path.join(directory, 'node_modules'));
+  const [ours, theirs] = [packagesOf(CHECKOUT), packagesOf(directory)];
+  if ([...theirs].every(([place, version]) => ours.get(place) === version))
+    return symlinkSync(path.join(CHECKOUT, 'node_modules'), path.join(directory, 'node_modules'));
   const { status, stderr } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], { cwd: directory, timeout: INSTALL_BOUND_MS });
   if (status !== 0) throw new LocalClusterError(`npm ci for the version before failed: ${stderr.toString().trim()}`);
 }
 
-/** But for our own name and version. */
-function packagesOf(lock: string): string {
-  const { packages } = JSON.parse(readFileSync(lock, 'utf8')) as { packages: Record<string, { version?: string }> };
-  return JSON.stringify({ ...packages, '': { ...packages[''], version: undefined } });
+/** By where they lie, which versions; but for our own. */
+function packagesOf(directory: string): Map<string, string | undefined> {
+  const { packages } = JSON.parse(readFileSync(path.join(directory, 'package-lock.json'), 'utf8')) as LockFile;
+  return new Map(Object.entries(packages).flatMap(([place, { version }]) => (place === '' ? [] : [[place, version]])));
 }
+
+type LockFile = { packages: Record<string, { version?: string }> };
 
 /** The version behind this one, as far as others can tell: it knows one more of the protocol, and one more schema. */
 export function sourcesToCome(directory: string): void {
