@@ -5,7 +5,7 @@
 set -eu
 architecture=$1 tree=$3
 words=$(sed 's/#.*//' "$2")
-wanted=$(printf '%s\n' $words | grep -v '^-')
+wanted=$(printf '%s\n' $words | grep -v '^-' | sed 's#/.*##')
 left_out=$(printf '%s\n' $words | sed -n 's/^-//p')
 work=$(mktemp -d)
 mkdir -p "$work/lists/partial" "$work/archives/partial"
@@ -34,7 +34,11 @@ install -d -m 1777 "$tree/tmp"
 for archive in "$work"/archives/*.deb; do
   package=$(dpkg-deb --field "$archive" Package)
   ! printf '%s\n' $left_out | grep -qx "$package" || continue
-  dpkg-deb --fsys-tarfile "$archive" | tar -x --keep-directory-symlink -C "$tree"
+  program=$(printf '%s\n' $words | sed -n "s#^$package/##p")
+  parts=
+  [ -z "$program" ] || parts="--wildcards */bin/$program */doc/*/copyright"
+  # shellcheck disable=SC2086
+  (set -f && dpkg-deb --fsys-tarfile "$archive" | tar -x --keep-directory-symlink -C "$tree" $parts)
   # The form in which scanners find packages where there is no dpkg.
   dpkg-deb --field "$archive" > "$tree/var/lib/dpkg/status.d/$package"
 done

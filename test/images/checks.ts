@@ -6,6 +6,7 @@ import type { Image } from '../../tools/images/archive.ts';
 import { ROOMS_OF, sourcesOf } from '../../tools/images/context.ts';
 import { debianPackages, npmPackages } from '../../tools/images/materials.ts';
 import type { Architecture, ProgramName } from '../../tools/images/settings.ts';
+import { CALLED } from './called.ts';
 import { isOurs, run } from './container.ts';
 
 export type Subject = { program: ProgramName; architecture: Architecture; image: Image; tree: string; materials: string };
@@ -125,30 +126,12 @@ export async function addons({ tree, image, program }: Subject): Promise<string[
   return code === 0 ? [] : [`ended with ${code}: ${output}`];
 }
 
-/** What agent and holder call, each asked for its version: it is there, is found, and its libraries are. */
-const CALLED: readonly (readonly string[])[] = [
-  ['mkfs.ext4', '-V'],
-  ['mkfs.xfs', '-V'],
-  ['fsck.ext4', '-V'],
-  ['resize2fs', '-h'],
-  ['xfs_growfs', '-V'],
-  ['mount', '--version'],
-  ['umount', '--version'],
-  ['losetup', '--version'],
-  ['blkid', '--version'],
-  ['modprobe', '--version'],
-  ['nbdkit', '--version'],
-  ['nbdkit', '--filter=retry', 'nbd', '--version'],
-  ['nbdfuse', '--version'],
-  ['fusermount3', '--version'],
-];
-
 export async function calledPrograms({ tree, image, program, architecture }: Subject): Promise<string[]> {
   if (program === 'operator' || !isOurs(architecture)) return [];
   const wrong: string[] = [];
   for (const words of CALLED) {
     const { output } = await run({ tree, image: image.configuration, words });
-    if (!/\d+\.\d+|usage/i.test(output) || /not found|error while loading|cannot open/.test(output))
+    if (!/version|\d+\.\d+|usage/i.test(output) || /not found|error while loading|cannot open/.test(output))
       wrong.push(`${words.join(' ')}: ${output}`);
   }
   return wrong;
