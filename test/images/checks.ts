@@ -94,8 +94,8 @@ export function materials({ tree, materials: file, image }: Subject): string[] {
 
 /** With nothing configured each program tells all that is wrong and ends with 2: all its modules were found, as a user that may do nothing. */
 const STARTS: Readonly<Record<ProgramName, readonly string[]>> = {
-  operator: ['operator/main.ts'],
-  agent: ['agent/main.ts', 'agent/holder/main.ts'],
+  operator: ['operator/main.ts', 'operator/certificates/main.ts'],
+  agent: ['agent/main.ts', 'agent/holder/main.ts', 'agent/identity/main.ts'],
 };
 
 export async function starts({ program, tree, image }: Subject): Promise<string[]> {
