@@ -32,10 +32,10 @@ const known: Known = {
 };
 const checkout: Checkout = { exists, page: (file) => (file.endsWith('.md') ? page(file) : undefined) };
 
-/** The index first, then pages before what lies in folders. */
-const files = globSync('docs/**/*.md', { cwd: CHECKOUT }).sort(
-  (left, right) => left.split('/').length - right.split('/').length || (left < right ? -1 : 1),
-);
+/** As the index names them, and then what lies in folders and is reached from there. */
+const index = page('docs/README.md').links.map(({ target }) => path.posix.join('docs', target));
+const placeOf = (file: string): number => (file === 'docs/README.md' ? -1 : index.includes(file) ? index.indexOf(file) : index.length);
+const files = globSync('docs/**/*.md', { cwd: CHECKOUT }).sort((left, right) => placeOf(left) - placeOf(right) || (left < right ? -1 : 1));
 const pages = files.map(page);
 const wrong = [...pages, page('README.md'), page('images/README.md')].flatMap((one) => [
   ...wrongLinks(one, checkout),

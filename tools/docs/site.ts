@@ -6,7 +6,7 @@ const STYLE = `
   :root { color-scheme: light dark; }
   body { font: 16px/1.55 system-ui, sans-serif; margin: 0; display: grid; grid-template-columns: 15rem minmax(0, 60rem); }
   nav { padding: 2rem 1rem; font-size: .9rem; position: sticky; top: 0; height: 100vh; overflow: auto; box-sizing: border-box; }
-  nav a { display: block; padding: .15rem .5rem; text-decoration: none; } nav a[aria-current] { font-weight: 600; }
+  nav a { display: block; padding: .15rem .5rem; text-decoration: none; } nav a { overflow-wrap: anywhere; } nav a[aria-current] { font-weight: 600; }
   nav a.inner { padding-left: 1.5rem; }
   main { padding: 1rem 2rem 4rem; } img { max-width: 100%; }
   table { border-collapse: collapse; display: block; overflow-x: auto; } td, th { border: 1px solid #8884; padding: .3rem .6rem; text-align: left; vertical-align: top; }
@@ -30,7 +30,7 @@ export function sitePage(page: Page, pages: readonly Page[]): string {
   const here = path.posix.dirname(page.file);
   const list = pages.map(({ file, title }) => {
     const current = file === page.file ? ' aria-current="page"' : '';
-    const inner = file.split('/').length > 2 ? ' class="inner"' : '';
+    const inner = file.split('/').length > 2 && !file.endsWith('README.md') ? ' class="inner"' : '';
     return `<a href="${siteName(path.posix.relative(here, file))}"${inner}${current}>${escaped(title)}</a>`;
   });
   return `<!doctype html>
