@@ -122,11 +122,12 @@ async function leftInKubernetes(): Promise<string[]> {
 /** Directories, mounts, processes and devices of ours on a node; the pool itself is the disk that people gave. */
 const LEFT_ON_NODE =
   'ls -d /run/holdfast /run/holdfast-holder /var/lib/kubelet/plugins/csi.holdfast.dev /var/lib/kubelet/plugins_registry/csi.holdfast.dev* /var/lib/holdfast-etcd 2> /dev/null; ' +
-  'grep -o "[^ ]*csi.holdfast.dev[^ ]*" /proc/mounts; pgrep -fl "nbdfuse|nbdkit|agent/main.ts|holder/main.ts"; ' +
+  'grep -o "[^ ]*csi.holdfast.dev[^ ]*" /proc/mounts; pgrep -fl "nbdfus[e]|nbdki[t]|agent/main[.]ts|holder/main[.]ts"; ' +
   'find /var/lib/holdfast/pool -mindepth 1 -type f | head -5; true';
 
 export async function uninstall(): Promise<string> {
   await nothingLeft();
+  await kubectl('delete', 'storageclass/holdfast-three-copies', '--ignore-not-found'); // an example's
   script('helm.sh', 'uninstall', 'holdfast', '--namespace', NAMESPACE, '--wait', '--timeout', '3m');
   await until('nothing is left in the API server', BOUND_SECONDS, async () => (await leftInKubernetes()).length === 0).catch(async () => {
     throw new Error(`left in the API server: ${(await leftInKubernetes()).join(', ')}`);
