@@ -13,7 +13,7 @@ import {
 } from '../operator/api.ts';
 import { askedMoveOf } from '../operator/volume/departures.ts';
 import { CommandError, EXIT } from './errors.ts';
-import { eventsOf, gather, type Kube, type LeasePlace, leaseOf } from './kube.ts';
+import { type EventObject, eventsOf, gather, type Kube, type LeasePlace, leaseOf, timeOf } from './kube.ts';
 import { drainingLines, drainingOf, forecastLines } from './view/drain.ts';
 import { explainLines } from './view/explain.ts';
 import { forecast, refusalOf, shardsThatFit } from './view/forecast.ts';
@@ -144,31 +144,43 @@ export async function move(around: Surroundings, name: string, from: string, to:
   const wished = { ...volume, metadata: { ...volume.metadata, ...wish.metadata } };
   const refusal = askedMoveOf(wished)?.problem ?? refusalOf(wished, volumes, nodes, limits);
   if (refusal !== null) throw new CommandError(`nothing was changed: ${refusal}`);
+  const before = momentOf(await lastMoveOf(kube, volume));
   const asked = await changed<VolumeObject>(around, objectPath('volumes', name), wish, `there is no volume ${name}`);
   if (!options.wait)
     return tell(around, asked, [line(`A replica of ${name} is made on ${to}; the one on ${from} goes when that is in sync.`)]);
-  await untilMoved(around, asked, from, target, options.timeout);
+  await untilMoved(around, { volume: asked, from, target, before }, options.timeout);
 }
 
-/** The operators take the annotation away when they are done, and tell by an Event when they will not do it. */
-async function untilMoved(around: Surroundings, asked: VolumeObject, from: string, target: string, timeoutSeconds: number): Promise<void> {
+/** `before`: when an operator last told of a move of it, before this one was asked for. */
+type Asked = { volume: VolumeObject; from: string; target: string; before: string };
+
+const lastMoveOf = async (kube: Kube, volume: VolumeObject): Promise<EventObject | undefined> =>
+  (await eventsOf(kube, volume)).find(({ reason }) => reason === 'Moved' || reason === 'MoveRefused');
+const momentOf = (event: EventObject | undefined): string => (event ? timeOf(event) : '');
+
+function hasMoved({ status }: VolumeObject, { from, target }: Asked): boolean {
+  const replicas = (status?.replicas ?? []).filter(({ state }) => state !== 'Leaving');
+  const isLeft = replicas.some(({ node, name }) => node === from || name === from);
+  return !isLeft && replicas.some(({ node, state }) => node === target && state === 'InSync');
+}
+
+/** The operators take the annotation away when they are done, tell by an Event when they will not do it, and write the status a moment later. */
+async function untilMoved(around: Surroundings, asked: Asked, timeoutSeconds: number): Promise<void> {
   const { kube, terminal } = around;
-  const { name } = asked.metadata;
+  const { name } = asked.volume.metadata;
+  let now = asked.volume;
   let shown = '';
   await until(around, timeoutSeconds, `the replica of ${name} has not moved yet; the operators go on`, async () => {
-    const now = await volumeOf(kube, name);
+    now = await volumeOf(kube, name);
     if (!around.isJson) shown = showChanged(terminal, rebuildLines({ volumes: [now] }), shown);
-    return askedMoveOf(now) === null;
+    if (askedMoveOf(now) !== null) return false;
+    if (hasMoved(now, asked)) return true;
+    const told = await lastMoveOf(kube, now);
+    if (told?.reason === 'MoveRefused' && momentOf(told) > asked.before)
+      throw new CommandError(`the replica of ${name} was not moved: ${told.note ?? `kubectl holdfast explain ${name} may say why`}`);
+    return false;
   });
-  const now = await volumeOf(kube, name);
-  const replicas = (now.status?.replicas ?? []).filter(({ state }) => state !== 'Leaving');
-  const isThere = replicas.some(({ node, state }) => node === target && state === 'InSync');
-  const isLeft = replicas.some(({ node, name: replica }) => node === from || replica === from);
-  if (!isThere || isLeft) {
-    const [told] = (await eventsOf(kube, now)).filter(({ reason }) => reason?.startsWith('Move'));
-    throw new CommandError(`the replica of ${name} was not moved: ${told?.note ?? `kubectl holdfast explain ${name} may say why`}`);
-  }
-  tell(around, now, [line(`${name} has its replica on ${target}.`, 'good')]);
+  tell(around, now, [line(`${name} has its replica on ${asked.target}.`, 'good')]);
 }
 
 async function volumeOf(kube: Kube, name: string): Promise<VolumeObject> {
