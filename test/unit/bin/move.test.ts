@@ -8,7 +8,7 @@ import { facts, NOW_MS, replica, volume } from './fixtures.ts';
 const event = (reason: string, eventTime: string, uid = volume('pgdata').metadata.uid): EventObject => ({
   apiVersion: 'events.k8s.io/v1',
   kind: 'Event',
-  metadata: { name: `${reason}-${eventTime}`, uid: eventTime },
+  metadata: { name: `${reason}-${eventTime}`, uid: eventTime, resourceVersion: '1' },
   reason,
   note: `it is ${reason}`,
   eventTime,
@@ -31,7 +31,7 @@ async function moved(looks: Look[]): Promise<{ said: string[]; looked: number }>
   const kube: Kube = {
     get: <Body>(path: string) => Promise.resolve((path.includes('/volumes/') ? look().volume : null) as Body | null),
     list: <Item>(path: string) => {
-      const lists: Record<string, unknown[]> = {
+      const lists: Record<string, readonly unknown[]> = {
         events: look().events,
         volumes: [look().volume],
         storagenodes: facts().nodes,
