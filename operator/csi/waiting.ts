@@ -19,32 +19,51 @@ export class Waiting {
     this.#timers = timers;
   }
 
-  /** Something that may matter has changed. */
+  /** Something that may matter has changed. Many wait at once, and this comes often: a look that finds nothing must make nothing. */
   changed(): void {
-    for (const look of [...this.#waiters]) look();
+    for (const look of this.#waiters) look();
   }
 
   /** What `ask` gives as soon as that is not null; null when the time is over. What `ask` throws is thrown; so is the reason of `signal`. */
   async until<Answer>(ask: () => Answer | null, signal: AbortSignal, forMs = WAIT_MS_MAX): Promise<Answer | null> {
-    if (this.#waiters.size >= WAITERS_MAX) return ask();
-    const over = AbortSignal.any([signal, AbortSignal.timeout(forMs)]);
-    for (;;) {
-      const answer = ask();
-      if (answer !== null) return answer;
-      signal.throwIfAborted();
-      if (over.aborted) return null;
-      await this.#change(over);
-    }
-  }
-
-  async #change(over: AbortSignal): Promise<void> {
-    const ending = new AbortController();
-    const look = () => ending.abort();
-    this.#waiters.add(look);
-    try {
-      await this.#timers.sleep(LOOK_EVERY_MS, AbortSignal.any([over, ending.signal]));
-    } finally {
+    const first = ask();
+    if (first !== null || this.#waiters.size >= WAITERS_MAX) return first;
+    const ended = new AbortController();
+    const over = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(forMs)]);
+    let found: Found<Answer> | null = null;
+    const look = (): void => {
+      found = foundBy(ask);
+      if (found === null) return;
       this.#waiters.delete(look);
+      ended.abort();
+    };
+    this.#waiters.add(look);
+    while (found === null && !over.aborted) {
+      await this.#timers.sleep(LOOK_EVERY_MS, over);
+      if (found === null) look();
     }
+    this.#waiters.delete(look);
+    return answerOf(found, signal);
   }
+}
+
+type Found<Answer> = { answer: Answer } | { error: unknown };
+
+/** Null: `ask` has no answer yet. */
+function foundBy<Answer>(ask: () => Answer | null): Found<Answer> | null {
+  try {
+    const answer = ask();
+    return answer === null ? null : { answer };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function answerOf<Answer>(found: Found<Answer> | null, signal: AbortSignal): Answer | null {
+  if (found === null) {
+    signal.throwIfAborted();
+    return null;
+  }
+  if ('error' in found) throw found.error;
+  return found.answer;
 }

@@ -75,12 +75,8 @@ export async function claims(): Promise<string> {
   const named = (index: number): string =>
     replaced(replaced(one, '{ name: data }', `{ name: many-${index}, labels: { many: 'yes' } }`), 'storage: 1Gi', 'storage: 128Mi');
   await apply(Array.from({ length: CLAIMS }, (_, index) => named(index)).join('---\n'));
-  const bound = () => kubectl('get', 'pvc', '-l', 'many=yes', '-o', 'jsonpath={.items[*].status.phase}');
-  await until(
-    `${CLAIMS} claims are bound`,
-    CLAIMS_SECONDS_MAX * 3,
-    async () => (await bound()).split(' ').filter((phase) => phase === 'Bound').length === CLAIMS,
-  );
+  // One program that watches: asking four times a second would take a fifth of the machine from what is measured.
+  await kubectl('wait', 'pvc', '-l', 'many=yes', '--for=jsonpath={.status.phase}=Bound', `--timeout=${CLAIMS_SECONDS_MAX * 3}s`);
   const took = (performance.now() - begunMs) / 1_000;
   const volumes = (await kubectl('get', 'pvc', '-l', 'many=yes', '-o', 'jsonpath={.items[*].spec.volumeName}')).split(' ');
   const made = (await kubectl('get', 'hv', '-o', 'name')).split('\n').length;
