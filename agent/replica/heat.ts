@@ -15,11 +15,20 @@ export const LINGER_MS = 10 * COOL_MS;
 /** Few are these: a crash has 1 GiB more to be compared, a second or two of a disk. */
 export const LINGERING_EXTENTS_MAX = 1_024;
 
+/** How long what is hot stays. */
+export type Patience = { readonly coolMs: number; readonly lingerMs: number };
+const USUAL: Patience = { coolMs: COOL_MS, lingerMs: LINGER_MS };
+
 type Touch = { sequence: number; atMs: number };
 
 export class Heat {
+  readonly #patience: Patience;
   /** By which operation last, and when. */
   readonly #touches = new Map<number, Touch>();
+
+  constructor(patience: Patience = USUAL) {
+    this.#patience = patience;
+  }
 
   touch(extents: readonly number[], sequence: number, nowMs: number): void {
     for (const extent of extents) {
@@ -40,7 +49,8 @@ export class Heat {
   isCool(extent: number, logged: number, nowMs: number): boolean {
     const touch = this.#touches.get(extent);
     if (!touch) return true;
-    return nowMs - touch.atMs >= (logged <= LINGERING_EXTENTS_MAX ? LINGER_MS : COOL_MS);
+    const { coolMs, lingerMs } = this.#patience;
+    return nowMs - touch.atMs >= (logged <= LINGERING_EXTENTS_MAX ? lingerMs : coolMs);
   }
 
   /** It has left the log. */

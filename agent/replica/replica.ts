@@ -13,6 +13,7 @@ import type { InstanceId } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
 import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore, SnapshotRequest } from '../ports.ts';
 import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { Patience } from './heat.ts';
 import { MetaWriter } from './meta.ts';
 import { Session } from './session.ts';
 import type { NextTurn } from './summary.ts';
@@ -48,8 +49,15 @@ function withConfig(meta: ReplicaMeta, other: VolumeConfig): ReplicaMeta {
   return { ...meta, config, resync: isInSync ? null : resync };
 }
 
-/** `nextTurn`: what may wait is done when others had their turn; left out: with the ticks. */
-export type ReplicaOptions = { store: ReplicaStore; clock: Clock; events: ReplicaEvents; nextTurn?: NextTurn };
+export type ReplicaOptions = {
+  store: ReplicaStore;
+  clock: Clock;
+  events: ReplicaEvents;
+  /** What may wait is done when others had their turn; left out: with the ticks. */
+  nextTurn?: NextTurn;
+  /** Left out: the usual. */
+  patience?: Patience;
+};
 
 export class Replica {
   readonly #store: ReplicaStore;
@@ -57,6 +65,7 @@ export class Replica {
   readonly #events: ReplicaEvents;
   readonly #meta: MetaWriter;
   readonly #nextTurn: NextTurn | null;
+  readonly #patience: Patience | undefined;
   #session: Session | null = null;
   /** In force from when it is made; told to anybody only when durable. */
   #promised: { epoch: number; instance: InstanceId | null };
@@ -76,6 +85,7 @@ export class Replica {
     this.#events = options.events;
     this.#meta = new MetaWriter(options.store);
     this.#nextTurn = options.nextTurn ?? null;
+    this.#patience = options.patience;
     const { promisedEpoch, promisedInstance, failed } = options.store.meta;
     this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
     this.#failed = failed;
@@ -104,6 +114,7 @@ export class Replica {
       epoch: seal.epoch,
       nowMs: () => this.#clock.monotonicMs(),
       nextTurn: this.#nextTurn,
+      patience: this.#patience,
       protocolError: (rule) => this.#events.protocolError(rule, link.peer),
     });
     this.#session = session;

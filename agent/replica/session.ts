@@ -11,7 +11,7 @@ import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import { applyLevel, applyOperation, isMutation, levelledNext, touchedExtents } from './apply.ts';
 import { digestsOf, summaryKey } from './digest.ts';
 import { grow, isUnableToGrow } from './grow.ts';
-import { Heat } from './heat.ts';
+import { Heat, type Patience } from './heat.ts';
 import type { Owner } from './owner.ts';
 import { allocationOf, rangeBrokenBy } from './ranges.ts';
 import { type NextTurn, Summaries } from './summary.ts';
@@ -55,7 +55,7 @@ export class Session implements ReplicaSession {
   #doneBelow = 0;
   readonly #levelledSinceDone = new Set<number>();
   /** Extents written in this session. */
-  readonly #heat = new Heat();
+  readonly #heat: Heat;
   /** While a clean runs: what was touched since it began, which its flush may not have made durable. */
   #touchedWhileCleaning: Set<number> | null = null;
 
@@ -67,6 +67,7 @@ export class Session implements ReplicaSession {
     nowMs: () => number;
     protocolError: (rule: string) => void;
     nextTurn: NextTurn | null;
+    patience: Patience | undefined;
   }) {
     this.#replica = options.replica;
     this.#store = options.store;
@@ -74,6 +75,7 @@ export class Session implements ReplicaSession {
     this.epoch = options.epoch;
     this.#nowMs = options.nowMs;
     this.#protocolError = options.protocolError;
+    this.#heat = new Heat(options.patience);
     const { replica, store, nextTurn } = options;
     const failed = (error: IoError) => replica.ioFailed(this, error);
     const changeMeta: Owner['changeMeta'] = (change, done) => replica.changeMeta(change, done);

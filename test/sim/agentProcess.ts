@@ -6,6 +6,7 @@
 import { Proposer } from '../../agent/control/proposer.ts';
 import type { BlockDevice, ReplicaStore } from '../../agent/ports.ts';
 import { Primary } from '../../agent/primary/primary.ts';
+import type { Patience } from '../../agent/replica/heat.ts';
 import { Replica } from '../../agent/replica/replica.ts';
 import type { ReplicaLink, ReplicaSession } from '../../agent/replication/link.ts';
 import type { Clock } from '../../core/clock.ts';
@@ -27,6 +28,12 @@ import type { World } from './world.ts';
 export const TICK_MS = 50;
 /** The agent's net below its watch. */
 const LIST_MS = 2_000;
+
+/**
+ * Runs are hardly longer than `LINGER_MS`, and every promotion touches what is logged anew: with what is hot kept, no log is ever empty in them, and what shows only where nothing is
+ * logged never does: nothing could rot. So in some runs (`lingers`) an extent leaves as soon as it may, as after a pause longer than any run.
+ */
+const IMPATIENT: Patience = { coolMs: 0, lingerMs: 0 };
 
 /** A primary as the rest of the world sees it. */
 export type Serving = {
@@ -192,6 +199,7 @@ export class AgentProcess implements Host, Watcher {
       new Replica({
         store,
         clock: this.#clock,
+        ...(this.#world.options.lingers ? {} : { patience: IMPATIENT }),
         events: {
           failed: (reason) => this.#world.replicaFailed(replica, reason),
           sessionOpened: (epoch, peer) => {

@@ -65,7 +65,7 @@ export type SimOptions = {
   snapshotEveryMs: number;
   /** Between two blocks that rot; 0: none do. */
   rotEveryMs: number;
-  /** Whether what is written now and then stays in the logs (lingering.ts): nothing rots while it does. */
+  /** Whether what is written now and then stays in the logs (`Patience` in agent/replica/heat.ts): nothing rots while it does. */
   lingers: boolean;
   /** Probability that a flush fails. The replica is then lost for good: at most one a run. */
   failingFlush: number;

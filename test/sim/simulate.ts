@@ -2,7 +2,6 @@
 import { messageOf } from '../../core/errors.ts';
 import { checkEqualAtRest, unrest } from './checkers/atRest.ts';
 import { HEALTHY_WITHIN_MS, illness, REST_WITHIN_MS } from './checkers/liveness.ts';
-import { setLingering } from './lingering.ts';
 import type { SimOptions } from './options.ts';
 import { type CheckerName, Violation } from './violation.ts';
 import { World } from './world.ts';
@@ -28,7 +27,6 @@ const ANSWERS_AT_LEAST = 3;
 export function simulate(options: SimOptions, tell: ((line: string) => void) | null = null): Outcome {
   let world: World | null = null;
   let violation: Outcome['violation'] = null;
-  setLingering(options.lingers);
   try {
     world = new World(options, tell);
     runPhases(world);
