@@ -1,11 +1,10 @@
 /** The holder of this node, asked over its unix socket. Must never take a device for absent because nobody answered. */
-import { request } from 'node:http';
 import { messageOf } from '../../../core/errors.ts';
 import { CsiError } from '../../../edge/csi/codes.ts';
+import { ask } from '../../../edge/http/client.ts';
 import type { Device, Holder } from '../ports.ts';
 
-const CALL_MS_MAX = 30_000;
-const ANSWER_BYTES_MAX = 1024 * 1024;
+const BOUNDS = { answerMsMax: 30_000, answerBytesMax: 1024 * 1024 };
 
 type Answer = { status: number; body: unknown };
 
@@ -44,31 +43,19 @@ export class HolderClient implements Holder {
     if (answer.status !== 204) throw refusal(answer);
   }
 
-  #call(method: string, path: string, body?: object): Promise<Answer> {
-    return new Promise((resolve, reject) => {
-      const unavailable = (error: unknown) =>
-        reject(new CsiError('Unavailable', `the attach holder of this node does not answer at ${this.#socket}: ${messageOf(error)}`));
-      const text = body === undefined ? '' : JSON.stringify(body);
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
-      const call = request({ socketPath: this.#socket, method, path, headers, signal: AbortSignal.timeout(CALL_MS_MAX) }, (response) => {
-        let received = '';
-        response.setEncoding('utf8');
-        response.on('data', (chunk: string) => {
-          received += chunk;
-          if (received.length > ANSWER_BYTES_MAX) response.destroy(new Error('its answer is too long'));
-        });
-        response.on('error', unavailable);
-        response.on('end', () => {
-          try {
-            resolve({ status: response.statusCode ?? 0, body: received === '' ? null : JSON.parse(received) });
-          } catch (error) {
-            unavailable(error);
-          }
-        });
+  async #call(method: string, path: string, wish?: object): Promise<Answer> {
+    const body = wish === undefined ? '' : JSON.stringify(wish);
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    try {
+      const { status, text } = await ask(`http://holder${path}`, {
+        options: { socketPath: this.#socket, method, headers },
+        body,
+        ...BOUNDS,
       });
-      call.on('error', unavailable);
-      call.end(text);
-    });
+      return { status, body: text === '' ? null : JSON.parse(text) };
+    } catch (error) {
+      throw new CsiError('Unavailable', `the attach holder of this node does not answer at ${this.#socket}: ${messageOf(error)}`);
+    }
   }
 }
 

@@ -3,13 +3,12 @@
  * by the client library, whose models take a hundred megabytes on every node.
  */
 import { readFile } from 'node:fs/promises';
-import { request } from 'node:https';
 import { isIPv6 } from 'node:net';
 import path from 'node:path';
+import { ask } from '../../../edge/http/client.ts';
 import type { IdentityParameters } from '../settings.ts';
 
-const CALL_MS_MAX = 10_000;
-const ANSWER_BYTES_MAX = 4 * 1024 * 1024;
+const BOUNDS = { answerMsMax: 10_000, answerBytesMax: 4 * 1024 * 1024 };
 const SHOWN_CHARACTERS = 300;
 const REQUESTS = '/apis/certificates.k8s.io/v1/certificatesigningrequests';
 const NOT_FOUND = 404;
@@ -63,31 +62,15 @@ export class IdentityCluster {
     const { host, port, tokenDirectory } = this.#parameters;
     const [token = '', ca = ''] = await Promise.all(['token', 'ca.crt'].map((file) => readFile(path.join(tokenDirectory, file), 'utf8')));
     const url = `https://${isIPv6(host) ? `[${host}]` : host}:${port}${route}`;
-    const { status, text } = await send(url, { method, ca, token: token.trim(), body: body === undefined ? '' : JSON.stringify(body) });
+    const headers = { authorization: `Bearer ${token.trim()}`, accept: 'application/json', 'content-type': 'application/json' };
+    const { status, text } = await ask(url, {
+      options: { method, ca, headers },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...BOUNDS,
+    });
     if (status === NOT_FOUND) return null;
     if (status < 200 || status >= 300)
       throw new Error(`${method} ${route}: the API server answered ${status}: ${text.slice(0, SHOWN_CHARACTERS)}`);
     return JSON.parse(text) as Answer;
   }
-}
-
-type Sent = { method: string; ca: string; token: string; body: string };
-
-function send(url: string, { method, ca, token, body }: Sent): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
-    const headers = { authorization: `Bearer ${token}`, accept: 'application/json', 'content-type': 'application/json' };
-    const call = request(url, { method, ca, headers, agent: false, signal: AbortSignal.timeout(CALL_MS_MAX) }, (response) => {
-      const chunks: Buffer[] = [];
-      let lengthBytes = 0;
-      response.on('data', (chunk: Buffer) => {
-        chunks.push(chunk);
-        lengthBytes += chunk.length;
-        if (lengthBytes > ANSWER_BYTES_MAX) call.destroy(new Error(`an answer of more than ${ANSWER_BYTES_MAX} bytes`));
-      });
-      response.on('error', reject);
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString() }));
-    });
-    call.on('error', reject);
-    call.end(body);
-  });
 }
