@@ -2,8 +2,9 @@
  * Ends a local cluster and removes its directory. Needs nothing but the directory's name: processes are found by their mark, so it also works after
  * a start that was killed half way. Never unmounts anything, and never deletes through a mount.
  */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import path from 'node:path';
+import { type MountEntry, mountTable } from '../../agent/edge/mountTable.ts';
 import { LocalClusterError } from './errors.ts';
 import { API_SERVER } from './layout.ts';
 import { takeLock } from './lock.ts';
@@ -59,12 +60,7 @@ async function endAll(directory: string): Promise<number> {
   return all.length;
 }
 
-/** The mount points in a directory; `mountinfo` gives it to read. */
-export function findMounts(directory: string, mountinfo = readFileSync('/proc/self/mountinfo', 'utf8')): string[] {
-  return mountinfo
-    .split('\n')
-    .map((line) =>
-      (line.split(' ')[4] ?? '').replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))),
-    )
-    .filter((mountPoint) => mountPoint.startsWith(`${directory}/`));
+/** The mount points in a directory. */
+export function findMounts(directory: string, table: readonly MountEntry[] = mountTable()): string[] {
+  return table.map(({ path: mountPoint }) => mountPoint).filter((mountPoint) => mountPoint.startsWith(`${directory}/`));
 }

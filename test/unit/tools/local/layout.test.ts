@@ -1,5 +1,6 @@
 /** Names and paths of a local cluster, and the small decisions around them. */
 import { expect } from 'chai';
+import { parseMountTable } from '../../../../agent/edge/mountTable.ts';
 import { isOlder } from '../../../../tools/local/build.ts';
 import { LocalClusterError } from '../../../../tools/local/errors.ts';
 import { checkSocketPaths, nodeNames, operatorNames } from '../../../../tools/local/layout.ts';
@@ -45,7 +46,7 @@ describe('local cluster: names, paths and ports', () => {
       '31 22 0:41 / /c/.local2/other rw - fuse x rw',
       '',
     ].join('\n');
-    expect(findMounts('/c/.local', mountinfo)).to.deep.equal(['/c/.local/agent/node-a/my mount']);
+    expect(findMounts('/c/.local', parseMountTable(mountinfo))).to.deep.equal(['/c/.local/agent/node-a/my mount']);
   });
 
   it('keeps programs where the user wants caches', () => {
