@@ -11,7 +11,7 @@ const { runProgram } = await import('../edge/program.ts');
 const { threadWorkers } = await import('./edge/workers.ts');
 const { startAgent } = await import('./start.ts');
 
-await runProgram('holdfast-agent', process.env.NODE_NAME ?? '', (program) => {
+await runProgram('holdfast-agent', 'NODE_NAME', (program) => {
   if (refused !== null)
     program.log.info('the kernel may make this agent wait for memory that a volume on this machine holds', { reason: refused });
   return startAgent(program, threadWorkers(program.fail));

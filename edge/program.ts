@@ -33,11 +33,12 @@ export const EXIT_CONFIGURATION = 2;
 const STOP_MS_MAX = 20_000;
 
 /**
- * `instance`: which one of its kind, for the log: node-a. `start` throws ConfigurationError for a bad configuration: all problems are printed,
+ * `instanceKey`: the variable that says which one of its kind, for the log: NODE_NAME. `start` throws ConfigurationError for a bad configuration: all problems are printed,
  * exit with 2. A signal while it still starts ends the process at once: nothing is served yet.
  */
-export async function runProgram(name: string, instance: string, start: (program: Program) => Promise<Running>): Promise<void> {
-  const log = createLog(name, instance, 'info');
+export async function runProgram(name: string, instanceKey: string, start: (program: Program) => Promise<Running>): Promise<void> {
+  const { env: environment } = process;
+  const log = createLog(name, environment[instanceKey] ?? '', 'info');
   let stuck: string | null = null;
   const end: End = (code) => {
     if (stuck === null) process.exit(code);
@@ -58,7 +59,7 @@ export async function runProgram(name: string, instance: string, start: (program
   process.stdout.on('error', () => undefined);
   process.stderr.on('error', () => undefined);
   try {
-    const running = await start({ name, environment: process.env, log, fail, setStuck });
+    const running = await start({ name, environment, log, fail, setStuck });
     stopOnSignal(running, log, end);
     log.info('program started', { pid: process.pid });
   } catch (error) {
@@ -66,6 +67,23 @@ export async function runProgram(name: string, instance: string, start: (program
     process.stderr.write(`${describeProblems(name, error.problems)}\n`, () => end(EXIT_CONFIGURATION));
   }
 }
+
+/**
+ * A command: it ends by itself, with the code that `run` answers. Why it could not is said in one line, with 1; a bad configuration or command line, with 2.
+ */
+export async function runCommand(name: string, run: (environment: Environment) => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await run(process.env);
+  } catch (error) {
+    const isConfiguration = error instanceof ConfigurationError;
+    const text = isConfiguration ? describeProblems(`holdfast-${name}`, error.problems) : `${name}: ${messageOf(error)}`;
+    process.stderr.write(`${text}\n`);
+    process.exitCode = isConfiguration || isUsage(error) ? EXIT_CONFIGURATION : EXIT_FAULT;
+  }
+}
+
+/** Of `parseArgs`. */
+const isUsage = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ?? false;
 
 type End = (code: number) => never;
 

@@ -182,7 +182,7 @@ function standForElection(parts: ElectionParts): { elector: Elector; office: Off
   return { elector, office, keeper };
 }
 
-await runProgram('holdfast-operator', process.env.NAME ?? '', async ({ environment, log, fail }) => {
+await runProgram('holdfast-operator', 'NAME', async ({ environment, log, fail }) => {
   const { parameters, agents, limits } = operatorSettings(environment, (path) => readFileSync(path, 'utf8'));
   log.setLevel(parameters.logLevel);
   const identity = `${parameters.name}_${systemRandom.hex(ID_BYTES)}`;

@@ -4,15 +4,18 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { runProgram } from '../../edge/program.ts';
 import { cleanPool, removeOwn } from './clean.ts';
+import { cleanupSettings } from './settings.ts';
 
-const { HOST = '/host', DONE = '/tmp/done', OWN = '', POOLS = '' } = process.env;
-const paths = (text: string): string[] => text.split(',').filter((path) => path !== '');
-const onHost = (path: string): string => join(HOST, path);
+const WAIT_MS = 60_000;
 
-const left = [...paths(POOLS).flatMap((path) => cleanPool(onHost(path))), ...paths(OWN).flatMap((path) => removeOwn(onHost(path)))];
-for (const sentence of left) process.stdout.write(`${sentence}\n`);
-writeFileSync(DONE, '');
-process.stdout.write('done\n');
-process.on('SIGTERM', () => process.exit(0));
-setInterval(() => undefined, 60_000);
+await runProgram('holdfast-cleaner', 'NODE_NAME', async ({ environment, log }) => {
+  const { host, own, pools, done } = cleanupSettings(environment);
+  const left = [...pools.flatMap((path) => cleanPool(join(host, path))), ...own.flatMap((path) => removeOwn(join(host, path)))];
+  for (const reason of left) log.warn('this is left on the node', { reason });
+  // Whoever comes back after a crash before this finds less to take away, and says so then.
+  writeFileSync(done, '');
+  const waiting = setInterval(() => undefined, WAIT_MS);
+  return { stop: async () => clearInterval(waiting) };
+});

@@ -8,7 +8,7 @@ import { FileRecords } from './edge/records.ts';
 import { startHolderServer } from './edge/server.ts';
 import { holderSettings } from './settings.ts';
 
-await runProgram('holdfast-holder', process.env.NODE_NAME ?? '', async ({ environment, log }) => {
+await runProgram('holdfast-holder', 'NODE_NAME', async ({ environment, log }) => {
   const parameters = holderSettings(environment);
   log.setLevel(parameters.logLevel);
   const backends = [new KernelNbdBackend(parameters, log), new FuseBackend()];

@@ -7,7 +7,7 @@ import { IdentityFiles } from './edge/files.ts';
 import { IdentityKeeper } from './keeper.ts';
 import { identitySettings } from './settings.ts';
 
-await runProgram('holdfast-identity', process.env.NODE_NAME ?? '', async ({ environment, log, fail }) => {
+await runProgram('holdfast-identity', 'NODE_NAME', async ({ environment, log, fail }) => {
   const parameters = identitySettings(environment);
   log.setLevel(parameters.logLevel);
   const cluster = new IdentityCluster(parameters);

@@ -11,7 +11,7 @@ import type { PodObject } from './requests.ts';
 import { signerSettings } from './settings.ts';
 import { Signer } from './signer.ts';
 
-await runProgram('holdfast-signer', process.env.NAME ?? '', async ({ environment, log, fail }) => {
+await runProgram('holdfast-signer', 'NAME', async ({ environment, log, fail }) => {
   const parameters = signerSettings(environment);
   log.setLevel(parameters.logLevel);
   const connection = new KubeConnection(parameters.kubeconfig);

@@ -8,15 +8,15 @@
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { messageOf } from '../../core/errors.ts';
 import { snapshotUid } from '../../core/ids.ts';
 import { type Keys, keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
-import { ConfigurationError, describeProblems } from '../../core/parameters.ts';
+import type { Environment } from '../../core/parameters.ts';
 import { schemaProblem } from '../../core/schema.ts';
 import type { Store } from '../../core/store.ts';
 import { connectStore } from '../../edge/etcd/connect.ts';
 import { KubeConnection } from '../../edge/kube/connection.ts';
+import { runCommand } from '../../edge/program.ts';
 import { loadCertificates } from '../../edge/tls.ts';
 import { HttpKubeApi } from '../edge/kubeApi.ts';
 import { operatorSettings } from '../settings.ts';
@@ -25,7 +25,6 @@ import { gatherEvidence } from './gather.ts';
 import { describePlan, isIncomplete, isNothingToDo, mayBeWritten, type Plan, planRecovery, planReport } from './plan.ts';
 
 const ETCD_LEASE_SECONDS = 10;
-const EXIT_CONFIGURATION = 2;
 
 /** What could not be written, in words. */
 async function apply(plan: Plan, store: Store, keys: Keys): Promise<string[]> {
@@ -62,9 +61,9 @@ function print(plan: Plan, isWritten: boolean, problems: readonly string[], isJs
   process.stdout.write(`${lines.join('\n')}\n`);
 }
 
-async function recover(): Promise<number> {
+async function recover(environment: Environment): Promise<number> {
   const values = argumentsOf();
-  const { parameters } = operatorSettings(process.env, (path) => readFileSync(path, 'utf8'));
+  const { parameters } = operatorSettings(environment, (path) => readFileSync(path, 'utf8'));
   const certificates = await loadCertificates({ ca: parameters.tlsCa, cert: parameters.tlsCert, key: parameters.tlsKey }, silentLog);
   const connection = connectStore({ endpoints: parameters.etcdEndpoints, certificates, leaseTtlSeconds: ETCD_LEASE_SECONDS }, silentLog);
   const kube = new KubeConnection(parameters.kubeconfig);
@@ -87,13 +86,4 @@ async function recover(): Promise<number> {
   }
 }
 
-const isUsage = (error: unknown): boolean => (error as { code?: string }).code?.startsWith('ERR_PARSE_ARGS') ?? false;
-
-try {
-  process.exitCode = await recover();
-} catch (error) {
-  const isConfiguration = error instanceof ConfigurationError;
-  const text = isConfiguration ? describeProblems('holdfast-recover', error.problems) : `recover: ${messageOf(error)}`;
-  process.stderr.write(`${text}\n`);
-  process.exitCode = isConfiguration || isUsage(error) ? EXIT_CONFIGURATION : 1;
-}
+await runCommand('recover', recover);

@@ -2,22 +2,23 @@
  * What the chart's hooks run before `helm uninstall` of a Holdfast that shall leave nothing: `node operator/uninstall/main.ts stop`, then, beside the cleaner on each node, `clean`.
  * Exit codes: 0 done, 1 refused or failed, 2 configuration or command line.
  */
-import { messageOf } from '../../core/errors.ts';
-import { ConfigurationError, describeProblems } from '../../core/parameters.ts';
+import { EXIT_CONFIGURATION, runCommand } from '../../edge/program.ts';
 import { uninstallPorts } from './edge/cluster.ts';
 import { uninstallSettings } from './settings.ts';
 import { stop, waitForCleaner } from './stop.ts';
 
-const EXIT_CONFIGURATION = 2;
-const PHASES = { stop, clean: waitForCleaner };
+const PHASES = new Map([
+  ['stop', stop],
+  ['clean', waitForCleaner],
+]);
 
-async function uninstall(phase: string): Promise<number> {
-  const run = phase === 'stop' || phase === 'clean' ? PHASES[phase] : null;
-  if (run === null) {
+await runCommand('uninstall', async (environment) => {
+  const run = PHASES.get(process.argv[2] ?? '');
+  if (run === undefined) {
     process.stderr.write('usage: node operator/uninstall/main.ts stop|clean\n');
     return EXIT_CONFIGURATION;
   }
-  const parameters = uninstallSettings(process.env);
+  const parameters = uninstallSettings(environment);
   const ports = uninstallPorts(parameters.kubeconfig);
   try {
     await run(parameters, ports);
@@ -25,12 +26,4 @@ async function uninstall(phase: string): Promise<number> {
   } finally {
     await ports.close();
   }
-}
-
-try {
-  process.exitCode = await uninstall(process.argv[2] ?? '');
-} catch (error) {
-  const isConfiguration = error instanceof ConfigurationError;
-  process.stderr.write(`${isConfiguration ? describeProblems('holdfast-uninstall', error.problems) : `uninstall: ${messageOf(error)}`}\n`);
-  process.exitCode = isConfiguration ? EXIT_CONFIGURATION : 1;
-}
+});

@@ -1,5 +1,6 @@
 /** What the chart gives to each program is what that program takes: every variable known, every value good. */
 import { expect } from 'chai';
+import { CLEANUP_PARAMETERS, cleanupSettings } from '../../agent/cleanup/settings.ts';
 import { HOLDER_PARAMETERS, holderSettings } from '../../agent/holder/settings.ts';
 import { IDENTITY_PARAMETERS, identitySettings } from '../../agent/identity/settings.ts';
 import { AGENT_PARAMETERS, parseAgentSettings } from '../../agent/settings.ts';
@@ -26,8 +27,8 @@ const FIELDS: Record<string, string> = {
 };
 /** What the kubelet tells every container. */
 const EVERY_POD = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
-/** Node's own, or of whoever looks at the environment before the table. */
-const OTHERS = ['NODE_COMPILE_CACHE'];
+/** Node's own, or of whoever looks at the environment before the table: of a log's lines, where they are from. */
+const OTHERS = ['NODE_COMPILE_CACHE', 'NODE_NAME'];
 
 const everyFile = { directory: () => null, file: () => null };
 const PROGRAMS: Record<string, { table: ParameterTable; parse: (environment: Record<string, string>) => unknown }> = {
@@ -46,9 +47,9 @@ const PROGRAMS: Record<string, { table: ParameterTable; parse: (environment: Rec
 /** Of the hooks that uninstall, where nothing is kept. */
 const UNINSTALLING = {
   'operator/uninstall/main.ts': { table: UNINSTALL_PARAMETERS, parse: uninstallSettings },
-  'agent/cleanup/main.ts': { table: Object.fromEntries(['HOST', 'DONE', 'OWN', 'POOLS'].map((key) => [key, { key }])), parse: () => null },
+  'agent/cleanup/main.ts': { table: CLEANUP_PARAMETERS, parse: cleanupSettings },
 };
-const ALL: Record<string, { table: Record<string, { key: string }>; parse: (environment: Record<string, string>) => unknown }> = {
+const ALL: typeof PROGRAMS = {
   ...PROGRAMS,
   ...UNINSTALLING,
 };

@@ -40,7 +40,7 @@ export class KeptAccounts implements AccountsKeeper {
     this.#accounts = new EtcdAccounts(parameters.cluster);
   }
 
-  /** One at a time. No node at all is no reason to take everybody's account away. */
+  /** One at a time; rejects with why it could not be done, to whoever asked: the next one only waits for it. No node at all is no reason to take everybody's account away. */
   keep(nodes: readonly string[], removes = nodes.length > 0): Promise<void> {
     const run = this.#running.then(() => this.#keep(nodes, removes));
     this.#running = run.catch(() => undefined);

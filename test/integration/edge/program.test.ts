@@ -22,7 +22,10 @@ describe('a program', function () {
     for (const child of children.splice(0)) child.kill('SIGKILL');
   });
   const start = (behaviour: string) => {
-    const child = spawn(process.execPath, [EXAMPLE, behaviour], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [EXAMPLE, behaviour], {
+      env: { PATH: process.env.PATH, INSTANCE: 'one' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     children.push(child);
     const seen = { out: '', err: '' };
     child.stdout.setEncoding('utf8').on('data', (text: string) => {

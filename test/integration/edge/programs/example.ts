@@ -4,7 +4,7 @@ import { runProgram } from '../../../../edge/program.ts';
 
 const [behaviour] = process.argv.slice(2);
 
-await runProgram('holdfast-example', 'one', async ({ log, fail }) => {
+await runProgram('holdfast-example', 'INSTANCE', async ({ log, fail }) => {
   const keepRunning = setInterval(() => undefined, 1_000);
   switch (behaviour) {
     case 'badConfiguration':
