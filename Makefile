@@ -114,8 +114,8 @@ dashboard-pictures: setup ## docs/dashboards/*.png, drawn by a browser (needs ch
 test-csi: setup ## the standard tests of CSI drivers against ours, with real parts: make test-csi FOCUS="NodeStage"
 	@$(RUN) FOCUS="$(FOCUS)" node test/csi/sanity.ts
 
-test-csi-vm: setup ## devices by the kernel's own nbd, in an emulated machine (needs qemu-system-x86): make test-csi-vm SCENES="ext4 xfs sanity" KERNEL_LOG=7
-	@$(RUN) SCENES="$(SCENES)" KERNEL_LOG="$(KERNEL_LOG)" node test/vm/run.ts
+test-csi-vm: setup ## devices by the kernel's own nbd, in an emulated machine (needs qemu-system-x86): make test-csi-vm SCENES="ext4 xfs stalled sanity" KERNEL_LOG=7 KERNEL=linux-image-6.12-cloud-amd64
+	@$(RUN) SCENES="$(SCENES)" KERNEL_LOG="$(KERNEL_LOG)" KERNEL="$(KERNEL)" node test/vm/run.ts
 
 test-postgres: setup ## PostgreSQL on a claim while agents, a replica, the leader and its node die: make test-postgres SECONDS=30
 	@$(RUN) SECONDS="$(SECONDS)" node test/csi/postgres.ts

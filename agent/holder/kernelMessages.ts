@@ -37,7 +37,7 @@ export type Connect = {
   descriptor: number;
 };
 
-export type Change = { sizeBytes?: number; timeoutSeconds?: number; descriptor?: number };
+export type Change = { sizeBytes?: number; timeoutSeconds?: number; deadConnectionSeconds?: number; descriptor?: number };
 
 const socket = (descriptor: number): Buffer => nested(ATTRIBUTE.sockets, nested(SOCKET.item, u32(SOCKET.descriptor, descriptor)));
 
@@ -56,12 +56,13 @@ export function encodeConnect({ id }: Family, sequence: number, wanted: Connect)
 }
 
 export function encodeReconfigure({ id }: Family, sequence: number, index: number, backend: string, change: Change): Buffer {
-  const { sizeBytes, timeoutSeconds, descriptor } = change;
+  const { sizeBytes, timeoutSeconds, deadConnectionSeconds, descriptor } = change;
   return encodeRequest(id, sequence, COMMAND.reconfigure, VERSION, [
     u32(ATTRIBUTE.index, index),
     text(ATTRIBUTE.backend, backend),
     ...(sizeBytes === undefined ? [] : [u64(ATTRIBUTE.sizeBytes, sizeBytes), u64(ATTRIBUTE.blockSizeBytes, BLOCK_SIZE_BYTES)]),
     ...(timeoutSeconds === undefined ? [] : [u64(ATTRIBUTE.timeoutSeconds, timeoutSeconds)]),
+    ...(deadConnectionSeconds === undefined ? [] : [u64(ATTRIBUTE.deadConnectionSeconds, deadConnectionSeconds)]),
     ...(descriptor === undefined ? [] : [socket(descriptor)]),
   ]);
 }

@@ -1,4 +1,4 @@
-/** A volume in a file, which a server that is killed leaves as it was. Answers at once. Replicates, persists and orders nothing. */
+/** A volume in a file, which a server that is killed leaves as it was. Answers at once, or writes as late as it is told. Replicates, persists and orders nothing. */
 import { fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import koffi from 'koffi';
 import type { AllocationRun, BlockClient, BlockDevice, Done, IoError, WriteDone } from '../../agent/ports.ts';
@@ -15,6 +15,8 @@ export class FileDevice implements BlockDevice {
   readonly name: string;
   readonly uid: string;
   readonly #file: number;
+  /** How long every write waits for its answer: some are always on their way. */
+  answerAfterMs = 0;
 
   constructor(name: string, uid: string, file: string) {
     this.name = name;
@@ -54,7 +56,9 @@ class FileClient implements BlockClient {
   write(offsetBytes: number, chunks: Buffer[], _lengthBytes: number, _force: boolean, done: WriteDone): void {
     let at = offsetBytes;
     for (const chunk of chunks) at += writeSync(this.#file, chunk, 0, chunk.length, at);
-    done(null, true);
+    const { answerAfterMs } = this.#device;
+    if (answerAfterMs === 0) done(null, true);
+    else setTimeout(done, answerAfterMs, null, true);
   }
 
   zero(offsetBytes: number, lengthBytes: number, _options: { free: boolean; forceUnitAccess: boolean }, done: Done): void {

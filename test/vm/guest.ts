@@ -5,10 +5,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type VolumeUid, volumeUid } from '../../core/ids.ts';
 import { CONTROLLER_SOCKET, NODE_SOCKET } from './driver.ts';
 import { Holder, Load, run, Server, Service, until } from './processes.ts';
+import { explain } from './trouble.ts';
 
 const MIB = 1024 ** 2;
 const SIZE_BYTES = 400 * MIB;
@@ -171,6 +173,45 @@ async function showXfs(): Promise<void> {
   await until('nobody has the device', async () => !(await isConnected(device)));
 }
 
+/**
+ * Grown while its volume gives no answer. Newer kernels hold a device up until nothing is in flight, and take no connection for it meanwhile: what its server leaves
+ * unanswered then can never be sent again. So it is refused before; and where the server dies just then, it ends, and holds up no other device.
+ */
+async function showStalled(): Promise<void> {
+  const volume = await makeVolume('third');
+  const { server, wish, name } = volume;
+  const { device } = await client.attach(wish);
+  await run('mkfs.ext4', '-q', device);
+  await run('mount', device, MOUNT);
+  const load = new Load(`${MOUNT}/data`);
+  await load.goesOn();
+  server.stall();
+  await sleep(AWAY_MS);
+  must('not grown while its volume does not answer', /its volume does not answer/.test(await refusalOf(grow(volume))));
+  await server.end('SIGKILL');
+  await server.start();
+  must('goes on', true, `${await load.goesOn()} ms after its server was back`);
+  server.becomeSlow();
+  await sleep(AWAY_MS);
+  let isGrown = false;
+  const growing = refusalOf(grow(volume)).finally(() => {
+    isGrown = true;
+  });
+  await until('it grows', () => isGrown || Number(readFileSync(`/sys/kernel/debug/nbd/${path.basename(device)}/timeout`, 'utf8')) > 0);
+  await server.end('SIGKILL');
+  await server.start();
+  const ended = await Promise.race([load.goesOn().then(() => 'it goes on', String), load.fails().catch(String)]);
+  must('its server died while it grew: it ends', true, { ended, refused: await growing });
+  const other = await makeVolume('fourth');
+  must('another device is made', true, (await client.attach(other.wish)).device);
+  await client.detach(other.name);
+  await client.fail(name);
+  await run('umount', '--lazy', MOUNT);
+  await client.detach(name);
+  await server.end('SIGKILL');
+  await other.server.end('SIGKILL');
+}
+
 /** The standard tests of nodes, as released: the agent's CSI node, the real holder, this kernel. What controllers do is shown elsewhere, over any device. */
 async function showSanity(): Promise<void> {
   const halves = ['controller', 'node'].map((half) => new Service([`test/vm/${half}.ts`]));
@@ -198,15 +239,16 @@ async function showSanity(): Promise<void> {
 
 try {
   await run('mkdir', '-p', MOUNT);
+  await run('mount', '-t', 'debugfs', 'debug', '/sys/kernel/debug');
   await holder.start();
   must('the module was loaded', readFileSync('/proc/modules', 'utf8').includes('nbd '));
-  const scenes = { ext4: showExt4, xfs: showXfs, sanity: showSanity };
+  const scenes = { ext4: showExt4, xfs: showXfs, stalled: showStalled, sanity: showSanity };
   for (const [name, show] of Object.entries(scenes)) if (wanted.length === 0 || wanted.includes(name)) await show();
   await holder.end('SIGTERM');
   console.log('all shown');
 } catch (error) {
   console.log('FAILED', error);
   process.exitCode = 1;
-  await run('dmesg').then((text) => console.log(text.split('\n').slice(-40).join('\n')));
+  await explain();
 }
 process.exit();

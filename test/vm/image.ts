@@ -48,7 +48,8 @@ export function buildImage(parts: Parts, sanity: string, directory: string): str
   mkdirSync(tree, { recursive: true });
   const place = (source: string, at: string): void => cpSync(source, path.join(tree, at), { recursive: true, dereference: true });
   place(parts.busybox, 'bin/busybox');
-  for (const module of MODULES) place(path.join(parts.modules, module), path.join('lib/modules', path.basename(module)));
+  mkdirSync(path.join(tree, 'lib/modules'), { recursive: true });
+  for (const module of MODULES) writeFileSync(path.join(tree, 'lib/modules', path.basename(module)), moduleOf(parts, module));
   place(process.execPath, 'usr/bin/node');
   place(sanity, 'usr/bin/csi-sanity');
   const programs = PROGRAMS.map(findProgram);
@@ -62,6 +63,14 @@ export function buildImage(parts: Parts, sanity: string, directory: string): str
   if (!existsSync(path.join(tree, 'etc'))) mkdirSync(path.join(tree, 'etc'));
   symlinkSync('/proc/self/mounts', path.join(tree, 'etc/mtab'));
   return pack(parts, tree, path.join(directory, 'image.cpio'));
+}
+
+/** Newer kernels' packages hold them compressed, which busybox cannot load. */
+function moduleOf({ modules }: Parts, name: string): Buffer {
+  const file = path.join(modules, name);
+  return existsSync(file)
+    ? readFileSync(file)
+    : execFileSync('xz', ['--decompress', '--stdout', `${file}.xz`], { maxBuffer: 64 * 1024 ** 2 });
 }
 
 function pack({ busybox }: Parts, tree: string, image: string): string {

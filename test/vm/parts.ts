@@ -7,7 +7,8 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } f
 import path from 'node:path';
 import { cacheDirectory } from '../../tools/local/programs.ts';
 
-const KERNEL = 'linux-image-cloud-amd64';
+/** The package that depends on the newest of its line; `KERNEL=linux-image-6.12-cloud-amd64` is another line. */
+const KERNEL = process.env.KERNEL || 'linux-image-cloud-amd64';
 const NEEDED = { 'qemu-system-x86_64': 'qemu-system-x86', 'mkfs.ext4': 'e2fsprogs', 'mkfs.xfs': 'xfsprogs', ldd: 'libc-bin', dpkg: 'dpkg' };
 const DIRECTORIES = [...(process.env.PATH ?? '').split(':'), '/usr/sbin', '/sbin', '/usr/bin', '/bin'];
 

@@ -42,6 +42,11 @@ export class Service {
     this.#child = spawn(process.execPath, [...this.#words], { stdio: 'inherit', env: { ...process.env, ...this.#environment } });
   }
 
+  /** It lives on. */
+  signal(signal: 'SIGSTOP' | 'SIGUSR2'): void {
+    this.#child?.kill(signal);
+  }
+
   async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     if (this.#child === null) return;
     const ended = once(this.#child, 'exit');
@@ -83,6 +88,16 @@ export class Server {
     await run('rm', '-f', this.socket);
     this.#service.start();
     await until('the server listens', () => existsSync(this.socket));
+  }
+
+  /** Connections stay, and nothing is answered any more. */
+  stall(): void {
+    this.#service.signal('SIGSTOP');
+  }
+
+  /** Every write is answered late, so that there are always some without an answer. */
+  becomeSlow(): void {
+    this.#service.signal('SIGUSR2');
   }
 
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {

@@ -23,10 +23,11 @@ import {
 } from '../kernelMessages.ts';
 import { decodeCommand, type Family } from '../netlink.ts';
 import type { Attached, Backend, Wish } from '../ports.ts';
+import { answers } from './answering.ts';
 import { dial } from './dial.ts';
 import { isInUse } from './inUse.ts';
 import { type Link, Links } from './links.ts';
-import { backendOf, isConnected, nbdDevice, nbdIndex, nbdIndexes, SYSFS, setLookAgain } from './nbdDevices.ts';
+import { backendOf, isConnected, nbdDevice, nbdIndex, nbdIndexes, SYSFS, setLookAgain, trafficOf } from './nbdDevices.ts';
 import { NetlinkSocket } from './netlinkSocket.ts';
 
 /** The first that says whose a device is; it also sends again what a dead connection has not answered. */
@@ -34,6 +35,8 @@ const KERNEL = { major: 5, minor: 14 } as const;
 /** As soon as a request that was with a server which died is sent to the next: a second or two later. While a volume gives no answer, the kernel logs as often. */
 const LOOK_AGAIN_MS = 1_000;
 const PAUSE_MS = 1_000;
+/** While a device grows: until a request without an answer is put back, and how long it then waits for a connection. */
+const GROWTH = { timeoutSeconds: 30, deadConnectionSeconds: 15 } as const;
 /** Partitions on a volume are its user's: the kernel looks for none. */
 const MODULE = ['nbd', 'max_part=0'];
 
@@ -50,6 +53,8 @@ export class KernelNbdBackend implements Backend {
   readonly #options: NbdOptions;
   readonly #log: Log;
   readonly #links: Links;
+  /** Devices of which it is being changed when requests without an answer are looked at: one change at a time. */
+  readonly #looking = new Map<number, Promise<void>>();
   #kernel: Promise<Kernel> | null = null;
   #listening: Promise<void> | null = null;
   #isClosing = false;
@@ -59,9 +64,11 @@ export class KernelNbdBackend implements Backend {
     this.#log = log;
     const ports = {
       dial: ({ socket, uid }: Link, signal: AbortSignal) => dial(socket, growingExportOf(uid), signal),
-      reconfigure: (link: Link, change: Change) => this.#reconfigure(link, change),
+      // With the patience that it has: a holder that died while a device grew has left it with less.
+      reconfigure: (link: Link, change: Change) =>
+        this.#reconfigure(link, { ...change, deadConnectionSeconds: options.deadConnectionSeconds }),
       isAlive: ({ index, name }: Link) => this.#isOurs(index, name) && isConnected(index),
-      lookAgainSoon: ({ index }: Link) => setLookAgain(index, LOOK_AGAIN_MS),
+      lookAgainSoon: ({ index }: Link) => this.#lookAgainSoon(index),
     };
     this.#links = new Links(ports, log);
   }
@@ -102,8 +109,37 @@ export class KernelNbdBackend implements Backend {
     }
   }
 
+  /**
+   * From 6.9 on the kernel holds the device up until nothing is in flight, with the lock under which it takes connections, and with that of all generic netlink. If the
+   * volume's server died then, what it had not answered would wait for a connection that cannot be given, for ever, and every other device of this node with it. So a
+   * volume that does not answer is not grown, and while one is, patience is short: this alone ends it, with an error. A crash behind the first change leaves it short
+   * until the next holder offers a connection.
+   */
   async resize({ device, name, sizeBytes }: Attached): Promise<void> {
-    await this.#reconfigure({ index: this.#indexOf(device, name), name }, { sizeBytes });
+    const index = this.#indexOf(device, name);
+    await this.#looking.get(index);
+    const growing = this.#grow({ index, name }, sizeBytes);
+    this.#looking.set(
+      index,
+      growing.catch(() => undefined),
+    );
+    try {
+      await growing;
+    } finally {
+      this.#looking.delete(index);
+      this.#lookAgainSoon(index);
+    }
+  }
+
+  async #grow(link: Pick<Link, 'index' | 'name'>, sizeBytes: number): Promise<void> {
+    const { deadConnectionSeconds } = this.#options;
+    await this.#mustAnswer(link.index);
+    // What is sent from now on is looked at later; all that was sent before is answered when the volume is said to answer again.
+    await this.#reconfigure(link, { timeoutSeconds: 0 });
+    await this.#mustAnswer(link.index);
+    // Asked together, so that nothing of this holder comes between them.
+    const changes: Change[] = [GROWTH, { sizeBytes }, { timeoutSeconds: 0, deadConnectionSeconds }];
+    await Promise.all(changes.map((change) => this.#reconfigure(link, change)));
   }
 
   async fail({ device, name }: Attached): Promise<void> {
@@ -162,8 +198,31 @@ export class KernelNbdBackend implements Backend {
   }
 
   #watch(index: number, { name, uid, socket }: Wish): void {
-    setLookAgain(index, LOOK_AGAIN_MS);
     this.#links.watch({ index, name, uid, socket });
+  }
+
+  async #mustAnswer(index: number): Promise<void> {
+    if (!(await this.#answers(index))) throw new OperatingError('Unavailable', `grow ${nbdDevice(index)}`, 'its volume does not answer');
+  }
+
+  #answers(index: number): Promise<boolean> {
+    return answers({ isLinked: () => this.#links.isLinked(index), traffic: () => trafficOf(index) });
+  }
+
+  /** Whoever else changes when requests of this device are looked at does it when he is done. */
+  #lookAgainSoon(index: number): void {
+    if (this.#looking.has(index)) return;
+    const looking = this.#lookAgain(index).finally(() => this.#looking.delete(index));
+    this.#looking.set(index, looking);
+  }
+
+  /** Only while the volume answers: the kernel may hold the device up until it has. Left undone, what dies is looked after later, and the next connection is another chance. */
+  async #lookAgain(index: number): Promise<void> {
+    try {
+      if (await this.#answers(index)) await setLookAgain(index, LOOK_AGAIN_MS);
+    } catch (error) {
+      this.#log.warn('a connection that dies will be looked after late', { device: nbdDevice(index), error });
+    }
   }
 
   #indexOf(device: string, name: string): number {

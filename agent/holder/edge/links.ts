@@ -27,7 +27,7 @@ export type LinkPorts = {
   reconfigure(link: Link, change: Change): Promise<void>;
   /** It is there and ours, and wants a connection. */
   isAlive(link: Link): boolean;
-  /** After each time-out that was set: the kernel sets this one too, to its own liking. */
+  /** After each time-out that was set: the kernel sets this one too, to its own liking. Nobody waits for it: it may need what comes next. */
   lookAgainSoon(link: Link): void;
 };
 
@@ -55,6 +55,11 @@ export class Links {
 
   get size(): number {
     return this.#watched.size;
+  }
+
+  /** As far as anybody knows. */
+  isLinked(index: number): boolean {
+    return this.#watched.get(index)?.dialling === null;
   }
 
   /** It may have died before anybody listened: a connection is offered, which the kernel takes only where one is missing. */
@@ -123,8 +128,8 @@ export class Links {
     try {
       gone.signal.throwIfAborted();
       await this.#ports.reconfigure(link, { timeoutSeconds: 0 });
-      this.#ports.lookAgainSoon(link);
       await this.#ports.reconfigure(link, { descriptor: dialled.descriptor });
+      this.#ports.lookAgainSoon(link);
     } finally {
       dialled.close();
     }

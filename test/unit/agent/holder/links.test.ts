@@ -16,6 +16,8 @@ class World {
   closed = 0;
   timeoutSeconds = 0;
   readonly changes: Change[] = [];
+  /** Whether it was linked, each time. */
+  readonly lookedAgain: boolean[] = [];
   /** Held here until the test lets it go on. */
   gate: Promise<void> = Promise.resolve();
   readonly links = new Links(
@@ -35,7 +37,7 @@ class World {
         this.isLinked = true;
       },
       isAlive: () => this.isAlive,
-      lookAgainSoon: () => undefined,
+      lookAgainSoon: () => void this.lookedAgain.push(this.isLinked),
     },
     silentLog,
   );
@@ -68,6 +70,18 @@ describe('agent/holder: links', () => {
     world.dies();
     world.dies();
     await until('and again', () => world.isLinked && world.closed === world.dialled);
+  });
+
+  it('says whether a device has a connection: not while one is missing, nor of what it does not watch', async () => {
+    expect(world.links.isLinked(LINK.index)).to.equal(false);
+    world.links.watch(LINK);
+    await until('it is linked', () => world.links.isLinked(LINK.index));
+    world.isServing = false;
+    world.dies();
+    expect(world.links.isLinked(LINK.index)).to.equal(false);
+    world.isServing = true;
+    await until('it is linked again', () => world.links.isLinked(LINK.index));
+    expect(world.lookedAgain, 'a change that waits for what is in flight waits for the connection').to.deep.equal([true, true]);
   });
 
   it('one that dies while another is on its way is not forgotten', async () => {

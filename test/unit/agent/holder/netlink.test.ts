@@ -61,6 +61,7 @@ describe('agent/holder: netlink', () => {
     const head = (length: string) => `${length}000000 1c00 0500 02000000 00000000  03 01 0000  0800 0100 03000000  0800 0a00 78233100`;
     const change = (wanted: Parameters<typeof encodeReconfigure>[4]) => encodeReconfigure(FAMILY, 2, 3, 'x#1', wanted).toString('hex');
     expect(change({ timeoutSeconds: 1 })).to.equal(bytes(`${head('30')} 0c00 0400 0100000000000000`).toString('hex'));
+    expect(change({ deadConnectionSeconds: 15 })).to.equal(bytes(`${head('30')} 0c00 0800 0f00000000000000`).toString('hex'));
     expect(change({ descriptor: 17 })).to.equal(bytes(`${head('34')} 1000 0780 0c00 0180 0800 0100 11000000`).toString('hex'));
     const grown = `${head('3c')} 0c00 0200 0000000002000000 0c00 0300 0002000000000000`;
     expect(change({ sizeBytes: 2 ** 33 })).to.equal(bytes(grown).toString('hex'));
