@@ -6,7 +6,7 @@
  * A number from a pid file alone is never signalled.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import path from 'node:path';
 import { errorCode, LocalClusterError } from './errors.ts';
 import { readIfThere, writeWhole } from './files.ts';
@@ -19,6 +19,10 @@ export type Launch = { file: string; arguments: string[]; environment: Record<st
 const MARK = 'HOLDFAST_PROCESS';
 const TERMINATE_BOUND_MS = 10_000;
 const KILL_BOUND_MS = 10_000;
+/** A process without an environment is looked at so often: few are without one for good. One that was just started, for longer. */
+const LOOK_MS = 2;
+const LOOKS_MAX = 50;
+const OWN_LOOKS_MAX = 1_000;
 const LOG_TAIL_LINES = 20;
 const LOG_TAIL_LINE_CHARACTERS = 400;
 
@@ -39,7 +43,7 @@ export class LocalProcess {
   /** The number of the process while it runs. */
   get pid(): number | undefined {
     const pid = Number(readIfThere(path.join(this.directory, 'pid')) ?? 0);
-    return pid > 0 && markOf(pid) === this.directory ? pid : undefined;
+    return pid > 0 && markOf(pid, OWN_LOOKS_MAX) === this.directory ? pid : undefined;
   }
 
   /** Starts it if it does not run; says whether it had to. Waits for nothing. */
@@ -139,11 +143,26 @@ function isMarked(pid: number, directory: string): boolean {
   return mark !== undefined && (mark === directory || mark.startsWith(`${directory}/`));
 }
 
-/** The mark in the environment that a process was started with; nothing for one that is gone, a zombie, or somebody else's. */
-function markOf(pid: number): string | undefined {
+/**
+ * The mark in the environment that a process was started with; nothing for one that is gone, a zombie, or somebody else's. `spawn` answers when the kernel has
+ * given up the old program, a little before it has laid out the new one: for that moment, tens of milliseconds on a busy machine, a process of ours has a program and no
+ * environment, and must not be taken for one that has ended.
+ */
+function markOf(pid: number, looksMax = LOOKS_MAX): string | undefined {
+  for (let look = 1; ; look++) {
+    const environment = readOf(() => readFileSync(`/proc/${pid}/environ`, 'utf8'));
+    if (environment !== '' || look >= looksMax || readOf(() => readlinkSync(`/proc/${pid}/exe`)) === undefined) {
+      const variables = environment?.split('\0');
+      return variables?.find((variable) => variable.startsWith(`${MARK}=`))?.slice(MARK.length + 1);
+    }
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_MS);
+  }
+}
+
+/** Nothing for one that is gone, or somebody else's. */
+function readOf(read: () => string): string | undefined {
   try {
-    const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
-    return variables.find((variable) => variable.startsWith(`${MARK}=`))?.slice(MARK.length + 1);
+    return read();
   } catch (error) {
     if (['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')) {
       return undefined;
