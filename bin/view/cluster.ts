@@ -5,10 +5,10 @@
 import type { Member, Shard, VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId, VolumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
-import type { MachineState, PoolReport } from '../../core/machine.ts';
+import type { MachineState } from '../../core/machine.ts';
 import type { Random } from '../../core/random.ts';
 import type { StorageNodeObject, VolumeObject } from '../../operator/api.ts';
-import type { StorageNodeStatusPool } from '../../operator/generated/storagenode.ts';
+import { poolReport } from '../../operator/node/status.ts';
 import { emptyMemory } from '../../operator/observe/memory.ts';
 import type { PlacementLimits, PlacementNode } from '../../operator/placement/checks.ts';
 import { Ledger } from '../../operator/placement/ledger.ts';
@@ -18,17 +18,6 @@ import type { PlacedVolume, World } from '../../operator/volume/decision.ts';
 import { isHeardOf } from './nodes.ts';
 
 const KEYS = keysOf('forecast');
-
-const poolReport = (pool: StorageNodeStatusPool): PoolReport => ({
-  name: pool.name,
-  capacityBytes: parseQuantity(pool.capacity) ?? 0,
-  usedBytes: parseQuantity(pool.used) ?? 0,
-  allocatedBytes: parseQuantity(pool.allocated) ?? 0,
-  tags: pool.tags ?? [],
-  reflink: pool.snapshots ?? false,
-  state: pool.state === 'Ready' ? 'ready' : 'quarantined',
-  ...(pool.reason === undefined ? {} : { reason: pool.reason }),
-});
 
 /** Null: its agent is not heard of. What only the store knows is left empty: placement looks at none of it. */
 function machineOf(node: StorageNodeObject, volumes: readonly VolumeObject[]): MachineState | null {

@@ -3,13 +3,15 @@
  * say, which is some seconds old: a hint for schedulers, never a promise, and never more than placement would find places for.
  */
 import { EXTENT_BYTES, shardBytes } from '../../core/extent.ts';
+import type { NodeName } from '../../core/ids.ts';
+import type { PoolReport } from '../../core/machine.ts';
 import { invalid } from '../../edge/csi/codes.ts';
 import type { ControllerService } from '../../edge/csi/generated/csi.ts';
 import type { StorageNodeObject } from '../api.ts';
-import type { StorageNodeStatusPool } from '../generated/storagenode.ts';
 import type { VolumeSpecPlacement } from '../generated/volume.ts';
-import type { PlacementLimits } from '../placement/checks.ts';
-import { parseQuantity } from '../quantity.ts';
+import { poolReport } from '../node/status.ts';
+import { freeBytes, isFull, isPressed, type PlacementLimits, promisableBytes } from '../placement/checks.ts';
+import { Ledger } from '../placement/ledger.ts';
 import { capabilityProblems } from './capabilities.ts';
 import { type ClassSpec, parseClass } from './parameters.ts';
 import type { Call, CsiPorts } from './ports.ts';
@@ -21,24 +23,21 @@ type Capacity = Pick<ControllerService<Call>, 'getCapacity'>;
 type Room = { one: number; all: number };
 type NodeRoom = { zone: string; pools: readonly Room[] };
 
-/** The same sums as placement's, from what people see of a pool. */
-function roomOf(pool: StorageNodeStatusPool, { reserveRatio, overProvisioningRatio, pressureRatio }: PlacementLimits): Room {
-  const [capacity, used, allocated] = [pool.capacity, pool.used, pool.allocated].map((text) => parseQuantity(text) ?? 0) as [
-    number,
-    number,
-    number,
-  ];
-  const usable = Math.floor(capacity * (1 - reserveRatio));
-  if (pool.state !== 'Ready' || used > Math.min(usable, capacity * pressureRatio)) return { one: 0, all: 0 };
-  const all = Math.max(0, Math.floor(usable * overProvisioningRatio) - allocated);
-  return { one: Math.min(usable, all), all };
+/** No more is promised than pools tell of themselves. */
+const NOTHING_BESIDE = new Ledger([]);
+
+/** Placement's sums. */
+function roomOf(node: NodeName, pool: PoolReport, limits: PlacementLimits): Room {
+  if (pool.state !== 'ready' || isFull(pool, limits) || isPressed(pool, limits)) return { one: 0, all: 0 };
+  const around = { limits, ledger: NOTHING_BESIDE };
+  return { one: freeBytes(node, pool, around), all: promisableBytes(node, pool, around) };
 }
 
 function roomsOf({ metadata, spec, status }: StorageNodeObject, { poolTags }: VolumeSpecPlacement, limits: PlacementLimits): Room[] {
   const isReady = status?.conditions?.some(({ type, status: holds }) => type === 'Ready' && holds === 'True') ?? false;
   if (!isReady || metadata.deletionTimestamp || !spec.schedulable || spec.maintenance || spec.evict) return [];
-  const fitting = (status?.pools ?? []).filter(({ tags = [] }) => poolTags.every((tag) => tags.includes(tag)));
-  return fitting.map((pool) => roomOf(pool, limits));
+  const fitting = (status?.pools ?? []).map(poolReport).filter(({ tags }) => poolTags.every((tag) => tags.includes(tag)));
+  return fitting.map((pool) => roomOf(metadata.name, pool, limits));
 }
 
 const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0);

@@ -5,7 +5,7 @@ import { conditionsOf, type Judgement } from '../conditions.ts';
 import type { StorageNodeSpec, StorageNodeStatus, StorageNodeStatusPool } from '../generated/storagenode.ts';
 import type { Now } from '../observe/observed.ts';
 import { type PlacementLimits, pressureReason } from '../placement/checks.ts';
-import { formatBytes, formatExact } from '../quantity.ts';
+import { formatBytes, formatExact, parseQuantity } from '../quantity.ts';
 import type { BlockedReplica } from '../volume/decision.ts';
 import type { Removal } from './removal.ts';
 import type { SettingsLag } from './settingsLag.ts';
@@ -56,6 +56,18 @@ const poolOf = (pool: PoolReport): StorageNodeStatusPool => ({
   allocated: formatExact(pool.allocatedBytes),
   tags: pool.tags,
   snapshots: pool.reflink,
+});
+
+/** Back again, for who has only what people see. */
+export const poolReport = (pool: StorageNodeStatusPool): PoolReport => ({
+  name: pool.name,
+  capacityBytes: parseQuantity(pool.capacity) ?? 0,
+  usedBytes: parseQuantity(pool.used) ?? 0,
+  allocatedBytes: parseQuantity(pool.allocated) ?? 0,
+  tags: pool.tags ?? [],
+  reflink: pool.snapshots ?? false,
+  state: pool.state === 'Ready' ? 'ready' : 'quarantined',
+  ...(pool.reason === undefined ? {} : { reason: pool.reason }),
 });
 
 const sum = (pools: readonly PoolReport[], field: 'capacityBytes' | 'usedBytes'): string =>

@@ -145,7 +145,7 @@ export const promisedShare = (
   { limits, ledger }: { limits: PlacementLimits; ledger: Pick<Ledger, 'promisedBytes'> },
 ): number => ledger.promisedBytes(node, pool.name) / Math.max(1, usableBytes(pool, limits));
 
-const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
+export const isFull = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > usableBytes(pool, limits);
 
 /** Its file system is filled so far, by whatever, that thin replicas there may soon find no space. */
 export const isPressed = (pool: PoolReport, limits: PlacementLimits): boolean => pool.usedBytes > pool.capacityBytes * limits.pressureRatio;
