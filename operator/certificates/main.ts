@@ -38,7 +38,7 @@ await runProgram('holdfast-signer', 'NAME', async ({ environment, log, fail }) =
   };
   const expect = async (node: string) => accounts?.expect(node);
 
-  const signer = new Signer({ ...ports, accounts, nodes, expect });
+  const signer = new Signer({ ...ports, authority, accounts, nodes, expect });
   const stopping = new AbortController();
   const running = signer.run(stopping.signal).catch(fail);
   return {

@@ -5,7 +5,7 @@
 import { messageOf } from '../../core/errors.ts';
 import type { Timers } from '../ports.ts';
 import { type AnswerPorts, answerRequests } from './answers.ts';
-import { KeptAuthority } from './keptAuthority.ts';
+import type { KeptAuthority } from './keptAuthority.ts';
 import { keepLeaf } from './leafSecrets.ts';
 
 /** What etcd is told of who may do what. */
@@ -19,18 +19,17 @@ export interface AccountsKeeper {
 
 export type SignerPorts = AnswerPorts & {
   readonly timers: Timers;
+  readonly authority: KeptAuthority;
   readonly accounts: AccountsKeeper | null;
   readonly nodes: () => Promise<readonly string[]>;
 };
 
 export class Signer {
   readonly #ports: SignerPorts;
-  readonly #authority: KeptAuthority;
   readonly #told = new Map<string, string>();
 
   constructor(ports: SignerPorts) {
     this.#ports = ports;
-    this.#authority = new KeptAuthority(ports);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -42,12 +41,12 @@ export class Signer {
 
   /** Never rejects. */
   async look(): Promise<void> {
-    const office = await this.#part('authority', () => this.#authority.look());
+    const { authority, accounts, nodes } = this.#ports;
+    const office = await this.#part('authority', () => authority.look());
     if (office === null) return;
     for (const leaf of this.#ports.parameters.leaves)
       await this.#part(`certificate ${leaf.secret}`, () => keepLeaf(this.#ports, office, leaf));
     await this.#part('requests', () => answerRequests(this.#ports, office));
-    const { accounts, nodes } = this.#ports;
     if (accounts !== null) await this.#part('accounts in etcd', async () => accounts.keep(await nodes()));
   }
 
