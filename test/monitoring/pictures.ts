@@ -1,6 +1,6 @@
 /**
- * `make dashboard-pictures`: docs/dashboards/*.png, drawn by a real browser from the answers that `make test-monitoring` saved. No Grafana can be had from Debian's
- * packages, the npm registry or the Go module (which has its server alone), so these are not its pictures, and say so.
+ * `make dashboard-pictures`: docs/dashboards/*.png, drawn by a real browser from the answers that `make test-monitoring` saved. Without Grafana, which is in no package that the
+ * other parts come from: these are not its pictures, and say so.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
  * `make test-monitoring`: a real Prometheus scrapes a local cluster under load, through a failover, a rebuild and tasks; then every query of every panel is asked
  * for that time. Exit code 0: each has an answer, and each metric that was seen stands in docs/metrics.md; 1: which does not. `SAVE`: a file for all answers, of
- * which tools/dashboards draws pictures.
+ * which pictures.ts draws pictures.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,9 +22,9 @@ const SCRAPE_MS = 1_000;
 const SCRAPED_BOUND_MS = 60_000;
 const RATE_SECONDS = 8;
 const STEP_SECONDS = 1;
-/** What is shown by the last event of all is scraped, and computed. */
 /** Compared so often that a scrub ends while somebody watches. */
 const SETTINGS = JSON.stringify({ scrubIntervalSeconds: 10 });
+/** What is shown by the last event of all is scraped, and computed. */
 const SETTLE_BOUND_MS = 30_000;
 const MORE_WRITES = 100;
 

@@ -2,26 +2,8 @@
  * The dashboards, the worst first in each. Every panel answers a question that somebody has who was called, or who plans; what none needs is not drawn. Made into
  * helm/holdfast/dashboards by `make generate`; that every query has an answer is asked by `make test-monitoring`.
  */
-import type { Dashboard, Panel, Query, Unit } from './describe.ts';
-
-type Extra = Partial<Pick<Panel, 'badFrom' | 'width'>>;
-type Make = (title: string, unit: Unit, means: string, queries: readonly Query[], extra?: Extra) => Panel;
-const make =
-  (kind: Panel['kind']): Make =>
-  (title, unit, means, queries, extra = {}) => ({ title, kind, unit, means, queries, ...extra });
-const [stat, graph, table, bars] = [make('stat'), make('graph'), make('table'), make('bars')];
-const of = (expr: string, legend?: string): Query => (legend === undefined ? { expr } : { expr, legend });
-
-const RATE = '[$__rate_interval]';
-const BAD: Extra = { badFrom: 1 };
-const NONE = 'or vector(0)';
-/** Only the leader tells them; for a moment after a change of leader both may. */
-const phases = (phase: string): string => `sum(max by (phase) (holdfast_volumes_count{phase=~"${phase}"}))`;
-const p99 = (histogram: string, by: string, where = ''): string =>
-  `histogram_quantile(0.99, sum by (le, ${by}) (rate(${histogram}_bucket${where}${RATE})))`;
-
-const VOLUME = { name: 'volume', label: 'Volume', query: 'label_values(holdfast_volume_state_info, volume)' } as const;
-const NODE = { name: 'node', label: 'Node', query: 'label_values(holdfast_node_state_info, node)' } as const;
+import type { Dashboard } from './describe.ts';
+import { BAD, bars, graph, NODE, NONE, of, p99, phases, RATE, stat, table, VOLUME } from './words.ts';
 
 const cluster: Dashboard = {
   file: 'cluster',
