@@ -51,7 +51,7 @@ test-outage: setup ## the API server is gone for minutes: volumes serve, agents 
 	@OUTAGE_MINUTES="$(or $(MINUTES),1)" $(MOCHA) test/e2e/outage.test.ts
 
 test-upgrade: setup ## a cluster of the version before, rolled to this one and back, under fio that verifies (needs git's history): make test-upgrade FROM=7d73216 SECONDS=10
-	@$(RUN) FROM="$(FROM)" SECONDS="$(SECONDS)" node test/upgrade/run.ts
+	@$(RUN) FROM="$(FROM)" SECONDS="$(SECONDS)" node --disable-warning=DEP0123 test/upgrade/run.ts
 
 test-history: setup ## real processes under faults, judged by Porcupine: make test-history MINUTES=10 SEED=7 MUTANT=repliesWithoutLease
 	@$(RUN) MINUTES="$(MINUTES)" SEED="$(SEED)" MUTANT="$(MUTANT)" FAULTS="$(FAULTS)" NODES="$(NODES)" VOLUMES="$(VOLUMES)" CLIENTS="$(CLIENTS)" BORDERS="$(BORDERS)" LEASE_MS="$(LEASE_MS)" TOGETHER="$(TOGETHER)" node test/history/run.ts
@@ -105,7 +105,7 @@ test-monitoring: setup ## a real Prometheus over a cluster under load: every que
 	@$(RUN) SAVE="$(SAVE)" node test/monitoring/run.ts
 
 test-alerts: setup ## every alert by its cause in a real cluster, and silence in maintenance: make test-alerts ONLY="nodes etcd" WRITE=1
-	@$(RUN) ONLY="$(ONLY)" WRITE="$(WRITE)" node test/monitoring/alerts.ts
+	@$(RUN) ONLY="$(ONLY)" WRITE="$(WRITE)" node --disable-warning=DEP0123 test/monitoring/alerts.ts
 
 dashboard-pictures: setup ## docs/dashboards/*.png, drawn by a browser (needs chromium) from what Prometheus answers in make test-monitoring
 	@$(RUN) SAVE="$(ANSWERS)" node test/monitoring/run.ts

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { CHECKOUT } from '../../tools/local/layout.ts';
+import { allAlerts } from '../support/monitoring/alerts.ts';
 import { CHART, compareWithFile, helm, NAMESPACE, objectsOf, type Rendered, render, renderSet, SETS, valuesOf } from './chart.ts';
 
 const filesOf = (folder: string, ending: string): string[] => {
@@ -68,6 +69,16 @@ describe('what the chart renders', function () {
       const rule = rules.get(`holdfast-${path.basename(file, '.yaml')}`);
       expect(rule?.spec, file).to.deep.equal(parse(readFileSync(file, 'utf8')));
     }
+  });
+
+  it('leads from each alert to its runbook, wherever those can be read', async () => {
+    const values = 'monitoring: { runbooks: "https://docs.example/runbooks/" }';
+    const objects = objectsOf(await render({ values, kinds: ['monitoring.coreos.com/v1'] }));
+    const urls = objects
+      .filter(({ kind }) => kind === 'PrometheusRule')
+      .map((rule) => JSON.stringify(rule).match(/"runbook_url":"[^"]*"/g) ?? []);
+    expect(urls.flat()).to.have.length(allAlerts().length);
+    for (const url of urls.flat()) expect(url).to.match(/:"https:\/\/docs\.example\/runbooks\/[a-z-]+\.md"$/);
   });
 
   it("has the product's version", () => {

@@ -177,6 +177,13 @@ const CASES: Record<string, Case> = {
       'holdfast_node_state_info{node="node-a",state="away"}': always(1),
     },
   },
+  SchemaUnknown: {
+    cause: { 'holdfast_schema_unknown_count{instance="i"}': always(1) },
+    labels: { instance: 'i' },
+    planned: null,
+    // One that starts, until it has seen etcd.
+    quiet: { 'holdfast_schema_unknown_count{instance="i"}': '1 1 0x600' },
+  },
   EtcdAlarm: {
     cause: { 'holdfast_etcd_alarms_count{alarm="NOSPACE"}': always(1) },
     labels: { alarm: 'NOSPACE' },
