@@ -41,9 +41,10 @@ programs() {
     program kubernetes "$name" "k8s.io/kubernetes/cmd/$name"
   done
   link=''
-  program coredns coredns .
-  program csi csi-node-driver-registrar ./node-driver-registrar
-  program csi livenessprobe ./livenessprobe
+  # Of our own sources: where they lie must not be in the bytes, else every checkout would make all images anew.
+  program coredns coredns . -trimpath
+  program csi csi-node-driver-registrar ./node-driver-registrar -trimpath
+  program csi livenessprobe ./livenessprobe -trimpath
   program csi csi-provisioner github.com/kubernetes-csi/external-provisioner/v6/cmd/csi-provisioner
   program csi csi-attacher github.com/kubernetes-csi/external-attacher/v4/cmd/csi-attacher
   program csi csi-resizer github.com/kubernetes-csi/external-resizer/v2/cmd/csi-resizer
@@ -78,12 +79,17 @@ scratch_image() {
   rm -rf "$context"
 }
 
+tar_of() { # tar_of DIRECTORY NAME [options]: the same bytes for the same files, whenever and wherever they were written
+  tar -C "$1" --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner "${@:3}" -c "$2"
+}
+
 images() {
   packages debootstrap buildah docker.io gcc libc6-dev libseccomp-dev pkg-config
   root base
   root node
   local stamp
-  stamp=$(find "$cache/bin" "$here/node" "$cache"/roots/*.stamp -type f ! -name pause | sort | xargs sha256sum | sha256sum)
+  # Of what is in the files, not of where this checkout lies.
+  stamp=$({ cat "$here/build.sh" && tar_of "$here" node && tar_of "$cache" bin --exclude=pause --exclude=runc-limited && cat "$cache"/roots/*.stamp; } | sha256sum)
   docker version > /dev/null 2>&1 || trap stop_docker EXIT # leave a daemon alone that was there before, maybe with a cluster
   start_docker
   if [ "$(cat "$cache/images.stamp" 2> /dev/null)" = "$stamp" ] && docker image inspect "$node_image" > /dev/null 2>&1; then
