@@ -16,6 +16,7 @@ import type { VolumeObject } from '../../../operator/api.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../../tools/local/cluster.ts';
 import { until } from '../until.ts';
 import { machine } from './builders.ts';
+import { configsIn } from '../configsInStore.ts';
 import { FakeAgent, FakeDisks } from './fakeAgent.ts';
 
 const TICK_MS = 100;
@@ -143,8 +144,8 @@ export class RealCluster {
   // What stands in etcd.
 
   async config(name: string): Promise<VolumeConfig | null> {
-    const { entries } = await this.store.list(this.keys.volumes);
-    return entries.map(({ value }) => JSON.parse(value) as VolumeConfig).find((config) => config.name === name) ?? null;
+    const found = await configsIn(this.store, this.keys);
+    return found.find(({ config }) => config.name === name)?.config ?? null;
   }
 
   /** All keys but those of machines, the leader, settings, and that volumes were deleted. */

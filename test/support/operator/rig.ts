@@ -90,6 +90,7 @@ export class Rig {
       serving: this.store.view(KEYS.serving, wake),
       snapshots: this.store.view(KEYS.snapshots, wake),
       scrubs: this.store.view(KEYS.scrubs, wake),
+      primaries: this.store.view(KEYS.primaries, wake),
       settings: this.store.view(KEYS.settings, wake),
     };
     const schema = new SchemaWatch({ store: this.store, keys: KEYS, log: silentLog, changed: wake });
