@@ -100,6 +100,7 @@ export class Rig {
       store: this.store,
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
+      raiseSchemaAfterMs: 0,
       taintsDeadNodes: true,
       holdsLease: () => this.holdsLease,
       rebalance: this.rebalance,
