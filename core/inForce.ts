@@ -130,10 +130,10 @@ function unlawfulShard(leaders: Shard, next: Shard, { above, version }: { above:
   if (next.inSync.length === 0 && leaders.inSync.length > 0) return 'nobody is in sync any more';
   for (const [index, { replica, leftAt }] of next.members.entries()) {
     const before = leaders.members[index]?.leftAt;
-    const hasLeft = before !== undefined || leaders.inSync.includes(replica);
-    if (next.inSync.includes(replica) ? leftAt !== undefined : hasLeft && leftAt === undefined) return `leftAt ${leftAt} of ${replica}`;
-    const isNew = leftAt !== undefined && leftAt !== before;
-    if (isNew && (leftAt <= above || leftAt > version)) return `leftAt ${leftAt} of ${replica}`;
+    const hasLeft = !next.inSync.includes(replica) && (before !== undefined || leaders.inSync.includes(replica));
+    const isSaid = leftAt === undefined ? !hasLeft : !next.inSync.includes(replica);
+    const isNow = leftAt === undefined || leftAt === before || (leftAt > above && leftAt <= version);
+    if (!isSaid || !isNow) return `leftAt ${leftAt} of ${replica}`;
   }
   return null;
 }

@@ -7,12 +7,12 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeUid } from '../../core/ids.ts';
+import { unchangedConfig } from '../../core/inForce.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import { parseScrubState, type ScrubState } from '../../core/scrub.ts';
 import type { Entry, Store } from '../../core/store.ts';
 import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
-import { unchangedConfig } from '../../core/inForce.ts';
 import type { KnownConfig } from './knownConfig.ts';
 
 export type ScrubRecordOptions = {

@@ -207,7 +207,8 @@ export class Volume {
       return;
     }
     // What a primary wrote and does not count: what the leader wrote does.
-    if (found.refusal !== null && this.#problem !== found.refusal) this.#log.error('what a primary wrote is refused', { problem: found.refusal });
+    if (found.refusal !== null && this.#problem !== found.refusal)
+      this.#log.error('what a primary wrote is refused', { problem: found.refusal });
     this.#problem = found.refusal;
     const before = this.#latest?.config.version ?? -1;
     const { version } = found.config;

@@ -143,7 +143,10 @@ class Term {
     this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance, schema, version } = ports;
     const { kube, keys } = ports.sources;
-    this.#schema = new SchemaKeeper({ keys, entry: () => schema.entry, version, raiseAfterMs: ports.raiseSchemaAfterMs, clock, log }, leadership);
+    this.#schema = new SchemaKeeper(
+      { keys, entry: () => schema.entry, version, raiseAfterMs: ports.raiseSchemaAfterMs, clock, log },
+      leadership,
+    );
     this.#mandate = new Mandate(ports);
     this.#writes = new KubeWrites(clock, log, onProgress, () => !this.#mayWrite);
     const events = new Events({ api, clock, random, log, instance, mayTell: () => this.#mayWrite });

@@ -12,7 +12,18 @@ import { hasEnded } from '../../core/task.ts';
 import { traceIdFrom } from '../../core/trace.ts';
 import { SNAPSHOT_FINALIZER, TRACEPARENT_ANNOTATION } from '../api.ts';
 import type { ObservedTask } from '../observe/observed.ts';
-import { type Action, commit, droppedPart, filedPart, join, type Part, rewrittenPart, unchanged, unchangedConfig, type World } from '../volume/decision.ts';
+import {
+  type Action,
+  commit,
+  droppedPart,
+  filedPart,
+  join,
+  type Part,
+  rewrittenPart,
+  unchanged,
+  unchangedConfig,
+  type World,
+} from '../volume/decision.ts';
 import { isGoneForGood } from '../volume/departures.ts';
 import { allMembers } from '../volume/shards.ts';
 import { retried } from '../volume/tasks.ts';

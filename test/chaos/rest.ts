@@ -7,8 +7,8 @@ import { messageOf } from '../../core/errors.ts';
 import { volumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
 import { CLUSTER_NAME, runDirectory } from '../../tools/local/layout.ts';
-import { configIn } from '../support/configsInStore.ts';
 import type { HistoryVolume, HistoryWorld } from '../history/world.ts';
+import { configIn } from '../support/configsInStore.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 const keys = keysOf(CLUSTER_NAME);

@@ -17,9 +17,9 @@ import type { Snapshot } from '../../operator/generated/snapshot.ts';
 import type { DemoVolume } from '../../tools/demo/volume.ts';
 import { CHECKOUT, CLUSTER_NAME } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
+import { configsIn } from '../support/configsInStore.ts';
 import { XfsDisk } from '../support/xfsDisk.ts';
 import { FAILOVER_BOUND_MS, HEALTHY_BOUND_MS, qemuIo, RETURN_BOUND_MS, START_BOUND_MS, showLogsOfFailures, World } from './world.ts';
-import { configsIn } from '../support/configsInStore.ts';
 import type { Writer } from './writer.ts';
 
 const LOST_BOUND_MS = 40_000;

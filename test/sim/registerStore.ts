@@ -89,6 +89,7 @@ function recordIn(changes: readonly Change[], now: ConfigInForce): VolumeConfig 
   const { value, problem } = parsePrimaryRecord(change.value);
   if (value === null) throw new Violation('contract', `a config is proposed that nobody can read: ${problem}`);
   const broken = unlawfulChange(now.leaders, value.config);
-  if (broken !== null || value.base !== now.leaders.version) throw new Violation('contract', `a config is proposed that does not count: ${broken}`);
+  if (broken !== null || value.base !== now.leaders.version)
+    throw new Violation('contract', `a config is proposed that does not count: ${broken}`);
   return value.config;
 }

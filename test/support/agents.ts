@@ -340,10 +340,10 @@ export class LeaderStandIn {
     const gone = new Set(before.filter((node) => !nodes.includes(node)));
     const { conditions, changes } = leadersChange(keys, known, next);
     const { committed } = await this.#agents.store.commit(conditions, [
-        ...changes,
-        ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
-        ...[...gone].map((node) => ({ delete: keys.pointer(node, next.uid) })),
-      ]);
+      ...changes,
+      ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
+      ...[...gone].map((node) => ({ delete: keys.pointer(node, next.uid) })),
+    ]);
     return committed;
   }
 }

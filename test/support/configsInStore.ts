@@ -21,7 +21,8 @@ export function configsAmong(entries: readonly Entry[], keys: Keys): ConfigInFor
     });
 }
 
-export const configsIn = async (store: Store, keys: Keys): Promise<ConfigInForce[]> => configsAmong((await store.list(keys.root)).entries, keys);
+export const configsIn = async (store: Store, keys: Keys): Promise<ConfigInForce[]> =>
+  configsAmong((await store.list(keys.root)).entries, keys);
 
 export async function configIn(store: Pick<Store, 'getAll'>, keys: Keys, uid: VolumeUid): Promise<ConfigInForce | null> {
   const found = await readConfig({ store, keys }, uid, []);

@@ -169,11 +169,7 @@ class SnapshotTask {
 
   #commit(known: KnownConfig): void {
     const { store } = this.#options;
-    const conditions: Condition[] = [
-      ...unchangedConfig(known),
-      { key: this.#key, is: 'absent' },
-      this.#claim,
-    ];
+    const conditions: Condition[] = [...unchangedConfig(known), { key: this.#key, is: 'absent' }, this.#claim];
     whenAnswered(
       store.commit(conditions, [{ put: this.#key, value: JSON.stringify(this.#kept) }]),
       // A crash right after it: the snapshot exists, and its task is done by whoever looks next.

@@ -30,7 +30,7 @@ class CountedView<Value> {
 }
 
 export type Step = {
-  what: 'object' | 'config' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense' | 'snapshot';
+  what: 'object' | 'config' | 'record' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense' | 'snapshot';
   index: number;
   letter: string;
   isGone: boolean;
@@ -115,7 +115,12 @@ export class ChangingSources {
         const { value: text } = this.store.volumes.entries.get(KEYS.volume(uid)) ?? { value: JSON.stringify(value) };
         const leaders = JSON.parse(text) as VolumeConfig;
         const made = { ...leaders, version: leaders.version + 1, primary: version % 2 === 0 ? null : leaders.primary };
-        this.put('primaries', KEYS.primary(`node-${letter}`, uid), { base: leaders.version - (version % 5 === 0 ? 1 : 0), config: made }, isGone);
+        this.put(
+          'primaries',
+          KEYS.primary(`node-${letter}`, uid),
+          { base: leaders.version - (version % 5 === 0 ? 1 : 0), config: made },
+          isGone,
+        );
       },
       task: () => this.put('tasks', task.task.key, task.task.value, isGone),
       claim: () => this.put('claims', task.claim?.key ?? '', { ...task.claim?.value, attempt: version }, isGone),

@@ -14,9 +14,9 @@ import { connectStore, type StoreConnection } from '../../../edge/etcd/connect.t
 import { type Certificates, loadCertificates } from '../../../edge/tls.ts';
 import type { VolumeObject } from '../../../operator/api.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../../tools/local/cluster.ts';
+import { configsIn } from '../configsInStore.ts';
 import { until } from '../until.ts';
 import { machine } from './builders.ts';
-import { configsIn } from '../configsInStore.ts';
 import { FakeAgent, FakeDisks } from './fakeAgent.ts';
 
 const TICK_MS = 100;

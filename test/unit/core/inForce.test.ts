@@ -66,7 +66,11 @@ describe('core: the config in force', () => {
     ['drop a replica', LEADERS, DROPPED],
     ['drop one and take it back', LEADERS, withInSync(DROPPED, 0, REPLICAS)],
     ['take back one that had left before', { ...LEFT, version: 3 }, withInSync({ ...LEFT, version: 3 }, 0, REPLICAS)],
-    ['take up one that was never in sync', shard(ALL, REPLICAS.slice(0, 2)), { ...withInSync(shard(ALL, REPLICAS.slice(0, 2)), 0, REPLICAS) }],
+    [
+      'take up one that was never in sync',
+      shard(ALL, REPLICAS.slice(0, 2)),
+      { ...withInSync(shard(ALL, REPLICAS.slice(0, 2)), 0, REPLICAS) },
+    ],
     ['say that a loss began with its epoch', LEADERS, next({ lossAt: 1 })],
     ['let go', LEADERS, next({ primary: null })],
   ] as const)

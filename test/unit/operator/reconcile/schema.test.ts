@@ -10,7 +10,13 @@ const knows = (highest: number) => ({ speaks: { protocol: { lowest: 1, highest: 
 /** As agents told before they said what they know. */
 const SILENT = {};
 
-function decide(text: string | null, machines: Record<string, object>, storageNodes = Object.keys(machines), own = OWN, since = LONG): SchemaDecision {
+function decide(
+  text: string | null,
+  machines: Record<string, object>,
+  storageNodes = Object.keys(machines),
+  own = OWN,
+  since = LONG,
+): SchemaDecision {
   return decideSchema({ text, machines: new Map(Object.entries(machines)), storageNodes, ...since }, own);
 }
 
