@@ -4,7 +4,8 @@ import { withInSync } from '../../../../core/config.ts';
 import type { Entry } from '../../../../core/store.ts';
 import { gatherStoredConfigs } from '../../../../operator/observe/gather.ts';
 import { configPart, removedConfigPart } from '../../../../operator/volume/decision.ts';
-import { config, KEYS, primary, replica, UID } from '../../../support/operator/builders.ts';
+import { config, KEYS, replica, UID } from '../../../support/operator/builders.ts';
+import { primary } from '../../../support/operator/decisions.ts';
 
 const LEADERS = config({ primary: primary('a') });
 const MADE = withInSync(LEADERS, 0, [...'ab'].map(replica));
