@@ -32,10 +32,12 @@ export class RegisterStore implements Store {
   }
 
   commit(conditions: readonly Condition[], changes: readonly Change[]): Promise<Outcome> {
+    const compared = conditions.map(({ key }) => key);
+    const isBoth = compared.includes(KEYS.volume(this.#register.config.uid)) && compared.some((key) => key.startsWith(KEYS.primaries));
+    assert(isBoth, 'a change of the config compares both its keys');
     return this.#ask('compare-and-set', () => {
       const known = this.#register.config;
       const now = inForceIn(this.#register, known);
-      assert(now.record === null || conditions.some(({ key }) => key === now.record?.key), 'a change of the config compares both its keys');
       const holds = conditions.every((condition) => isMet(condition, [now.entry, now.record?.entry ?? null]));
       const committed = holds && this.#register.apply(known, recordIn(changes, now), true);
       return { committed, revision: revisionOf(this.#register.config) };
