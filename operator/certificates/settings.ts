@@ -55,7 +55,7 @@ export const SIGNER_PARAMETERS = {
   authoritySeconds: row('CA_SECONDS', seconds, '315360000', 'life of an authority'),
   leafSeconds: row('LEAF_SECONDS', seconds, '7776000', 'life of every other certificate: not long, for none can be called back'),
   spreadSeconds: row('SPREAD_SECONDS', seconds, '3600', 'how long a new authority is trusted before it issues anything'),
-  lookEveryMs: row('LOOK_EVERY_MS', wholeNumber('ms', 50, 600_000), '2000', 'how often requests and certificates are looked at'),
+  lookEveryMs: row('LOOK_EVERY_MS', wholeNumber('ms', 50, 600_000), '5000', 'how often requests and certificates are looked at'),
   etcdStatefulSet: row('ETCD_STATEFULSET', anyText, '', 'rolled when the trust changes: etcd reads it at its start only; empty: none'),
   etcdAccounts: row('ETCD_ACCOUNTS', choice('on', 'off'), 'off', 'whether accounts in etcd are kept, and its authentication is turned on'),
   etcdEndpoints: row('ETCD_ENDPOINTS', urlsOrNone, '', 'where etcd answers'),

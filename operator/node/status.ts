@@ -159,7 +159,9 @@ export function nodeStatusOf(object: StorageNodeObject, facts: NodeFacts, now: N
 }
 
 /** The same but for the amounts, which change with every write of a client and are written less often. */
-export const withoutAmounts = ({ used: _, pools, ...status }: StorageNodeStatus): StorageNodeStatus => ({
+export const withoutAmounts = ({ used: _, pools, replicas, ...status }: StorageNodeStatus): StorageNodeStatus => ({
   ...status,
-  ...(pools ? { pools: pools.map((pool) => ({ ...pool, used: '' })) } : {}),
+  // That none is left is what somebody waits for.
+  ...(replicas === undefined ? {} : { replicas: Math.min(replicas, 1) }),
+  ...(pools ? { pools: pools.map((pool) => ({ ...pool, used: '', allocated: '' })) } : {}),
 });

@@ -240,6 +240,8 @@ export class Statuses {
     const { name } = object.metadata;
     const key = `${view.resource}/${name}`;
     this.#ports.writes.offer(key, 'write the status', async () => {
+      // Changed since the pass looked: the next one decides on what it is now, and the API server would refuse this.
+      if (view.objects.get(name)?.metadata.resourceVersion !== object.metadata.resourceVersion) return;
       const written = await this.#ports.api.replace(`${objectPath(view.resource, name)}/status`, object);
       if (written === null) return;
       this.#writtenMs.set(key, now.monotonicMs);

@@ -313,13 +313,16 @@ export function statusOf(volume: Seen, decision: Decision, world: World): Volume
   };
 }
 
-/** The same but for how far learners and the scrub are: those numbers change all the time and are written less often. */
+/** What is on its way somewhere says how far it is. */
+const UNDER_WAY: readonly (VolumeStatus['phase'] | undefined)[] = ['Creating', 'Deleting'];
+
+/** The same but for how far learners, the scrub, its making and its deletion are: that changes all the time and is written less often. */
 export function withoutProgress(status: VolumeStatus): VolumeStatus {
   const replicas = status.replicas?.map(({ progress: _, ...replica }) => replica);
   const scrub = status.scrub ? { ...status.scrub, position: '' } : undefined;
   const conditions = status.conditions?.map((condition) => ({
     ...condition,
-    message: condition.message.replace(AMOUNTS_LEFT, 'catches up'),
+    message: UNDER_WAY.includes(status.phase) ? '' : condition.message.replace(AMOUNTS_LEFT, 'catches up'),
   }));
   return { ...status, ...(replicas ? { replicas } : {}), ...(scrub ? { scrub } : {}), ...(conditions ? { conditions } : {}) };
 }

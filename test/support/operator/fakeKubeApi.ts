@@ -18,6 +18,8 @@ export class FakeKubeApi implements KubeApi {
   isDown = false;
   /** How often each path was written. */
   readonly written = new Map<string, number>();
+  /** How many writes were refused since the object had changed. */
+  conflicts = 0;
   /** What was asked to go, in order. */
   readonly removed: { path: string; graceSeconds: number | undefined }[] = [];
   readonly #objects = new Map<string, Stored>();
@@ -52,8 +54,10 @@ export class FakeKubeApi implements KubeApi {
     const key = isStatus ? collectionOf(path) : path;
     const before = this.#objects.get(key);
     if (!before) return null;
-    if (before.metadata.resourceVersion !== body.metadata.resourceVersion)
+    if (before.metadata.resourceVersion !== body.metadata.resourceVersion) {
+      this.conflicts++;
       throw new OperatingError('Conflict', `PUT ${path}`, 'it has changed');
+    }
     const after = clone(
       isStatus ? { ...before, status: (body as Stored).status } : { ...body, ...(before.status ? { status: before.status } : {}) },
     ) as Stored;

@@ -204,6 +204,20 @@ describe('operator: lives of volumes, in memory', function () {
     expect(rig.volume('pgdata')?.status?.replicas?.some(({ progress }) => (progress?.doneBytes ?? 0) >= 40)).to.equal(true);
   });
 
+  it('asks for no write of a status whose object has changed since the pass looked', async () => {
+    const rig = await rigWith('abc');
+    await rig.create('pgdata', { attachTo: 'node-a' });
+    await rig.until('healthy', () => rig.phase('pgdata') === 'Healthy');
+    rig.store.commitFaults.push('held');
+    rig.change('pgdata', { attachTo: 'node-b' });
+    await rig.step(2);
+    rig.change('pgdata', { attachTo: 'node-c' });
+    await rig.step(2);
+    rig.store.release();
+    await rig.until('it is served there', () => rig.volume('pgdata')?.status?.attachment?.node === 'node-c');
+    expect(rig.api.conflicts).to.equal(0);
+  });
+
   it('starts no transaction after the Lease was lost', async () => {
     const rig = await rigWith('abc');
     const nowhere = { nodeSelector: { no: 'where' }, poolTags: [], zones: 'Ignore' as const };

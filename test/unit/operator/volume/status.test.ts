@@ -218,6 +218,15 @@ describe('operator: the status of a volume', () => {
     expect(learning(1)).to.not.deep.equal(withoutProgress(see(served())));
   });
 
+  it('is not worth a write for how many replicas are made, but for having made them all', () => {
+    const making = (...states: ('filed' | 'done')[]) =>
+      withoutProgress(
+        see({ config: fresh(), tasks: [...'abc'].map((letter, at) => observedTask('create', letter, states[at] ?? 'filed')) }),
+      );
+    expect(making('done', 'done')).to.deep.equal(making());
+    expect(making()).to.not.deep.equal(withoutProgress(see({})));
+  });
+
   it('shows no socket of a primary that only finishes something', () => {
     expect(
       see({ config: config({ primary: primary('a', 'background') }), serving: serving('a', { state: 'background' }) }),
