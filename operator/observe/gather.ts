@@ -81,7 +81,8 @@ function storedConfig(gathering: Gathering, keys: Keys, entry: Entry, config: Vo
   const inForce = configInForce(keys, { entry, config }, at, (record) => once(record, decodeRecord));
   if (inForce.refusal !== null) gathering.damages.push(inForce.refusal);
   const { leaders, record } = inForce;
-  const strays = [...primaries.keys()].filter((key) => key !== record?.key && key.endsWith(`/${config.uid}`)).slice(0, STRAYS_MAX);
+  const others = [...primaries.keys()].filter((key) => key !== record?.key && key.endsWith(`/${config.uid}`));
+  const strays = others.sort().slice(0, STRAYS_MAX);
   return {
     value: inForce.config,
     key: entry.key,
