@@ -15,14 +15,23 @@ export function keysOf(cluster: string) {
     machines: `${root}/machines/`,
     machine: (node: NodeName) => `${root}/machines/${node}`,
     volumes: `${root}/volumes/`,
+    /** Written by the leader alone. */
     volume: (uid: VolumeUid) => `${root}/volumes/${uid}`,
+    /** What a primary has made of that (core/inForce.ts), under the prefix of its own node. */
+    primaries: `${root}/primaries/`,
+    primariesOf: (node: NodeName) => `${root}/primaries/${node}/`,
+    primary: (node: NodeName, uid: VolumeUid) => `${root}/primaries/${node}/${uid}`,
     /** That a volume was deleted on purpose, from the transaction on that takes its config away, for a day. No config and no such key: it was lost. */
     deleted: `${root}/deleted/`,
     deletedOf: (uid: VolumeUid) => `${root}/deleted/${uid}`,
-    /** What one agent watches: a pointer (the config's version) for each volume that concerns it. */
+    /** What one agent watches: a pointer (the version of the leader's value) for each volume that concerns it. */
     pointersOf: (node: NodeName) => `${root}/nodes/${node}/`,
     pointer: (node: NodeName, uid: VolumeUid) => `${root}/nodes/${node}/${uid}`,
     pointers: `${root}/nodes/`,
+    /** The other thing it watches: a primary has changed the config of a volume that concerns it (to that version). Nothing is concluded from one, or from none. */
+    bells: `${root}/bells/`,
+    bellsOf: (node: NodeName) => `${root}/bells/${node}/`,
+    bell: (node: NodeName, uid: VolumeUid) => `${root}/bells/${node}/${uid}`,
     serving: `${root}/serving/`,
     servingOf: (uid: VolumeUid) => `${root}/serving/${uid}`,
     /** A snapshot exists from the write of this key on. */

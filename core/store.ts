@@ -43,6 +43,8 @@ export interface View {
 export interface Store {
   /** Linearizable. */
   get(key: string): Promise<Entry | null>;
+  /** The same of several, each in its place; all of one revision. */
+  getAll(keys: readonly string[]): Promise<(Entry | null)[]>;
   /** Linearizable; all of one revision. */
   list(prefix: string): Promise<{ entries: Entry[]; revision: string }>;
   /** All changes if all conditions hold, else none. */

@@ -14,8 +14,11 @@ export const PROTOCOL: VersionRange = Object.freeze({ lowest: 1, highest: 1 });
  * written only under a schema that has them, and that is in force only when every program says that it knows it.
  *
  *   1  the first; also where no key says so
+ *   2  what a primary changes of its volume's config stands under its own node's prefix (core/inForce.ts), and `volumes/` and `nodes/` are the leader's alone
  */
-export const SCHEMA: VersionRange = Object.freeze({ lowest: 1, highest: 1 });
+export const SCHEMA: VersionRange = Object.freeze({ lowest: 1, highest: 2 });
+/** From this schema on primaries write under their own nodes' prefixes. */
+export const SCHEMA_OF_RECORDS = 2;
 /** The lowest schema whose programs may go on under the highest of ours. As high, unless the new things harm nobody who drops them. */
 export const SCHEMA_LOWEST_READER = SCHEMA.highest;
 

@@ -12,13 +12,16 @@ const NOT_SEEN = 'the schema of etcd is not known yet';
 
 /** Why this program may not act on what stands in etcd; null: it may. */
 export type SchemaSight = { readonly problem: string | null };
+/** Also which is in force, as last seen: new things are written only under one that has them. */
+export type SchemaInForce = SchemaSight & { readonly version: number };
 
-export class SchemaWatch implements SchemaSight {
+export class SchemaWatch implements SchemaInForce {
   readonly #key: string;
   readonly #log: Log;
   readonly #view: View;
   #hasSeen = false;
   #said: string | null = null;
+  #version = 1;
 
   /** `changed`: it may be another than before. */
   constructor({ store, keys, log, changed }: { store: Store; keys: Keys; log: Log; changed?: () => void }) {
@@ -38,6 +41,12 @@ export class SchemaWatch implements SchemaSight {
   /** The same, by what is known; null also while nothing is. */
   get refusal(): string | null {
     return schemaProblem(this.entry?.value ?? null);
+  }
+
+  /** What cannot be read, or is not there any more, changes nothing: it is never lowered. */
+  get version(): number {
+    this.#version = Math.max(this.#version, parseSchema(this.entry?.value ?? null)?.version ?? 1);
+    return this.#version;
   }
 
   /** What stands there; null: nothing, or it was not seen yet. */

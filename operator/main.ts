@@ -49,6 +49,7 @@ function openViews(store: Store, keys: Keys, api: KubeApi, log: Log, wake: () =>
   return {
     store: {
       volumes: store.view(keys.volumes, wake),
+      primaries: store.view(keys.primaries, wake),
       tasks: store.view(keys.tasks, wake),
       claims: store.view(keys.claims, wake),
       history: store.view(keys.history, wake),
@@ -218,6 +219,7 @@ await runProgram('holdfast-operator', 'NAME', async ({ environment, log, fail })
     schema,
     version: VERSION,
     replaceAfterMs: parameters.replaceAfterSeconds * 1_000,
+    raiseSchemaAfterMs: parameters.schemaRaiseAfterSeconds * 1_000,
     holdsLease: () => elector.holdsLease,
     taintsDeadNodes: parameters.outOfServiceTaint === 'on',
     metrics: numbers,

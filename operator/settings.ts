@@ -32,6 +32,12 @@ export const OPERATOR_PARAMETERS = {
     '600',
     'after which the replicas of a node that is away are made elsewhere, longer than a reboot; 0: never',
   ),
+  schemaRaiseAfterSeconds: row(
+    'SCHEMA_RAISE_AFTER_SECONDS',
+    wholeNumber('s', 0, 30 * 86_400),
+    '86400',
+    'how long all programs have known a new schema of etcd before it is put in force, and the version before is refused',
+  ),
   pressurePercent: row(
     'PRESSURE_PERCENT',
     wholeNumber('%', 1, 100),

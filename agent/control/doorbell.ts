@@ -21,6 +21,7 @@ export class Doorbell {
   store(store: Store): Store {
     return {
       get: (key) => this.#answered(store.get(key)),
+      getAll: (keys) => this.#answered(store.getAll(keys)),
       list: (prefix) => this.#answered(store.list(prefix)),
       commit: (conditions, changes) => this.#answered(store.commit(conditions, changes)),
       view: (prefix, onChange) =>

@@ -1,18 +1,20 @@
 /**
- * A config together with the revision that holds it and the text that stands there: what a change of it compares. Both, since a store that was lost and rebuilt counts
- * its revisions anew, and a number of before may come again over another config. Pure.
+ * How this agent reads the config in force of a volume, and what a change of it compares: both keys' revisions (core/inForce.ts), and their texts. Must never read a key of a
+ * config by itself.
  */
-import type { VolumeConfig } from '../../core/config.ts';
-import type { VolumeUid } from '../../core/ids.ts';
-import { parseVolumeConfigText } from '../../core/parseConfig.ts';
-import type { Entry } from '../../core/store.ts';
+import type { NodeName, VolumeUid } from '../../core/ids.ts';
+import { type ConfigInForce, sameTexts, unchangedConfig } from '../../core/inForce.ts';
+import type { Keys } from '../../core/keys.ts';
+import type { Condition, Store } from '../../core/store.ts';
+import { type FoundConfig, readConfig } from '../../edge/configs.ts';
 
-export type KnownConfig = { readonly config: VolumeConfig; readonly revision: string; readonly text: string };
+export type KnownConfig = ConfigInForce;
 
-/** What stands there in a form that this agent understands, or why it does not. */
-export function readKnown(uid: VolumeUid, entry: Entry): KnownConfig | { problem: string } {
-  const { value, problem } = parseVolumeConfigText(entry.value);
-  if (value === null) return { problem };
-  if (value.uid !== uid) return { problem: `config.uid must be ${uid}, not ${value.uid}` };
-  return { config: value, revision: entry.revision, text: entry.value };
-}
+/** What stands in a volume's keys. A refusal of what a primary wrote is no problem: what the leader wrote stands. */
+export type Found = FoundConfig;
+
+/** `known`: the latest that was seen. */
+export const readKnown = (ports: { store: Store; keys: Keys }, uid: VolumeUid, node: NodeName, known: KnownConfig | null): Promise<Found> =>
+  readConfig(ports, uid, [node, known?.config.primary?.node]);
+
+export const unchangedKnown = (known: KnownConfig): Condition[] => [...unchangedConfig(known), ...sameTexts(known)];

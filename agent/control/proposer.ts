@@ -6,23 +6,30 @@
  *                       ^------------- still the known one, after a pause ----------------|
  *
  * It must never have two proposals out, nor call one failed because the old version is still there: one without an answer may yet land. It asks
- * again with the very same proposal, for ever, until the primary is no more.
+ * again with the very same proposal, for ever, until the primary is no more. Where it is written is decided with each asking, by the schema in force: all of them compare both
+ * keys of the config, so no two of them land.
  */
 import { assert } from '../../core/assert.ts';
 import type { Clock } from '../../core/clock.ts';
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
+import type { NodeName } from '../../core/ids.ts';
+import type { PrimaryRecord } from '../../core/inForce.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
-import type { Change, Condition, Store } from '../../core/store.ts';
+import type { Change, Store } from '../../core/store.ts';
+import { SCHEMA_OF_RECORDS } from '../../core/versions.ts';
+import type { SchemaInForce } from '../../edge/schemaWatch.ts';
 import type { ConfigPort } from '../replication/link.ts';
 import { retryDelayMs, whenAnswered } from './calls.ts';
-import { type KnownConfig, readKnown } from './knownConfig.ts';
+import { type Found, type KnownConfig, readKnown, unchangedKnown } from './knownConfig.ts';
 
 export type ProposerOptions = {
   store: Store;
   keys: Keys;
   clock: Clock;
   log: Log;
+  node: NodeName;
+  schema: Pick<SchemaInForce, 'version'>;
   /** The latest that this agent has seen. */
   latest: () => KnownConfig;
   /** What was read or written, perhaps the very same again; null: there is none now. Tells the primary, if it is later. */
@@ -32,8 +39,6 @@ export type ProposerOptions = {
   recheck: () => void;
 };
 
-/** What stands under a volume's key. */
-export type Found = KnownConfig | { problem: string } | null;
 type Proposal = { known: VolumeConfig; next: VolumeConfig };
 
 export class Proposer implements ConfigPort {
@@ -99,28 +104,24 @@ export class Proposer implements ConfigPort {
   }
 
   #ask(proposal: Proposal): void {
-    const { store, keys, latest } = this.#options;
+    const { store, keys, latest, node, schema } = this.#options;
     const { known, next } = proposal;
-    const key = keys.volume(known.uid);
-    const { revision: before, text } = latest();
-    const conditions: Condition[] = [
-      { key, is: 'revision', revision: before },
-      { key, is: 'value', value: text },
-    ];
-    const written = JSON.stringify(next);
+    const before = latest();
+    const isRecord = schema.version >= SCHEMA_OF_RECORDS;
+    const writing = isRecord ? ownKey(before, next, keys.primary(node, next.uid)) : leadersKey(before, next);
+    const others = isRecord ? bells(keys, node, next) : pointers(keys, known, next);
     whenAnswered(
-      store.commit(conditions, changesOf(keys, known, next, written)),
-      ({ committed, revision }) => this.#answered(proposal, committed ? { config: next, revision, text: written } : undefined),
+      store.commit(unchangedKnown(before), [writing.put, ...others]),
+      ({ committed, revision }) => this.#answered(proposal, committed ? writing.after(revision) : undefined),
       (error) => this.#unanswered(proposal, error),
     );
   }
 
   #read(proposal: Proposal): void {
-    const { store, keys } = this.#options;
-    const { uid } = proposal.known;
+    const { node, latest } = this.#options;
     whenAnswered(
-      store.get(keys.volume(uid)),
-      (entry) => this.#answered(proposal, entry === null ? null : readKnown(uid, entry)),
+      readKnown(this.#options, proposal.known.uid, node, latest()),
+      (found) => this.#answered(proposal, found),
       (error) => this.#unanswered(proposal, error),
     );
   }
@@ -153,12 +154,39 @@ export class Proposer implements ConfigPort {
   }
 }
 
-/** The config, and the pointers by which every agent that it concerns hears of it, in one transaction. */
-function changesOf(keys: Keys, known: VolumeConfig, next: VolumeConfig, text: string): Change[] {
+type Writing = { put: Change; after: (revision: string) => KnownConfig };
+
+/** Beside what the leader wrote, of which it names the version. A crash right behind it leaves a config that counts, and agents that hear of it with the next one or the leader's. */
+function ownKey(before: KnownConfig, next: VolumeConfig, key: string): Writing {
+  const value = JSON.stringify({ base: before.leaders.version, config: next } satisfies PrimaryRecord);
+  return {
+    put: { put: key, value },
+    after: (revision) => ({ ...before, config: next, record: { key, entry: { key, value, revision } }, refusal: null }),
+  };
+}
+
+/** Over what the leader wrote: where programs may be about that look nowhere else. */
+function leadersKey(before: KnownConfig, next: VolumeConfig): Writing {
+  const { key } = before.entry;
+  const value = JSON.stringify(next);
+  const record = next.primary === null ? null : before.record;
+  return {
+    put: { put: key, value },
+    after: (revision) => ({ config: next, leaders: next, entry: { key, value, revision }, record, refusal: null }),
+  };
+}
+
+/** In the same transaction: by which the other agents that it concerns hear of it. */
+const bells = (keys: Keys, own: NodeName, next: VolumeConfig): Change[] =>
+  nodesOf(next)
+    .filter((node) => node !== own)
+    .map((node) => ({ put: keys.bell(node, next.uid), value: String(next.version) }));
+
+/** As under the first schema. */
+function pointers(keys: Keys, known: VolumeConfig, next: VolumeConfig): Change[] {
   const nodes = nodesOf(next);
   const gone = nodesOf(known).filter((node) => !nodes.includes(node));
   return [
-    { put: keys.volume(next.uid), value: text },
     ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
     ...gone.map((node) => ({ delete: keys.pointer(node, next.uid) })),
   ];

@@ -2,11 +2,12 @@
  * `scrubs/<uid>` of one volume that is served here: read for the primary that is about to start, written as that primary gets on. Without a lease, for the next
  * primary goes on from it; a crash loses what came after the last write, and that is compared again.
  *
- * It must never delay a primary for longer than one read, nor bring the key of a deleted volume back: each write compares the config's revision, and the leader
+ * It must never delay a primary for longer than one read, nor bring the key of a deleted volume back: each write compares the config's revisions, and the leader
  * deletes the key together with the config.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeUid } from '../../core/ids.ts';
+import { unchangedConfig } from '../../core/inForce.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import { parseScrubState, type ScrubState } from '../../core/scrub.ts';
@@ -69,10 +70,7 @@ export class ScrubRecord {
     if (state === null || known === null || this.#isBusy || clock.monotonicMs() < this.#notBeforeMs || !slots.tryTake()) return;
     this.#isBusy = true;
     whenAnswered(
-      store.commit(
-        [{ key: keys.volume(this.#uid), is: 'revision', revision: known.revision }],
-        [{ put: keys.scrub(this.#uid), value: JSON.stringify(state) }],
-      ),
+      store.commit(unchangedConfig(known), [{ put: keys.scrub(this.#uid), value: JSON.stringify(state) }]),
       ({ committed }) => this.#answered(committed, state),
       () => this.#answered(false, state),
     );

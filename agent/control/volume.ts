@@ -16,13 +16,12 @@ import type { Keys } from '../../core/keys.ts';
 import type { Log } from '../../core/log.ts';
 import type { ScrubState } from '../../core/scrub.ts';
 import type { Store } from '../../core/store.ts';
-import type { SchemaSight } from '../../edge/schemaWatch.ts';
+import type { SchemaInForce } from '../../edge/schemaWatch.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
 import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
 import { HostedPrimary, type PrimaryEnvironment } from './hostedPrimary.ts';
-import { type KnownConfig, readKnown } from './knownConfig.ts';
-import type { Found } from './proposer.ts';
+import { type Found, type KnownConfig, readKnown } from './knownConfig.ts';
 import { ScrubRecord } from './scrubRecord.ts';
 
 /** A primary that hears of later configs from all its replicas asks for one read, not for one each. */
@@ -37,7 +36,7 @@ export type VolumeOptions = {
   log: Log;
   environment: PrimaryEnvironment;
   /** While there is a problem no primary is started; what runs goes on. */
-  schema: SchemaSight;
+  schema: SchemaInForce;
   /** Gives a config to the replicas of its volume on this node. */
   toReplicas: (config: VolumeConfig) => void;
 };
@@ -57,6 +56,8 @@ export class Volume {
   #isUnrecorded = false;
   /** The version that etcd is said to hold; null: the volume is said to have gone, or not to concern this node. */
   #pointer: number | null = null;
+  /** The version that a primary said it made, the last time that one was heard. */
+  #rung: number | null = null;
   #mustRead = false;
   #isReading = false;
   #failures = 0;
@@ -122,6 +123,14 @@ export class Volume {
     this.#readIfDue();
   }
 
+  /** A primary says that it has made that version. Each bell is heard once, true or not. */
+  rung(version: number): void {
+    const isNews = version !== this.#rung && version > (this.#latest?.config.version ?? -1);
+    this.#rung = version;
+    if (isNews) this.#mustRead = true;
+    this.#readIfDue();
+  }
+
   /** Somebody says that there is a later one. */
   recheck(): void {
     this.#mustRead = true;
@@ -183,8 +192,8 @@ export class Volume {
 
   /** That it was deleted is written together with the config's end, so whoever finds no config finds that, if it is so. */
   async #read(store: Store, keys: Keys): Promise<Exclude<Found, null> | 'deleted' | 'lost'> {
-    const entry = await store.get(keys.volume(this.uid));
-    if (entry !== null) return readKnown(this.uid, entry);
+    const found = await readKnown({ store, keys }, this.uid, this.#options.environment.node, this.#latest);
+    if (found !== null) return found;
     if (this.#latest === null) return 'deleted';
     return (await store.get(keys.deletedOf(this.uid))) === null ? 'lost' : 'deleted';
   }
@@ -197,7 +206,10 @@ export class Volume {
       this.#problem = found.problem;
       return;
     }
-    this.#problem = null;
+    // What a primary wrote and does not count: what the leader wrote does.
+    if (found.refusal !== null && this.#problem !== found.refusal)
+      this.#log.error('what a primary wrote is refused', { problem: found.refusal });
+    this.#problem = found.refusal;
     const before = this.#latest?.config.version ?? -1;
     const { version } = found.config;
     if (version < before) {
@@ -280,10 +292,12 @@ export class Volume {
   }
 
   #start(known: KnownConfig, scrub: ScrubState | null, record: ScrubRecord): void {
-    const { environment, store, keys } = this.#options;
+    const { environment, store, keys, schema } = this.#options;
     const proposing = {
       store,
       keys,
+      schema,
+      node: environment.node,
       latest: () => this.#latest ?? known,
       seen: (found: Found) => this.#seen(found),
       tellAgain: () => {

@@ -1,5 +1,6 @@
 /**
- * Every volume that concerns this node, by the pointers under `nodes/<me>/`. Must never believe a pointer: it only says that the config is worth reading.
+ * Every volume that concerns this node, by the leader's pointers under `nodes/<me>/`. Must never believe a pointer: it only says that the config is worth reading; nor a bell
+ * (`bells/<me>/`), which any agent may ring: it says the same of a volume that has a pointer.
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
@@ -26,6 +27,8 @@ export class Volumes {
   readonly #options: VolumesOptions;
   readonly #view: View;
   readonly #prefix: string;
+  readonly #bells: View;
+  readonly #bellPrefix: string;
   readonly #volumes = new Map<VolumeUid, Volume>();
   readonly #log: Log;
   #isListing = false;
@@ -39,6 +42,8 @@ export class Volumes {
     this.#prefix = options.keys.pointersOf(options.node);
     this.#listedAtMs = options.clock.monotonicMs();
     this.#view = options.store.view(this.#prefix, () => this.#look(this.#view.entries.values()));
+    this.#bellPrefix = options.keys.bellsOf(options.node);
+    this.#bells = options.store.view(this.#bellPrefix, () => this.#hear(this.#bells.entries.values()));
   }
 
   get primaries(): number {
@@ -109,6 +114,7 @@ export class Volumes {
 
   close(): void {
     this.#view.close();
+    this.#bells.close();
   }
 
   tick(nowMs: number): void {
@@ -126,17 +132,19 @@ export class Volumes {
   }
 
   get #listDueAtMs(): number {
-    return this.#listedAtMs + (this.#view.isCurrent ? LIST_CURRENT_MS : LIST_MS);
+    return this.#listedAtMs + (this.#view.isCurrent && this.#bells.isCurrent ? LIST_CURRENT_MS : LIST_MS);
   }
 
   #list(nowMs: number): void {
     this.#isListing = true;
     this.#listedAtMs = nowMs;
+    const { store } = this.#options;
     whenAnswered(
-      this.#options.store.list(this.#prefix),
-      ({ entries }) => {
+      Promise.all([store.list(this.#prefix), store.list(this.#bellPrefix)]),
+      ([pointers, bells]) => {
         this.#isListing = false;
-        this.#look(entries);
+        this.#look(pointers.entries);
+        this.#hear(bells.entries);
       },
       () => {
         this.#isListing = false;
@@ -157,6 +165,13 @@ export class Volumes {
       this.#volume(volumeUid(uid))?.pointedAt(version);
     }
     for (const [uid, volume] of this.#volumes) if (!pointed.has(uid)) volume.pointedAt(null);
+  }
+
+  #hear(entries: Iterable<Entry>): void {
+    for (const { key, value } of entries) {
+      const [uid, version] = [key.slice(this.#bellPrefix.length), Number(value)];
+      if (isVolumeUid(uid) && Number.isSafeInteger(version)) this.#volumes.get(volumeUid(uid))?.rung(version);
+    }
   }
 
   #volume(uid: VolumeUid): Volume | null {

@@ -1,5 +1,6 @@
 /**
- * Accounts in etcd, made as they should be: users without passwords, whose name is the common name of a certificate. Must never take from a role what it has, nor turn
+ * Accounts in etcd, made as they should be: users without passwords, whose name is the common name of a certificate. Must never take from a role what it
+ * was not told to (`withdrawn`), nor turn
  * authentication on before whoever asks has an account that may go on.
  *
  * Every step may be done twice, by any number at once, and a crash behind any of them leaves what the next look goes on from: roles and what they may do first, then
@@ -9,6 +10,8 @@ import { type Etcd3, Permission } from 'etcd3';
 import { type Account, type Accounts, agentUser, type Grant, nodeOfRole, ROOT, type Role } from '../../core/accounts.ts';
 import { systemClock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
+import { parseSchema } from '../../core/schema.ts';
+import { SCHEMA } from '../../core/versions.ts';
 import { endOf } from './store.ts';
 
 /** A password's hash is not made, but the change goes through a quorum's disks. */
@@ -51,7 +54,8 @@ export class EtcdAccounts {
   }
 
   async #keepRole(client: Etcd3, role: Role, isThere: boolean): Promise<void> {
-    if (isThere && this.#verified.has(role.name)) return;
+    const mark = markOf(role);
+    if (isThere && this.#verified.has(mark)) return;
     if (!isThere) await this.#change(() => client.auth.roleAdd({ name: role.name }, deadline()), ALREADY);
     const { perm } = await client.auth.roleGet({ role: role.name }, deadline());
     const found = new Set((perm ?? []).map(({ permType, key, range_end }) => textOf(permType, key, range_end)));
@@ -66,7 +70,15 @@ export class EtcdAccounts {
       // As numbers: the library's type names are not the names that the wire knows.
       await this.#change(() => client.auth.roleGrantPermission({ name: role.name, perm: perm as never }, deadline()), ALREADY);
     }
-    this.#verified.add(role.name);
+    for (const grant of role.withdrawn ?? []) await this.#withdraw(client, role.name, grant, found);
+    this.#verified.add(mark);
+  }
+
+  /** A crash before it leaves who had it with it, until the next look. */
+  async #withdraw(client: Etcd3, role: string, grant: Grant, found: ReadonlySet<string>): Promise<void> {
+    const { key, range_end } = permissionOf(grant);
+    if (!found.has(textOf(grant.type, key, range_end))) return;
+    await this.#change(() => client.auth.roleRevokePermission({ role, key, range_end }, deadline()), NOT_THERE);
   }
 
   async #keepUser(client: Etcd3, { user, roles }: Account, isThere: boolean): Promise<void> {
@@ -105,6 +117,9 @@ export class EtcdAccounts {
   }
 }
 
+/** The same role with other rights is looked at anew. */
+const markOf = ({ name, grants, withdrawn = [] }: Role): string => JSON.stringify([name, grants, withdrawn]);
+
 const deadline = () => ({ deadline: systemClock.wallMs() + CALL_MS_MAX });
 
 const permissionOf = ({ key, isPrefix }: Grant): { key: Buffer; range_end: Buffer } => ({
@@ -113,3 +128,9 @@ const permissionOf = ({ key, isPrefix }: Grant): { key: Buffer; range_end: Buffe
 });
 
 const textOf = (type: string, key: Buffer, end: Buffer): string => `${type.toLowerCase()} ${key.toString('hex')} ${end.toString('hex')}`;
+
+/** The schema in force; where nothing says so the first, under which everybody may do what any version needs. */
+export async function schemaInForce(client: Etcd3, key: string): Promise<number> {
+  const { kvs } = await client.kv.range({ key: Buffer.from(key) }, deadline());
+  return parseSchema(kvs[0]?.value.toString() ?? null)?.version ?? SCHEMA.lowest;
+}

@@ -10,7 +10,7 @@ import { Endpoints } from './endpoints.ts';
 import { EtcdLease } from './lease.ts';
 import { type MembersAnswering, memberProbe } from './members.ts';
 import { Pulse } from './pulse.ts';
-import { commitChanges, endOf, getEntry, listEntries } from './store.ts';
+import { commitChanges, endOf, getEntries, getEntry, listEntries } from './store.ts';
 import { type StoreUpkeep, upkeepOf } from './upkeep.ts';
 import { EtcdView, type ViewPorts } from './view.ts';
 
@@ -84,6 +84,7 @@ function tellDenied(log: Log): (attempted: string) => void {
 function storeOf(calls: Calls, lease: EtcdLease, pulse: Pulse, ports: ViewPorts): Store {
   return {
     get: (key) => getEntry(calls, key),
+    getAll: (keys) => getEntries(calls, keys),
     list: (prefix) => listEntries(calls, prefix),
     commit: (conditions, changes) => commitChanges(calls, lease, conditions, changes),
     view(prefix, onChange) {

@@ -34,6 +34,17 @@ export async function getEntry(calls: Reads, key: string): Promise<Entry | null>
   return kv === undefined ? null : toEntry(kv);
 }
 
+/** One transaction of nothing but reads: of one revision, and as fresh as a single one. */
+export async function getEntries(calls: Reads, keys: readonly string[]): Promise<(Entry | null)[]> {
+  assert(keys.length <= COMMIT_OPERATIONS_MAX, `${keys.length} keys read at once`);
+  const request = { compare: [], success: keys.map((key): IRequestOp => ({ request_range: { key: Buffer.from(key) } })), failure: [] };
+  const answer = await calls.read(`read ${keys.join(', ')}`, (client, options) => client.kv.txn(request, options));
+  return keys.map((_, index) => {
+    const kv = answer.responses[index]?.response_range?.kvs[0];
+    return kv === undefined ? null : toEntry(kv);
+  });
+}
+
 /** The store's revision, from a quorum. `key` need not be there. */
 export async function currentRevision(calls: Reads, key: string): Promise<string> {
   const request = { key: Buffer.from(key), keys_only: true };

@@ -5,6 +5,7 @@
  */
 import type { Member, PrimaryRole, Shard, VolumeConfig } from '../../core/config.ts';
 import { isHexId, isSnapshotUid, isVolumeUid, type VolumeUid } from '../../core/ids.ts';
+import { type PrimaryRecord, parsePrimaryRecord } from '../../core/inForce.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import type { Parsed } from '../../core/parse.ts';
 import { CONFIG_FIELDS, SHARDS_MAX } from '../../core/parseConfig.ts';
@@ -148,6 +149,8 @@ const SERVING_RULES = [uid('uid'), textField('node'), hexId('instance'), count('
 const CLAIM_RULES = [textField('node'), hexId('instance'), count('attempt')];
 
 export const decodeConfig = (entry: Entry): Decoded<VolumeConfig> => decode(entry, CONFIG_RULES);
+/** Read as strictly as an agent would: another wrote it than whose business it is to believe it. */
+export const decodeRecord = (entry: Entry): Decoded<PrimaryRecord> => parsedAs(entry, parsePrimaryRecord(entry.value));
 export const decodeTask = (entry: Entry): Decoded<Task> => decode(entry, TASK_RULES);
 /** Of an ended task only whose it was: three for each volume of the last hour, of which nothing else is looked at. */
 export function decodeEnded(entry: Entry): Decoded<VolumeUid> {

@@ -2,8 +2,10 @@
  * Puts together what there is of each volume, from whatever entries it is given: all of them, or all that concern a few volumes. Reads only; what cannot be read becomes
  * a sentence. Must never ask anybody.
  */
+import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, SnapshotUid, VolumeUid } from '../../core/ids.ts';
 import { isSnapshotUid, isVolumeUid, snapshotUid, volumeUid } from '../../core/ids.ts';
+import { configInForce } from '../../core/inForce.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { RecordedSnapshot } from '../../core/snapshot.ts';
@@ -15,12 +17,13 @@ import {
   decodeConfig,
   decodeEnded,
   decodeMachine,
+  decodeRecord,
   decodeScrub,
   decodeServing,
   decodeSnapshot,
   decodeTask,
 } from './decode.ts';
-import type { ObservedTask, ObservedVolume, Stored } from './observed.ts';
+import type { ObservedTask, ObservedVolume, Stored, StoredConfig } from './observed.ts';
 
 /** Decoding is most of a pass's work, and an entry never changes: each is decoded once. */
 const decoded = new WeakMap<Entry, Decoded<unknown>>();
@@ -67,7 +70,30 @@ export class Gathering {
   }
 }
 
-function gatherConfigs(gathering: Gathering, prefix: string, entries: ReadonlyMap<string, Entry>): void {
+type ConfigEntries = Pick<GatheredEntries, 'volumes' | 'primaries'>;
+
+/** Strays of one volume that its next change removes: nobody has so many but by intent. */
+const STRAYS_MAX = 8;
+
+/** What stands there in both keys. What a primary wrote against the rules is told, and harms nobody. */
+function storedConfig(gathering: Gathering, keys: Keys, entry: Entry, config: VolumeConfig, primaries: Entries): StoredConfig {
+  const at = (key: string): Entry | null => primaries.get(key) ?? null;
+  const inForce = configInForce(keys, { entry, config }, at, (record) => once(record, decodeRecord));
+  if (inForce.refusal !== null) gathering.damages.push(inForce.refusal);
+  const { leaders, record } = inForce;
+  const others = [...primaries.keys()].filter((key) => key !== record?.key && key.endsWith(`/${config.uid}`));
+  const strays = others.sort().slice(0, STRAYS_MAX);
+  return {
+    value: inForce.config,
+    key: entry.key,
+    revision: entry.revision,
+    ...(record ? { recorded: { leaders, key: record.key, revision: record.entry?.revision ?? null } } : {}),
+    ...(strays.length > 0 ? { strays } : {}),
+  };
+}
+
+function gatherConfigs(gathering: Gathering, keys: Keys, { volumes: entries, primaries }: ConfigEntries): void {
+  const prefix = keys.volumes;
   for (const entry of entries.values()) {
     const name = entry.key.slice(prefix.length);
     if (!isVolumeUid(name)) {
@@ -78,9 +104,16 @@ function gatherConfigs(gathering: Gathering, prefix: string, entries: ReadonlyMa
     const { value, problem } = once(entry, decodeConfig);
     if (problem !== null) volume.damage = problem;
     else if (value.uid !== name) volume.damage = `${entry.key} is the config of ${value.uid}`;
-    else volume.config = { value, key: entry.key, revision: entry.revision };
+    else volume.config = storedConfig(gathering, keys, entry, value, primaries);
     if (volume.damage !== null) gathering.damages.push(volume.damage);
   }
+}
+
+/** The configs alone, of those that can be read. */
+export function gatherStoredConfigs(keys: Keys, entries: ConfigEntries): Map<VolumeUid, StoredConfig> {
+  const gathering = new Gathering();
+  gatherConfigs(gathering, keys, entries);
+  return new Map([...gathering.volumes].flatMap(([uid, { config }]) => (config ? [[uid, config] as const] : [])));
 }
 
 function gatherTasks(gathering: Gathering, keys: Keys, entries: ReadonlyMap<string, Entry>, claims: ReadonlyMap<string, Entry>): void {
@@ -132,6 +165,8 @@ type Entries = ReadonlyMap<string, Entry>;
 export type GatheredEntries = {
   objects: Iterable<VolumeObject>;
   volumes: Entries;
+  /** What primaries have made of them. */
+  primaries: Entries;
   tasks: Entries;
   claims: Entries;
   history: Entries;
@@ -145,7 +180,7 @@ export function gather(entries: GatheredEntries, keys: Keys): Gathering {
   for (const object of entries.objects) {
     if (isVolumeUid(object.metadata.uid)) gathering.volume(volumeUid(object.metadata.uid)).object = object;
   }
-  gatherConfigs(gathering, keys.volumes, entries.volumes);
+  gatherConfigs(gathering, keys, entries);
   gatherTasks(gathering, keys, entries.tasks, entries.claims);
   for (const entry of entries.history.values()) {
     const uid = gathering.read(entry, decodeEnded);

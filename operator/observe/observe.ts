@@ -19,6 +19,7 @@ import type { Overlay } from './overlay.ts';
 
 export type StoreViews = {
   volumes: View;
+  primaries: View;
   tasks: View;
   claims: View;
   history: View;
@@ -60,7 +61,7 @@ const watched = <Object extends KubeObject>({ objects, changeCount }: KubeView<O
 const isOverlaid = (name: ViewOfVolumes): boolean => OVERLAID.some((one) => one === name);
 
 /** Of those the leader writes itself, its own transactions are seen at once. */
-const OVERLAID = ['volumes', 'tasks', 'history', 'snapshots'] as const;
+const OVERLAID = ['volumes', 'primaries', 'tasks', 'history', 'snapshots'] as const;
 const VIEWS_OF_VOLUMES = [...OVERLAID, 'serving', 'scrubs'] as const;
 type ViewOfVolumes = (typeof VIEWS_OF_VOLUMES)[number];
 
@@ -175,7 +176,8 @@ export class Observer {
     if (name === 'tasks') return once(entry, decodeTask).value?.spec.volume ?? nobodys;
     if (name === 'history') return once(entry, decodeEnded).value ?? nobodys;
     if (name === 'serving') return once(entry, decodeServing).value?.uid ?? nobodys;
-    const [uid = ''] = entry.key.slice(this.#sources.keys[name].length).split('/');
+    const parts = entry.key.slice(this.#sources.keys[name].length).split('/');
+    const uid = (name === 'primaries' ? parts[1] : parts[0]) ?? '';
     return isVolumeUid(uid) ? uid : nobodys;
   }
 
@@ -186,6 +188,7 @@ export class Observer {
     const entries: GatheredEntries = {
       objects: this.#objects.index.of(bucket).values(),
       volumes: at('volumes'),
+      primaries: at('primaries'),
       tasks: at('tasks'),
       claims: store.claims.entries,
       history: at('history'),

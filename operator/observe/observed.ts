@@ -13,6 +13,20 @@ import type { Memory } from './memory.ts';
 /** A value from etcd with the revision that a change of it must compare. */
 export type Stored<Value> = { value: Value; key: string; revision: string };
 
+/** A volume's config in force, with all that a change of it compares and removes (core/inForce.ts). `key` and `revision` are those of what the leader wrote. */
+export type StoredConfig = Stored<VolumeConfig> & {
+  /** Left out: it names no primary, so what it wrote is all there is. */
+  recorded?: {
+    /** As the leader wrote it. */
+    leaders: VolumeConfig;
+    key: string;
+    /** Null: the primary has written nothing. */
+    revision: string | null;
+  };
+  /** Keys of what nodes wrote that are not named: it counts for nothing. */
+  strays?: readonly string[];
+};
+
 export type ObservedTask = {
   task: Stored<Task>;
   claim: Stored<Claim> | null;
@@ -23,7 +37,7 @@ export type ObservedVolume = {
   /** Null: there is no such object (any more). */
   object: VolumeObject | null;
   /** Null: nothing was placed yet, or all is deleted. */
-  config: Stored<VolumeConfig> | null;
+  config: StoredConfig | null;
   /** In words, when what stands in etcd of this volume cannot be read. Then nothing is done to it. */
   damage: string | null;
   tasks: readonly ObservedTask[];

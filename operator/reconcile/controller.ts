@@ -65,6 +65,7 @@ export type ControllerPorts = {
   limits: PlacementLimits;
   rebalance: Rebalance;
   replaceAfterMs: number;
+  raiseSchemaAfterMs: number;
   settings: Settings;
   /** Whether what stands in etcd is understood here. */
   schema: Pick<SchemaWatch, 'problem' | 'entry'>;
@@ -142,7 +143,10 @@ class Term {
     this.#balancer = new Balancer(ports.rebalance);
     const { api, clock, random, log, metrics, instance, schema, version } = ports;
     const { kube, keys } = ports.sources;
-    this.#schema = new SchemaKeeper({ keys, entry: () => schema.entry, version, log }, leadership);
+    this.#schema = new SchemaKeeper(
+      { keys, entry: () => schema.entry, version, raiseAfterMs: ports.raiseSchemaAfterMs, clock, log },
+      leadership,
+    );
     this.#mandate = new Mandate(ports);
     this.#writes = new KubeWrites(clock, log, onProgress, () => !this.#mayWrite);
     const events = new Events({ api, clock, random, log, instance, mayTell: () => this.#mayWrite });
@@ -186,7 +190,7 @@ class Term {
     if (await this.#perform(observed, decisions, snapshots)) this.#onProgress();
     metrics.pass.observe((clock.monotonicMs() - startedMs) / 1_000);
     if (this.isOver) return;
-    if (!isCaretaker) await this.#schema.update({ machines: observed.machines, storageNodes: observed.storageNodes.keys() });
+    if (!isCaretaker) await this.#schema.update(schemaFacts(observed));
     const nodes = { outOfService: this.#outOfService.update(observed, world), settingsLags: this.#lagging(observed, now.monotonicMs) };
     const { unsettled, ...counts } = this.#statuses.update(observed, { volumes: decisions, snapshots }, world, nodes);
     this.#attention.note(decisions, unsettled, observed, world);
@@ -286,6 +290,12 @@ class Term {
     this.#saidDamages = said;
   }
 }
+
+const schemaFacts = ({ machines, storageNodes, volumes }: Observed) => ({
+  machines,
+  storageNodes: storageNodes.keys(),
+  hasVolumes: [...volumes.values()].some(({ config, damage }) => config !== null || damage !== null),
+});
 
 const volumeSubject = (observed: Observed, uid: VolumeUid): Subject => ({
   resource: 'volumes',

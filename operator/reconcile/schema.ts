@@ -1,7 +1,10 @@
 /**
- * Raises the schema of etcd when every program knows the next: every agent that is registered, and one is registered of every node that there is. Until then nothing is
- * written that the version before would not know, and everybody may go back to it. Must never lower it, and never raise it on a guess: an agent that is away may come back old.
+ * Raises the schema of etcd when every program has known the next for a while: every agent that is registered, and one is registered of every node that there is. Until then
+ * nothing is written that the version before would not know, and everybody may go back to it: the while is for people to see whether they want to. A store that nothing stands in
+ * yet begins with the highest. Must never lower it, and never raise it on a guess: an agent that is away may come back old. How long all have known it is not kept anywhere: the
+ * next leader counts from its own beginning.
  */
+import type { Clock } from '../../core/clock.ts';
 import { isOperatingError, messageOf } from '../../core/errors.ts';
 import type { NodeName } from '../../core/ids.ts';
 import type { Keys } from '../../core/keys.ts';
@@ -13,53 +16,78 @@ import { rangeOf, SCHEMA, SCHEMA_LOWEST_READER } from '../../core/versions.ts';
 import type { Leadership } from '../election/generation.ts';
 
 /** What this program knows and is. */
-export type SchemaWriter = { highest: number; lowestReader: number; version: string };
+export type SchemaWriter = {
+  highest: number;
+  lowestReader: number;
+  version: string;
+  /** How long all must have known it in a store that holds something. */
+  raiseAfterMs: number;
+};
 
 export type SchemaFacts = {
   text: string | null;
   machines: ReadonlyMap<NodeName, Pick<MachineState, 'speaks'>>;
   storageNodes: Iterable<NodeName>;
+  /** Whether there is the config of any volume. */
+  hasVolumes: boolean;
+  /** For how long nobody has been known who does not know it. */
+  agreedForMs: number;
 };
 
 /** `next` null: nothing is to be written. `waitsFor`: who keeps it from being raised, in words. */
 export type SchemaDecision = { next: SchemaRecord | null; waitsFor: string[] };
 
-export function decideSchema({ text, machines, storageNodes }: SchemaFacts, own: SchemaWriter): SchemaDecision {
-  const record = parseSchema(text);
-  // What cannot be read is a person's business.
-  if (record === null) return { next: null, waitsFor: [] };
-  const { highest, lowestReader, version: writtenBy } = own;
-  if (text !== null && record.version >= highest) return { next: null, waitsFor: [] };
+/** Who is not known to know it, in words. */
+function laggards({ machines, storageNodes }: Pick<SchemaFacts, 'machines' | 'storageNodes'>, highest: number): string[] {
   const away = [...storageNodes].filter((node) => !machines.has(node)).map((node) => `${node} (not heard of)`);
   const older = [...machines].flatMap(([node, { speaks }]) => {
     const known = rangeOf(speaks?.schema).highest;
     return known < highest ? [`${node} (knows ${known})`] : [];
   });
-  const waitsFor = [...away, ...older];
+  return [...away, ...older];
+}
+
+export function decideSchema(facts: SchemaFacts, own: SchemaWriter): SchemaDecision {
+  const { text, hasVolumes, agreedForMs } = facts;
+  const record = parseSchema(text);
+  // What cannot be read is a person's business.
+  if (record === null) return { next: null, waitsFor: [] };
+  const { highest, lowestReader, version: writtenBy, raiseAfterMs } = own;
+  if (text !== null && record.version >= highest) return { next: null, waitsFor: [] };
+  const isNew = text === null && !hasVolumes;
+  const waitsFor = laggards(facts, highest);
+  if (waitsFor.length === 0 && !isNew && agreedForMs < raiseAfterMs)
+    waitsFor.push(`the ${raiseAfterMs / 1_000} s in which it may still be gone back (SCHEMA_RAISE_AFTER_SECONDS)`);
   if (waitsFor.length === 0) return { next: { version: highest, lowestReader, writtenBy }, waitsFor };
   return { next: text === null ? { ...record, writtenBy } : null, waitsFor };
 }
 
-export type SchemaKeeperPorts = { keys: Keys; entry: () => Entry | null; version: string; log: Log };
+export type SchemaKeeperPorts = { keys: Keys; entry: () => Entry | null; version: string; raiseAfterMs: number; clock: Clock; log: Log };
 
 /** One term of leadership. */
 export class SchemaKeeper {
   readonly #ports: SchemaKeeperPorts;
   readonly #leadership: Leadership;
   readonly #own: SchemaWriter;
+  #agreedSinceMs: number | null = null;
   #said = '';
 
   constructor(ports: SchemaKeeperPorts, leadership: Leadership) {
     this.#ports = ports;
     this.#leadership = leadership;
-    this.#own = { highest: SCHEMA.highest, lowestReader: SCHEMA_LOWEST_READER, version: ports.version };
+    const { version, raiseAfterMs } = ports;
+    this.#own = { highest: SCHEMA.highest, lowestReader: SCHEMA_LOWEST_READER, version, raiseAfterMs };
   }
 
   /** A crash right behind the write leaves a schema that everybody knows. */
-  async update(facts: Omit<SchemaFacts, 'text'>): Promise<void> {
-    const { keys, entry: look, log } = this.#ports;
+  async update(seen: Omit<SchemaFacts, 'text' | 'agreedForMs'>): Promise<void> {
+    const { keys, entry: look, log, clock } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    const facts = { ...seen, storageNodes: [...seen.storageNodes] };
+    this.#agreedSinceMs = laggards(facts, this.#own.highest).length > 0 ? null : (this.#agreedSinceMs ?? nowMs);
+    const agreedForMs = nowMs - (this.#agreedSinceMs ?? nowMs);
     const entry = look();
-    const { next, waitsFor } = decideSchema({ ...facts, text: entry?.value ?? null }, this.#own);
+    const { next, waitsFor } = decideSchema({ ...facts, text: entry?.value ?? null, agreedForMs }, this.#own);
     this.#say(waitsFor);
     if (next === null) return;
     const condition: Condition = entry

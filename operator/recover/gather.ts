@@ -1,5 +1,4 @@
 /** Everything that a plan is made of, read once: what agents hold, what people asked for, what etcd has. Must never write. */
-import type { VolumeConfig } from '../../core/config.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import type { Inventory } from '../../core/inventory.ts';
@@ -8,8 +7,9 @@ import type { Store } from '../../core/store.ts';
 import type { Certificates } from '../../edge/tls.ts';
 import { collectionPath, type KubeObject, type SnapshotObject, type StorageNodeObject, type VolumeObject } from '../api.ts';
 import { fetchInventory } from '../edge/inventories.ts';
-import { decodeConfig, decodeMachine } from '../observe/decode.ts';
-import type { Stored } from '../observe/observed.ts';
+import { decodeMachine } from '../observe/decode.ts';
+import { gatherStoredConfigs } from '../observe/gather.ts';
+import type { StoredConfig } from '../observe/observed.ts';
 import type { KubeApi } from '../ports.ts';
 import type { Evidence } from './plan.ts';
 
@@ -23,13 +23,11 @@ async function inventories(store: Store, keys: Keys, certificates: Certificates)
   return new Map(await Promise.all(asked));
 }
 
-async function configs(store: Store, keys: Keys): Promise<Map<VolumeUid, Stored<VolumeConfig>>> {
-  const { entries } = await store.list(keys.volumes);
-  const found = entries.flatMap((entry): [VolumeUid, Stored<VolumeConfig>][] => {
-    const { value } = decodeConfig(entry);
-    return value ? [[value.uid, { value, key: entry.key, revision: entry.revision }]] : [];
-  });
-  return new Map(found);
+async function configs(store: Store, keys: Keys): Promise<Map<VolumeUid, StoredConfig>> {
+  const byKey = async (prefix: string) => new Map((await store.list(prefix)).entries.map((entry) => [entry.key, entry]));
+  // What primaries wrote first: of a later value of the leader's none of it counts, and no write goes over what was not seen.
+  const primaries = await byKey(keys.primaries);
+  return gatherStoredConfigs(keys, { volumes: await byKey(keys.volumes), primaries });
 }
 
 export async function gatherEvidence(store: Store, keys: Keys, api: KubeApi, certificates: Certificates): Promise<Evidence> {

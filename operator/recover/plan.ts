@@ -2,11 +2,10 @@
  * All that a lost store can be rebuilt of, as one plan that a person reads before anything is written. Pure. Must never plan anything while a machine that should
  * be there has not told what it holds and nobody has said that it will not come.
  */
-import type { VolumeConfig } from '../../core/config.ts';
 import type { NodeName, VolumeUid } from '../../core/ids.ts';
 import type { Inventory } from '../../core/inventory.ts';
 import type { SnapshotObject, VolumeObject } from '../api.ts';
-import type { Stored } from '../observe/observed.ts';
+import type { StoredConfig } from '../observe/observed.ts';
 import { type FoundReplica, rebuildVolume, type Verdict } from './rebuild.ts';
 import { type KeptPart, rebuildSnapshot, type SnapshotVerdict } from './snapshots.ts';
 
@@ -17,7 +16,7 @@ export type Evidence = {
   expected: ReadonlySet<NodeName>;
   volumes: readonly VolumeObject[];
   snapshots: readonly SnapshotObject[];
-  configs: ReadonlyMap<VolumeUid, Stored<VolumeConfig>>;
+  configs: ReadonlyMap<VolumeUid, StoredConfig>;
   /** Uids of snapshots that have a record. */
   recorded: ReadonlySet<string>;
 };
@@ -31,7 +30,7 @@ export type Choices = {
   amends: boolean;
 };
 
-export type PlannedVolume = { uid: VolumeUid; name: string | null; stored: Stored<VolumeConfig> | null; verdict: Verdict };
+export type PlannedVolume = { uid: VolumeUid; name: string | null; stored: StoredConfig | null; verdict: Verdict };
 export type PlannedSnapshot = { object: SnapshotObject; verdict: SnapshotVerdict };
 export type Plan = {
   /** Why nothing may be written at all. */

@@ -12,7 +12,18 @@ import { hasEnded } from '../../core/task.ts';
 import { traceIdFrom } from '../../core/trace.ts';
 import { SNAPSHOT_FINALIZER, TRACEPARENT_ANNOTATION } from '../api.ts';
 import type { ObservedTask } from '../observe/observed.ts';
-import { type Action, commit, droppedPart, filedPart, join, type Part, rewrittenPart, unchanged, type World } from '../volume/decision.ts';
+import {
+  type Action,
+  commit,
+  droppedPart,
+  filedPart,
+  join,
+  type Part,
+  rewrittenPart,
+  unchanged,
+  unchangedConfig,
+  type World,
+} from '../volume/decision.ts';
 import { isGoneForGood } from '../volume/departures.ts';
 import { allMembers } from '../volume/shards.ts';
 import { retried } from '../volume/tasks.ts';
@@ -56,7 +67,7 @@ function take(subject: SnapshotSubject, world: World, traceId: string): Snapshot
   const asking = askedAt(subject, taker.node, world, traceId);
   const state = observed?.task.value.state === 'failed' ? 'failing' : 'taking';
   if (asking === null || asking.part === null) return say(state, takeReason(subject, world));
-  const same: Part = { conditions: [unchanged(source.config)], changes: [] };
+  const same: Part = { conditions: unchangedConfig(source.config), changes: [] };
   const action = commitParts(`take a snapshot at ${taker.node}`, traceId, [same, asking.part]);
   return say(state, `${taker.node} is taking it`, action, ...asking.setbacks);
 }

@@ -12,7 +12,7 @@ import { fileTask, type Task, type TaskSpec } from '../../core/task.ts';
 import type { VolumeObject } from '../api.ts';
 import type { Move } from '../balance/move.ts';
 import type { Memory } from '../observe/memory.ts';
-import type { Now, ObservedTask, ObservedVolume, Stored } from '../observe/observed.ts';
+import type { Now, ObservedTask, ObservedVolume, Stored, StoredConfig } from '../observe/observed.ts';
 import type { PlacementLimits, PlacementNode } from '../placement/checks.ts';
 import type { Ledger } from '../placement/ledger.ts';
 import type { NodeReason } from '../placement/place.ts';
@@ -107,7 +107,7 @@ export type World = {
 };
 
 /** A volume that has a config and an object: what most steps are about. */
-export type PlacedVolume = ObservedVolume & { object: VolumeObject; config: Stored<VolumeConfig> };
+export type PlacedVolume = ObservedVolume & { object: VolumeObject; config: StoredConfig };
 
 /** Acts, or only says how things are and lets later steps act, or has nothing to say. */
 export type Step<Volume extends ObservedVolume> = (volume: Volume, world: World, traceId: string) => Decision | null;
@@ -140,26 +140,50 @@ export const join = (...parts: readonly Part[]): Part => ({
 
 export const unchanged = (stored: Stored<unknown>): Condition => ({ key: stored.key, is: 'revision', revision: stored.revision });
 
+/** Both keys of a config: what the leader wrote, and what the primary that it names has made of that. */
+export function unchangedConfig({ recorded, ...stored }: StoredConfig): Condition[] {
+  if (recorded === undefined) return [unchanged(stored)];
+  const { key, revision } = recorded;
+  return [unchanged(stored), revision === null ? { key, is: 'absent' } : { key, is: 'revision', revision }];
+}
+
+/** What primaries wrote of it: it is in the config that is written now, or is for nothing. */
+const removedRecords = ({ recorded, strays = [] }: StoredConfig): Change[] => [
+  ...(recorded && recorded.revision !== null ? [{ delete: recorded.key }] : []),
+  ...strays.map((key) => ({ delete: key })),
+];
+
+/** Every node that has a pointer to it: a primary that has let go is named by the leader's value only. */
+const pointedNodes = ({ value, recorded }: StoredConfig): NodeName[] => [
+  ...new Set([...nodesOf(value), ...(recorded ? nodesOf(recorded.leaders) : [])]),
+];
+
 /** The config as it shall be, with the pointers of every node that must hear of it; gone from those that need not any more. */
-export function configPart(keys: Keys, before: Stored<VolumeConfig> | null, after: VolumeConfig): Part {
+export function configPart(keys: Keys, before: StoredConfig | null, after: VolumeConfig): Part {
   const key = keys.volume(after.uid);
   const nodes = nodesOf(after);
-  const left = before ? nodesOf(before.value).filter((node) => !nodes.includes(node)) : [];
+  const left = before ? pointedNodes(before).filter((node) => !nodes.includes(node)) : [];
   return {
-    conditions: [before ? unchanged(before) : { key, is: 'absent' }],
+    conditions: before ? unchangedConfig(before) : [{ key, is: 'absent' }],
     changes: [
       { put: key, value: JSON.stringify(after) },
+      ...(before ? removedRecords(before) : []),
       ...nodes.map((node) => ({ put: keys.pointer(node, after.uid), value: String(after.version) })),
-      ...left.map((node) => ({ delete: keys.pointer(node, after.uid) })),
+      ...left.flatMap((node) => [{ delete: keys.pointer(node, after.uid) }, { delete: keys.bell(node, after.uid) }]),
     ],
   };
 }
 
-export function removedConfigPart(keys: Keys, config: Stored<VolumeConfig>): Part {
+/** Bells go with it as far as one transaction has room; the rest are a few bytes that nobody acts on. */
+const BELLS_REMOVED_MAX = 32;
+
+export function removedConfigPart(keys: Keys, config: StoredConfig): Part {
   const uid: VolumeUid = config.value.uid;
+  const nodes = pointedNodes(config);
+  const bells = nodes.length > BELLS_REMOVED_MAX ? [] : nodes.map((node) => ({ delete: keys.bell(node, uid) }));
   return {
-    conditions: [unchanged(config)],
-    changes: [{ delete: config.key }, ...nodesOf(config.value).map((node) => ({ delete: keys.pointer(node, uid) }))],
+    conditions: unchangedConfig(config),
+    changes: [{ delete: config.key }, ...removedRecords(config), ...nodes.map((node) => ({ delete: keys.pointer(node, uid) })), ...bells],
   };
 }
 

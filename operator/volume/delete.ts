@@ -20,7 +20,7 @@ import {
   type Part,
   removedConfigPart,
   type Step,
-  unchanged,
+  unchangedConfig,
   type World,
 } from './decision.ts';
 import { fence, isAlive, isReleaseOverdue, RELEASE_PATIENCE_MS, setMode } from './primary.ts';
@@ -45,7 +45,7 @@ function removeConfig(volume: WithConfig, world: World, traceId: string): Decisi
     return [join(...(create ? [droppedPart(world.keys, create)] : []), ...(isFiled ? [] : [filedDelete(world, config, member, traceId)]))];
   });
   const isLast = left.length <= MEMBERS_PER_TRANSACTION_MAX;
-  const same: Part = { conditions: [unchanged(volume.config)], changes: [] };
+  const same: Part = { conditions: unchangedConfig(volume.config), changes: [] };
   const scrub: Part = { conditions: [], changes: [{ delete: world.keys.scrub(config.uid) }] };
   const part = join(
     isLast ? join(removedConfigPart(world.keys, volume.config), scrub, deletedPart(world, config.uid, traceId)) : same,

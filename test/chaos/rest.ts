@@ -8,6 +8,7 @@ import { volumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
 import { CLUSTER_NAME, runDirectory } from '../../tools/local/layout.ts';
 import type { HistoryVolume, HistoryWorld } from '../history/world.ts';
+import { configIn } from '../support/configsInStore.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 const keys = keysOf(CLUSTER_NAME);
@@ -17,9 +18,9 @@ export type PoolOf = (node: string) => string;
 const replicasIn = (pool: string): string => path.join(pool, 'replicas');
 
 export async function configOf({ store }: HistoryWorld, { uid, name }: HistoryVolume): Promise<VolumeConfig> {
-  const entry = await store.get(keys.volume(volumeUid(uid)));
-  if (entry === null) throw new Error(`${name} has no config in etcd`);
-  return JSON.parse(entry.value) as VolumeConfig;
+  const found = await configIn(store, keys, volumeUid(uid));
+  if (found === null) throw new Error(`${name} has no config in etcd`);
+  return found.config;
 }
 
 /** Byte for byte, over the whole volume; a file that is shorter is zeroes from there on. */

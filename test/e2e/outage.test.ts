@@ -6,6 +6,7 @@ import { expect } from 'chai';
 import type { VolumeConfig } from '../../core/config.ts';
 import { keysOf } from '../../core/keys.ts';
 import { CLUSTER_NAME } from '../../tools/local/layout.ts';
+import { configsAmong } from '../support/configsInStore.ts';
 import { until } from '../support/until.ts';
 import { FAILOVER_BOUND_MS, LEADER_BOUND_MS, RETURN_BOUND_MS, START_BOUND_MS, showLogsOfFailures, World } from './world.ts';
 import type { Writer } from './writer.ts';
@@ -28,8 +29,7 @@ describe('end to end: the API server is gone for minutes', function () {
   showLogsOfFailures(() => world);
 
   const storedAt = async (key: string): Promise<string | undefined> => (await world.stored()).find((entry) => entry.key === key)?.value;
-  const configs = async (): Promise<VolumeConfig[]> =>
-    (await world.stored()).filter(({ key }) => key.startsWith(KEYS.volumes)).map(({ value }) => JSON.parse(value) as VolumeConfig);
+  const configs = async (): Promise<VolumeConfig[]> => configsAmong(await world.stored(), KEYS).map(({ config }) => config);
   const config = async (name: string): Promise<VolumeConfig> => {
     const found = (await configs()).find((one) => one.name === name);
     if (!found) throw new Error(`etcd holds no config of ${name}`);

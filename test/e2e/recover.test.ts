@@ -17,6 +17,7 @@ import type { Snapshot } from '../../operator/generated/snapshot.ts';
 import type { DemoVolume } from '../../tools/demo/volume.ts';
 import { CHECKOUT, CLUSTER_NAME } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
+import { configsIn } from '../support/configsInStore.ts';
 import { XfsDisk } from '../support/xfsDisk.ts';
 import { FAILOVER_BOUND_MS, HEALTHY_BOUND_MS, qemuIo, RETURN_BOUND_MS, START_BOUND_MS, showLogsOfFailures, World } from './world.ts';
 import type { Writer } from './writer.ts';
@@ -64,11 +65,7 @@ describe('end to end: a lost store', function () {
     }
   };
   const configOf = (volume: DemoVolume): Promise<VolumeConfig | undefined> =>
-    withStore(async (store, keys) =>
-      (await store.list(keys.volumes)).entries
-        .map(({ value }) => JSON.parse(value) as VolumeConfig)
-        .find(({ name }) => name === volume.name),
-    );
+    withStore(async (store, keys) => (await configsIn(store, keys)).find(({ config }) => config.name === volume.name)?.config);
 
   /** As people run it where no operator's pod runs. */
   const recover = async (...choices: string[]): Promise<{ code: number; text: string }> => {

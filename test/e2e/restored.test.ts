@@ -14,6 +14,7 @@ import { loadCertificates } from '../../edge/tls.ts';
 import type { DemoVolume } from '../../tools/demo/volume.ts';
 import { CHECKOUT, CLUSTER_NAME } from '../../tools/local/layout.ts';
 import { waitFor } from '../../tools/local/wait.ts';
+import { configsAmong } from '../support/configsInStore.ts';
 import { FAILOVER_BOUND_MS, HEALTHY_BOUND_MS, qemuIo, RETURN_BOUND_MS, START_BOUND_MS, showLogsOfFailures, World } from './world.ts';
 
 const KEYS = keysOf(CLUSTER_NAME);
@@ -32,10 +33,9 @@ describe('end to end: etcd restored from a backup', function () {
   showLogsOfFailures(() => world);
 
   const configOf = async ({ name }: DemoVolume): Promise<VolumeConfig> => {
-    const entries = (await world.stored()).filter(({ key }) => key.startsWith(KEYS.volumes));
-    const found = entries.map(({ value }) => JSON.parse(value) as VolumeConfig).find((config) => config.name === name);
+    const found = configsAmong(await world.stored(), KEYS).find(({ config }) => config.name === name);
     if (!found) throw new Error(`etcd holds no config of ${name}`);
-    return found;
+    return found.config;
   };
 
   const restore = async (config: VolumeConfig): Promise<void> => {

@@ -17,7 +17,7 @@ import type { Writer } from './writer.ts';
 
 const REFUSED_BOUND_MS = 60_000;
 const TOO_OLD =
-  /etcd is of schema 2 \(written by .+\), which is for programs that know 2 or later; this one knows 1: it is too old to act here/;
+  /etcd is of schema 3 \(written by .+\), which is for programs that know 3 or later; this one knows 1 to 2: it is too old to act here/;
 
 describe('end to end: programs of two versions', function () {
   this.timeout(240_000);
@@ -31,7 +31,7 @@ describe('end to end: programs of two versions', function () {
   before(async function () {
     this.timeout(START_BOUND_MS);
     sourcesToCome(toCome);
-    rolling = await Rolling.open(CHECKOUT);
+    rolling = await Rolling.open(CHECKOUT, { SCHEMA_RAISE_AFTER_SECONDS: '0' });
     ({ volume, socket } = await rolling.volume('64Mi', 'node-a'));
     writer = rolling.world.writer(volume);
     writer.begin();
@@ -54,11 +54,11 @@ describe('end to end: programs of two versions', function () {
   }
 
   it('work together, one replaced after the other, and nothing new is written before the last', async () => {
-    expect((await rolling.schema())?.version).to.equal(1);
+    expect((await rolling.schema())?.version).to.equal(2);
     for (const name of [...rolling.operators, ...rolling.agents.slice(0, 2)]) await rolling.to(name, toCome, [volume]);
     await rolling.works('node-c');
     await writer.untilMore(20);
-    expect((await rolling.schema())?.version, 'one agent knows the first only').to.equal(1);
+    expect((await rolling.schema())?.version, 'one agent knows the second only').to.equal(2);
   });
 
   it('go back while that is so, and speak the older protocol again', async () => {
@@ -66,12 +66,12 @@ describe('end to end: programs of two versions', function () {
     if (!second) throw new Error('there are three');
     await rolling.to(second, CHECKOUT, [volume]);
     await writer.untilMore(20);
-    expect((await rolling.schema())?.version).to.equal(1);
+    expect((await rolling.schema())?.version).to.equal(2);
   });
 
   it('raise the schema when the last knows it', async () => {
     for (const name of rolling.agents.filter((agent) => !rolling.isOf(agent, toCome))) await rolling.to(name, toCome, [volume]);
-    await rolling.untilSchema(2);
+    await rolling.untilSchema(3);
     await writer.untilMore(20);
   });
 

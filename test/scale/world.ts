@@ -8,9 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Etcd3, type Watcher } from 'etcd3';
 import type { VolumeConfig } from '../../core/config.ts';
 import { isOperatingError } from '../../core/errors.ts';
+import { configInForce, recorderOf } from '../../core/inForce.ts';
 import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
-import type { View } from '../../core/store.ts';
+import type { Entry, View } from '../../core/store.ts';
 import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
 import { KubeConnection } from '../../edge/kube/connection.ts';
 import { type Certificates, loadCertificates } from '../../edge/tls.ts';
@@ -31,6 +32,9 @@ export const KEYS = keysOf(CLUSTER_NAME);
 
 type Parts = { directory: string; cluster: Cluster; certificates: Certificates; kube: KubeConnection; connection: StoreConnection };
 
+/** A config in force, and of which entries. */
+type Parsed = { leaders: { entry: Entry; config: VolumeConfig }; record: Entry | undefined; config: VolumeConfig };
+
 export class World {
   readonly cluster: Cluster;
   readonly fleet: Fleet;
@@ -38,8 +42,9 @@ export class World {
   readonly api: HttpKubeApi;
   readonly #parts: Parts;
   readonly #volumes: View;
+  readonly #primaries: View;
   readonly #client: Etcd3;
-  readonly #parsed = new Map<string, { revision: string; config: VolumeConfig }>();
+  readonly #parsed = new Map<string, Parsed>();
 
   private constructor(parts: Parts, settings: ScaleSettings) {
     const { cluster, kube, connection } = parts;
@@ -48,6 +53,7 @@ export class World {
     this.api = new HttpKubeApi(kube);
     this.instruments = new Instruments(cluster, kube);
     this.#volumes = connection.store.view(KEYS.volumes, () => undefined);
+    this.#primaries = connection.store.view(KEYS.primaries, () => undefined);
     const { endpoints, tls } = cluster.etcd;
     const credentials = { rootCertificate: readFileSync(tls.ca), certChain: readFileSync(tls.cert), privateKey: readFileSync(tls.key) };
     this.#client = new Etcd3({ hosts: endpoints, credentials });
@@ -144,9 +150,12 @@ export class World {
     const entry = this.#volumes.entries.get(key);
     if (entry === undefined) throw new Error(`${key} is gone`);
     const known = this.#parsed.get(key);
-    if (known?.revision === entry.revision) return known.config;
-    const config = JSON.parse(entry.value) as VolumeConfig;
-    this.#parsed.set(key, { revision: entry.revision, config });
+    const leaders = known?.leaders.entry === entry ? known.leaders : { entry, config: JSON.parse(entry.value) as VolumeConfig };
+    const recorder = recorderOf(leaders.config);
+    const record = recorder === null ? undefined : this.#primaries.entries.get(KEYS.primary(recorder, leaders.config.uid));
+    if (known?.leaders === leaders && known.record === record) return known.config;
+    const { config } = configInForce(KEYS, leaders, () => record ?? null);
+    this.#parsed.set(key, { leaders, record, config });
     return config;
   }
 

@@ -14,13 +14,14 @@ import type { VolumeConfig } from '../../core/config.ts';
 import type { InstanceId, NodeName, ReplicaId } from '../../core/ids.ts';
 import { silentLog } from '../../core/log.ts';
 import type { Settings } from '../../core/settings.ts';
+import { SCHEMA } from '../../core/versions.ts';
 import type { Seal } from '../../core/wire/messages.ts';
 import type { SeededRandom } from '../support/seededRandom.ts';
 import { CachedReads } from './cachedReads.ts';
 import type { ReplicaFiles } from './files.ts';
 import type { Host } from './network.ts';
-import { revisionOf, type Watcher } from './register.ts';
-import { KEYS, RegisterStore } from './registerStore.ts';
+import type { Watcher } from './register.ts';
+import { inForceIn, KEYS, RegisterStore } from './registerStore.ts';
 import { between, randomFor } from './seeds.ts';
 import { Violation } from './violation.ts';
 import type { World } from './world.ts';
@@ -261,7 +262,9 @@ export class AgentProcess implements Host, Watcher {
       keys: KEYS,
       clock: this.#clock,
       log: silentLog,
-      latest: () => ({ config: latest(), revision: revisionOf(latest()), text: JSON.stringify(latest()) }),
+      node: this.node,
+      schema: { version: SCHEMA.highest },
+      latest: () => inForceIn(world.register, latest()),
       seen: (found) => {
         if (found === null || !('config' in found)) throw new Violation('contract', `the config cannot be read: ${found?.problem}`);
         this.#see(found.config);

@@ -33,6 +33,8 @@ export class ConfigRegister {
   #faults: RegisterFaults;
   readonly #tally: Tally;
   #config: VolumeConfig;
+  /** By version of the config in force: what the leader wrote last before it. */
+  readonly #leaders = new Map<number, VolumeConfig>();
   #hasQuorum = true;
   readonly #watchers = new Set<Watcher>();
   readonly #cutOff = new Set<string>();
@@ -53,6 +55,7 @@ export class ConfigRegister {
     this.#faults = options.faults;
     this.#tally = options.tally;
     this.#config = options.config;
+    this.#leaders.set(options.config.version, options.config);
     this.#changed = options.changed;
   }
 
@@ -94,13 +97,21 @@ export class ConfigRegister {
     });
   }
 
-  /** The leader's own writes, and what requests become when they land. */
-  apply(known: VolumeConfig, next: VolumeConfig): boolean {
+  /** What the leader wrote, of which `config` is or was made. */
+  leadersOf({ version }: VolumeConfig): VolumeConfig {
+    const leaders = this.#leaders.get(version);
+    assert(leaders !== undefined, `version ${version} was never in force`);
+    return leaders;
+  }
+
+  /** The leader's own writes, and what requests become when they land: `isRecord`, a primary's. */
+  apply(known: VolumeConfig, next: VolumeConfig, isRecord = false): boolean {
     if (!this.#hasQuorum) return false;
     if (this.#config.version !== known.version || this.#config.epoch !== known.epoch) return false;
     assert(next.version === known.version + 1, `version ${next.version} after ${known.version}`);
     const before = this.#config;
     this.#config = next;
+    this.#leaders.set(next.version, isRecord ? this.leadersOf(before) : next);
     this.#schedule.trace(`config ${describe(next)}`);
     this.#changed(before, next);
     for (const watcher of this.#watchers) this.#tell(watcher, next);

@@ -1,9 +1,10 @@
-/** The store as one agent's proposer sees it: the config's key only, over the register, with whatever the register does to requests and answers. */
+/** The store as one agent's proposer sees it: the config's two keys only, over the register, with whatever the register does to requests and answers. */
+import { isDeepStrictEqual } from 'node:util';
 import { assert } from '../../core/assert.ts';
 import type { VolumeConfig } from '../../core/config.ts';
 import { OperatingError } from '../../core/errors.ts';
+import { type ConfigInForce, parsePrimaryRecord, recorderOf, unlawfulChange } from '../../core/inForce.ts';
 import { keysOf } from '../../core/keys.ts';
-import { parseVolumeConfigText } from '../../core/parseConfig.ts';
 import type { Change, Condition, Entry, Outcome, Store, View } from '../../core/store.ts';
 import { Call } from './call.ts';
 import { type ConfigRegister, revisionOf, type Watcher } from './register.ts';
@@ -22,27 +23,29 @@ export class RegisterStore implements Store {
     this.#watcher = watcher;
   }
 
-  get(key: string): Promise<Entry | null> {
-    assert(key === KEYS.volume(this.#register.config.uid), `only the config is kept here, not ${key}`);
+  getAll(asked: readonly string[]): Promise<(Entry | null)[]> {
     return this.#ask('read', () => {
-      const { config } = this.#register;
-      return { key, value: JSON.stringify(config), revision: revisionOf(config) };
+      const { entry, record } = inForceIn(this.#register, this.#register.config);
+      const there = [entry, record?.entry ?? null];
+      return asked.map((key) => there.find((one) => one?.key === key) ?? null);
     });
   }
 
   commit(conditions: readonly Condition[], changes: readonly Change[]): Promise<Outcome> {
-    const [revision, text] = conditions;
-    const next = configIn(changes, KEYS.volume(this.#register.config.uid));
-    assert(
-      conditions.length === 2 && revision?.is === 'revision' && text?.is === 'value',
-      'a change of the config compares revision and text',
-    );
+    const compared = conditions.map(({ key }) => key);
+    const isBoth = compared.includes(KEYS.volume(this.#register.config.uid)) && compared.some((key) => key.startsWith(KEYS.primaries));
+    assert(isBoth, 'a change of the config compares both its keys');
     return this.#ask('compare-and-set', () => {
       const known = this.#register.config;
-      const isKnown = revisionOf(known) === revision.revision && normal(JSON.stringify(known)) === normal(text.value);
-      const committed = isKnown && this.#register.apply(known, next);
+      const now = inForceIn(this.#register, known);
+      const holds = conditions.every((condition) => isMet(condition, [now.entry, now.record?.entry ?? null]));
+      const committed = holds && this.#register.apply(known, recordIn(changes, now), true);
       return { committed, revision: revisionOf(this.#register.config) };
     });
+  }
+
+  get(key: string): Promise<never> {
+    throw new Violation('contract', `a proposer reads ${key} alone`);
   }
 
   list(prefix: string): Promise<never> {
@@ -62,13 +65,33 @@ export class RegisterStore implements Store {
   }
 }
 
-/** The register keeps no texts, and the order of fields is whoever's who wrote it last. */
-const normal = (text: string): string => JSON.stringify(parseVolumeConfigText(text).value);
+/** A config that is or was in force, in its two keys. */
+export function inForceIn(register: ConfigRegister, config: VolumeConfig): ConfigInForce {
+  const leaders = register.leadersOf(config);
+  const entry = { key: KEYS.volume(config.uid), value: JSON.stringify(leaders), revision: revisionOf(leaders) };
+  const node = recorderOf(leaders);
+  if (node === null) return { config, leaders, entry, record: null, refusal: null };
+  const key = KEYS.primary(node, config.uid);
+  const isLeaders = config.version === leaders.version;
+  const value = JSON.stringify({ base: leaders.version, config });
+  return { config, leaders, entry, record: { key, entry: isLeaders ? null : { key, value, revision: revisionOf(config) } }, refusal: null };
+}
 
-function configIn(changes: readonly Change[], key: string): VolumeConfig {
-  const change = changes.find((candidate) => 'put' in candidate && candidate.put === key);
-  assert(change && 'put' in change, 'a change of the config puts it');
-  const { value, problem } = parseVolumeConfigText(change.value);
+/** The register keeps no texts, and the order of fields is whoever's who wrote it last: only what they mean is compared. */
+function isMet(condition: Condition, there: readonly (Entry | null)[]): boolean {
+  const entry = there.find((one) => one?.key === condition.key) ?? null;
+  if (condition.is === 'absent') return entry === null;
+  if (condition.is === 'revision') return entry?.revision === condition.revision;
+  return entry !== null && isDeepStrictEqual(JSON.parse(entry.value), JSON.parse(condition.value));
+}
+
+function recordIn(changes: readonly Change[], now: ConfigInForce): VolumeConfig {
+  const change = changes.find((candidate) => 'put' in candidate && candidate.put === now.record?.key);
+  assert(change && 'put' in change, 'a change of the config puts its record');
+  const { value, problem } = parsePrimaryRecord(change.value);
   if (value === null) throw new Violation('contract', `a config is proposed that nobody can read: ${problem}`);
-  return value;
+  const broken = unlawfulChange(now.leaders, value.config);
+  if (broken !== null || value.base !== now.leaders.version)
+    throw new Violation('contract', `a config is proposed that does not count: ${broken}`);
+  return value.config;
 }

@@ -12,16 +12,17 @@ import path from 'node:path';
 import { nodesOf, type PrimaryMode, type Shard, type VolumeConfig } from '../../core/config.ts';
 import { shardBytes } from '../../core/extent.ts';
 import { newReplicaId, type ReplicaId, type VolumeUid, volumeUid } from '../../core/ids.ts';
+import type { ConfigInForce } from '../../core/inForce.ts';
 import { keysOf, taskIdOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
 import type { MachineState, ServingReport } from '../../core/machine.ts';
 import { systemRandom } from '../../core/random.ts';
-import type { Entry } from '../../core/store.ts';
 import { type Claim, fileTask, refileIfLost, type Task, type TaskSpec } from '../../core/task.ts';
 import { SPOIL_FREED_MEMORY } from '../../core/wire/spoil.ts';
 import { connectStore, type StoreConnection } from '../../edge/etcd/connect.ts';
 import { type Certificates, loadCertificates, type TlsFiles } from '../../edge/tls.ts';
 import { Authority } from '../../tools/local/certificates.ts';
+import { configIn, leadersChange, SCHEMA_TEXT } from './configsInStore.ts';
 import { type EtcdProcess, startSingleEtcd } from './etcd.ts';
 import { until } from './until.ts';
 
@@ -108,7 +109,9 @@ export class Agents {
       host,
     );
     const operator = await authority.issue(path.join(directory, 'op'), { commonName: 'operator:operator-0', organizations: [] }, [host]);
-    return new Agents(directory, host, authority, etcd, operator, await loadCertificates(operator, silentLog));
+    const agents = new Agents(directory, host, authority, etcd, operator, await loadCertificates(operator, silentLog));
+    await agents.store.commit([], [{ put: keys.schema, value: SCHEMA_TEXT }]);
+    return agents;
   }
 
   /** From its next start on. */
@@ -297,9 +300,7 @@ export class LeaderStandIn {
   }
 
   async config(uid: VolumeUid): Promise<VolumeConfig> {
-    const config = await this.#agents.read<VolumeConfig>(keys.volume(uid));
-    if (config === null) throw new Error(`no config of ${uid}`);
-    return config;
+    return (await this.#known(uid)).config;
   }
 
   report(uid: VolumeUid): Promise<ServingReport | null> {
@@ -318,30 +319,31 @@ export class LeaderStandIn {
     );
   }
 
+  async #known(uid: VolumeUid): Promise<ConfigInForce> {
+    const known = await configIn(this.#agents.store, keys, uid);
+    if (known === null) throw new Error(`no config of ${uid}`);
+    return known;
+  }
+
   /** Tried until it is not overtaken by the primary. */
   async change(uid: VolumeUid, change: (known: VolumeConfig) => VolumeConfig): Promise<VolumeConfig> {
     return until(`${uid} is changed`, async () => {
-      const entry = await this.#agents.store.get(keys.volume(uid));
-      if (entry === null) throw new Error(`no config of ${uid}`);
-      const known = JSON.parse(entry.value) as VolumeConfig;
-      const next = { ...change(known), version: known.version + 1 };
-      return (await this.#write(next, entry)) ? next : null;
+      const known = await this.#known(uid);
+      const next = { ...change(known.config), version: known.config.version + 1 };
+      return (await this.#write(next, known)) ? next : null;
     });
   }
 
-  async #write(next: VolumeConfig, entry: Entry | null): Promise<boolean> {
-    const key = keys.volume(next.uid);
-    const before = entry === null ? [] : nodesOf(JSON.parse(entry.value) as VolumeConfig);
+  async #write(next: VolumeConfig, known: ConfigInForce | null): Promise<boolean> {
+    const before = known === null ? [] : [...nodesOf(known.config), ...nodesOf(known.leaders)];
     const nodes = nodesOf(next);
-    const gone = before.filter((node) => !nodes.includes(node));
-    const { committed } = await this.#agents.store.commit(
-      [entry === null ? { key, is: 'absent' } : { key, is: 'revision', revision: entry.revision }],
-      [
-        { put: key, value: JSON.stringify(next) },
-        ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
-        ...gone.map((node) => ({ delete: keys.pointer(node, next.uid) })),
-      ],
-    );
+    const gone = new Set(before.filter((node) => !nodes.includes(node)));
+    const { conditions, changes } = leadersChange(keys, known, next);
+    const { committed } = await this.#agents.store.commit(conditions, [
+      ...changes,
+      ...nodes.map((node) => ({ put: keys.pointer(node, next.uid), value: String(next.version) })),
+      ...[...gone].map((node) => ({ delete: keys.pointer(node, next.uid) })),
+    ]);
     return committed;
   }
 }

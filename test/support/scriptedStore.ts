@@ -41,6 +41,13 @@ export class ScriptedStore implements Store {
     return this.entry(key);
   }
 
+  async getAll(keys: readonly string[]): Promise<(Entry | null)[]> {
+    this.reads.push(...keys);
+    await nextMacrotask();
+    this.#failRead(`read ${keys}`);
+    return keys.map((key) => this.entry(key));
+  }
+
   async list(prefix: string): Promise<{ entries: Entry[]; revision: string }> {
     this.reads.push(prefix);
     await nextMacrotask();

@@ -13,6 +13,7 @@ import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
 import type { ServingReport } from '../../core/machine.ts';
 import { DEFAULT_SETTINGS } from '../../core/settings.ts';
+import { SCHEMA } from '../../core/versions.ts';
 import { INSTANCE, UID } from './configs.ts';
 import { FakePrimary, FakeSockets } from './fakeEngines.ts';
 import { ManualClock } from './manualClock.ts';
@@ -29,7 +30,7 @@ export class VolumesBench {
   readonly primaries: FakePrimary[] = [];
   readonly ends: PrimaryEnd[] = [];
   readonly toReplicas: VolumeConfig[] = [];
-  readonly schema: { problem: string | null } = { problem: null };
+  readonly schema: { problem: string | null; version: number } = { problem: null, version: SCHEMA.highest };
   readonly reports: ServingReports;
   readonly volumes: Volumes;
   readonly workers: Primaries;

@@ -34,9 +34,9 @@ export class Rolling {
   }
 
   /** All of it begins with the sources in `first`. */
-  static async open(first: string): Promise<Rolling> {
+  static async open(first: string, operatorEnvironment: Record<string, string> = {}): Promise<Rolling> {
     const sources = new Map<ProcessName, string>();
-    const world = await World.open(NODES, undefined, { sources: (process) => sources.get(process) ?? first });
+    const world = await World.open(NODES, undefined, { operatorEnvironment, sources: (process) => sources.get(process) ?? first });
     return new Rolling(world, first, sources);
   }
 

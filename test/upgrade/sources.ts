@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
+import { PROTOCOL, SCHEMA } from '../../core/versions.ts';
 import { LocalClusterError } from '../../tools/local/errors.ts';
 import { CHECKOUT } from '../../tools/local/layout.ts';
 import { copySources } from '../history/sources.ts';
@@ -57,5 +58,8 @@ export function sourcesToCome(directory: string): void {
     find: `export const ${name}: VersionRange = Object.freeze({ lowest: 1, highest: ${version} })`,
     replace: `export const ${name}: VersionRange = Object.freeze({ lowest: 1, highest: ${version + 1} })`,
   });
-  copySources(directory, { name: 'the version to come', changes: [raised('PROTOCOL', 1), raised('SCHEMA', 1)] });
+  copySources(directory, {
+    name: 'the version to come',
+    changes: [raised('PROTOCOL', PROTOCOL.highest), raised('SCHEMA', SCHEMA.highest)],
+  });
 }

@@ -5,7 +5,7 @@
 import { type Accounts, accountsOf, type Role } from '../../core/accounts.ts';
 import { keysOf } from '../../core/keys.ts';
 import { silentLog } from '../../core/log.ts';
-import { EtcdAccounts } from '../../edge/etcd/accounts.ts';
+import { EtcdAccounts, schemaInForce } from '../../edge/etcd/accounts.ts';
 import { openClient } from '../../edge/etcd/endpoints.ts';
 import { loadCertificates, type TlsFiles } from '../../edge/tls.ts';
 import { CLUSTER_NAME, NODES_MAX, nodeNames, OPERATORS_MAX, operatorNames } from './layout.ts';
@@ -19,18 +19,19 @@ const KUBERNETES: Role = {
   ],
 };
 
-function localAccounts(): Accounts {
+function localAccounts(schema: number): Accounts {
   const operators = ['operator:administrator', ...operatorNames(OPERATORS_MAX).map((name) => `operator:${name}`)];
-  const { roles, accounts } = accountsOf(keysOf(CLUSTER_NAME), CLUSTER_NAME, { operators, nodes: nodeNames(NODES_MAX) });
+  const { roles, accounts } = accountsOf(keysOf(CLUSTER_NAME), CLUSTER_NAME, { operators, nodes: nodeNames(NODES_MAX), schema });
   return { roles: [...roles, KUBERNETES], accounts: [...accounts, { user: 'kube-apiserver', roles: [KUBERNETES.name] }] };
 }
 
-/** As the administrator. Done twice it changes nothing. */
+/** As the administrator, by the schema in force. Done twice it changes nothing. */
 export async function openAccounts(endpoint: string, administrator: TlsFiles): Promise<void> {
   const certificates = await loadCertificates(administrator, silentLog);
   const client = openClient(endpoint, certificates.material);
   try {
-    await new EtcdAccounts(CLUSTER_NAME).keep(client, localAccounts());
+    const schema = await schemaInForce(client, keysOf(CLUSTER_NAME).schema);
+    await new EtcdAccounts(CLUSTER_NAME).keep(client, localAccounts(schema));
   } finally {
     client.close();
     certificates.close();

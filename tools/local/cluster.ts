@@ -190,6 +190,8 @@ export class Cluster {
     await this.#startApiServer();
     await this.#step('API', 'namespace, roles, kinds of holdfast.dev', () => applyApi(this.kubectl, definitionFiles()));
     await this.#startPrograms();
+    // Again: the leader has said by now which schema is in force, and it takes from agents what they need not have under it.
+    if (this.#options.hasEtcdAccounts) await openAccounts(this.#etcdEndpoints()[0] ?? '', this.administrator);
   }
 
   /** Ends an operator or an agent and starts it as the options say now; it may not be ready yet. */

@@ -12,6 +12,7 @@
  */
 import type { Clock } from '../../../core/clock.ts';
 import type { InstanceId, NodeName, VolumeUid } from '../../../core/ids.ts';
+import { unchangedConfig } from '../../../core/inForce.ts';
 import type { Keys } from '../../../core/keys.ts';
 import type { Log } from '../../../core/log.ts';
 import type { RecordedSnapshot } from '../../../core/snapshot.ts';
@@ -20,7 +21,7 @@ import type { TaskSpec } from '../../../core/task.ts';
 import type { SnapshotRequest } from '../../ports.ts';
 import type { SnapshotDone, SnapshotOutcome } from '../../primary/snapshot.ts';
 import { retryDelayMs, whenAnswered } from '../calls.ts';
-import { readKnown } from '../knownConfig.ts';
+import { type KnownConfig, readKnown } from '../knownConfig.ts';
 
 /** How long a task waits for the primary that it was filed for to be started here. */
 const PRIMARY_WAIT_MS = 10_000;
@@ -148,16 +149,14 @@ class SnapshotTask {
 
   /** The config first: its revision is what the record compares. */
   #record(): void {
-    const { store, keys } = this.#options;
     this.#isBusy = true;
     whenAnswered(
-      store.get(keys.volume(this.#spec.volume)),
-      (entry) => {
-        const known = entry === null ? null : readKnown(this.#spec.volume, entry);
+      readKnown(this.#options, this.#spec.volume, this.#options.node, null),
+      (known) => {
         // What was sent under an earlier revision can land no more: a later one was seen.
         if (known === null || !('config' in known) || !this.#isOurs(known.config))
           return this.#end('another primary has taken over meanwhile');
-        this.#commit(known.revision);
+        this.#commit(known);
       },
       () => this.#unanswered('recording'),
     );
@@ -168,13 +167,9 @@ class SnapshotTask {
     return epoch === this.#kept?.epoch && primary?.node === node && primary.instance === instance;
   }
 
-  #commit(revision: string): void {
-    const { store, keys } = this.#options;
-    const conditions: Condition[] = [
-      { key: keys.volume(this.#spec.volume), is: 'revision', revision },
-      { key: this.#key, is: 'absent' },
-      this.#claim,
-    ];
+  #commit(known: KnownConfig): void {
+    const { store } = this.#options;
+    const conditions: Condition[] = [...unchangedConfig(known), { key: this.#key, is: 'absent' }, this.#claim];
     whenAnswered(
       store.commit(conditions, [{ put: this.#key, value: JSON.stringify(this.#kept) }]),
       // A crash right after it: the snapshot exists, and its task is done by whoever looks next.

@@ -5,7 +5,7 @@ import { systemClock } from '../../../core/clock.ts';
 import { messageOf } from '../../../core/errors.ts';
 import { keysOf } from '../../../core/keys.ts';
 import type { Log } from '../../../core/log.ts';
-import { EtcdAccounts } from '../../../edge/etcd/accounts.ts';
+import { EtcdAccounts, schemaInForce } from '../../../edge/etcd/accounts.ts';
 import { openClient } from '../../../edge/etcd/endpoints.ts';
 import type { TlsMaterial } from '../../../edge/tls.ts';
 import type { SignerParameters } from '../settings.ts';
@@ -69,8 +69,10 @@ export class KeptAccounts implements AccountsKeeper {
   async #keep(nodes: readonly string[], removes: boolean): Promise<void> {
     const { cluster, etcdOperators } = this.#parameters;
     const etcd = await this.#connect();
-    const wanted = accountsOf(keysOf(cluster), cluster, { operators: [SIGNER_USER, ...etcdOperators], nodes });
+    const keys = keysOf(cluster);
     try {
+      const schema = await schemaInForce(etcd, keys.schema);
+      const wanted = accountsOf(keys, cluster, { operators: [SIGNER_USER, ...etcdOperators], nodes, schema });
       const changes = await this.#accounts.keep(etcd, wanted, removes);
       if (changes > 0) this.#log.info('accounts in etcd changed', { changes, nodes: nodes.length });
     } catch (error) {

@@ -5,6 +5,7 @@ import { expect } from 'chai';
 import type { VolumeConfig } from '../../../core/config.ts';
 import { keysOf } from '../../../core/keys.ts';
 import { type AgentProcess, Agents, LeaderStandIn, replicaOn } from '../../support/agents.ts';
+import { configsAmong } from '../../support/configsInStore.ts';
 import { HandNbdClient } from '../../support/nbdClient.ts';
 import { runWell } from '../../support/nbdServed.ts';
 import { stopWhole } from '../../support/stopped.ts';
@@ -76,8 +77,8 @@ describe('a volume on three agents', function () {
     await qemuIo(socket, 'pgdata', 'write -P 0x51 8M 1M', 'flush');
     expect(await inSync()).to.not.include(replicaOn(volume, 'node-c'));
     const config = await leader.config(volume.uid);
-    for (const node of NODES) {
-      expect((await agents.store.get(keys.pointer(node, volume.uid)))?.value, node).to.equal(String(config.version));
+    for (const node of ['node-b', 'node-c']) {
+      expect((await agents.store.get(keys.bell(node, volume.uid)))?.value, node).to.equal(String(config.version));
     }
     await agents.start('node-c');
     await allInSync();
@@ -124,8 +125,9 @@ describe('a volume on three agents', function () {
     // At every moment: whoever sees that the volume is free sees that this agent is not to have it again.
     const givenBack: unknown[] = [];
     const view = agents.store.view(keys.root, () => {
-      const [config, here] = [keys.volume(volume.uid), keys.machine('node-a')].map((key) => view.entries.get(key)?.value);
-      if (config && here && JSON.parse(config).primary === null) givenBack.push(JSON.parse(here).stopping);
+      const here = view.entries.get(keys.machine('node-a'))?.value;
+      const known = configsAmong([...view.entries.values()], keys).find(({ config }) => config.uid === volume.uid);
+      if (known && here && known.config.primary === null) givenBack.push(JSON.parse(here).stopping);
     });
     expect(await process('node-a').kill('SIGTERM')).to.equal(0);
     view.close();

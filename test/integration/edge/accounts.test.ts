@@ -9,7 +9,8 @@ import type { VolumeUid } from '../../../core/ids.ts';
 import { keysOf } from '../../../core/keys.ts';
 import { silentLog } from '../../../core/log.ts';
 import type { Change } from '../../../core/store.ts';
-import { EtcdAccounts } from '../../../edge/etcd/accounts.ts';
+import { SCHEMA_OF_RECORDS } from '../../../core/versions.ts';
+import { EtcdAccounts, schemaInForce } from '../../../edge/etcd/accounts.ts';
 import { connectStore, type StoreConnection } from '../../../edge/etcd/connect.ts';
 import { openClient } from '../../../edge/etcd/endpoints.ts';
 import { type Certificates, loadCertificates } from '../../../edge/tls.ts';
@@ -47,7 +48,8 @@ describe('accounts in etcd', function () {
   let root: Etcd3;
   let agent: StoreConnection;
   const opened: { connections: StoreConnection[]; certificates: Certificates[] } = { connections: [], certificates: [] };
-  const wanted = (...nodes: string[]) => accountsOf(keys, 'test', { operators: [OPERATOR], nodes });
+  const wantedUnder = (schema: number, ...nodes: string[]) => accountsOf(keys, 'test', { operators: [OPERATOR], nodes, schema });
+  const wanted = (...nodes: string[]) => wantedUnder(SCHEMA_OF_RECORDS, ...nodes);
 
   const certificatesOf = async (commonName: string): Promise<Certificates> => {
     const place = path.join(directory, commonName.replace(':', '-'));
@@ -108,14 +110,14 @@ describe('accounts in etcd', function () {
     expect(await outcome(agent, { put: keys.machine('node-a'), value: 'here', leased: true })).to.equal('true');
     for (const key of [
       keys.task('node-a', 't'),
-      keys.volume(uid),
-      keys.pointer('node-ab', uid),
+      keys.primary('node-a', uid),
+      keys.bell('node-ab', uid),
       keys.servingOf(uid),
       keys.claim('t'),
       keys.historyOf('t'),
     ])
       expect(await outcome(agent, { put: key, value: 'x' }), key).to.equal('true');
-    expect((await agent.store.list(keys.root)).entries.map(({ key }) => key)).to.include(keys.volume(uid));
+    expect((await agent.store.list(keys.root)).entries.map(({ key }) => key)).to.include(keys.primary('node-a', uid));
     const view = agent.store.view(keys.settings, () => undefined);
     await until('the settings are seen', () => view.isCurrent);
     view.close();
@@ -127,6 +129,11 @@ describe('accounts in etcd', function () {
     ['say that it leads', { put: keys.leader, value: 'x' }],
     ['change the settings', { put: keys.settings, value: 'x' }],
     ['say that a volume was deleted', { put: keys.deletedOf(uid), value: 'x' }],
+    ['change the config of a volume', { put: keys.volume(uid), value: 'x' }],
+    ['take the config of a volume away', { delete: keys.volume(uid) }],
+    ['say that a volume concerns a node', { put: keys.pointer('node-a', uid), value: '1' }],
+    ['change a config as the primary on another node', { put: keys.primary('node-ab', uid), value: 'x' }],
+    ['take away what another primary has changed', { delete: keys.primary('node-b', uid) }],
     ['be another machine', { put: keys.machine('node-b'), value: 'x' }],
     ['be a machine whose name begins as its own', { put: keys.machine('node-ab'), value: 'x' }],
     ['take another machine away', { delete: keys.machine('node-ab') }],
@@ -166,15 +173,15 @@ describe('accounts in etcd', function () {
   });
 
   it('are changed while an agent works: none of its calls fails, and its view goes on', async () => {
-    const view = agent.store.view(keys.volumes, () => undefined);
+    const view = agent.store.view(keys.primaries, () => undefined);
     await until('the view is current', () => view.isCurrent);
     const accounts = new EtcdAccounts('test');
     let isChanging = true;
     let calls = 0;
     const work = async () => {
       for (; isChanging; calls++) {
-        await agent.store.commit([], [{ put: keys.volume(uid), value: `${calls}` }]);
-        await agent.store.get(keys.volume(uid));
+        await agent.store.commit([], [{ put: keys.primary('node-a', uid), value: `${calls}` }]);
+        await agent.store.get(keys.primary('node-a', uid));
       }
     };
     const working = work();
@@ -182,12 +189,27 @@ describe('accounts in etcd', function () {
     isChanging = false;
     await working;
     expect(calls).to.be.above(0);
-    await until('the last is seen', () => view.entries.get(keys.volume(uid))?.value === `${calls - 1}`);
+    await until('the last is seen', () => view.entries.get(keys.primary('node-a', uid))?.value === `${calls - 1}`);
     expect(view.isCurrent).to.equal(true);
     view.close();
     expect((await root.auth.userList()).users.sort()).to.deep.equal(
       ['agent:node-9', 'agent:node-a', 'agent:node-ab', OPERATOR, 'root'].sort(),
     );
+  });
+
+  it('are of the schema in force: of the first, configs are written by agents; from the second on it is taken from them, and given back to nobody', async () => {
+    const change: Change = { put: keys.volume(uid), value: 'x' };
+    const accounts = new EtcdAccounts('test');
+    await root.delete().key(keys.schema);
+    expect(await schemaInForce(root, keys.schema)).to.equal(1);
+    expect(await accounts.keep(root, wantedUnder(1, 'node-a', 'node-ab'))).to.equal(2);
+    expect(await outcome(agent, change, { put: keys.pointer('node-ab', uid), value: '1' })).to.equal('true');
+    await root.put(keys.schema).value(JSON.stringify({ version: 2, lowestReader: 2, writtenBy: 'a test' }));
+    expect(await schemaInForce(root, keys.schema)).to.equal(2);
+    expect(await accounts.keep(root, wantedUnder(2, 'node-a', 'node-ab'))).to.equal(2);
+    expect(await outcome(agent, change)).to.match(/permission denied/);
+    expect(await outcome(agent, { put: keys.primary('node-a', uid), value: 'x' })).to.equal('true');
+    expect(await accounts.keep(root, wantedUnder(2, 'node-a', 'node-ab'))).to.equal(0);
   });
 
   it('that are taken away end what their node may do at once', async () => {

@@ -235,6 +235,10 @@ export class EtcdClient implements Store, StoreLease {
     return this.#etcd.ask(this.#host, `get ${key}`, () => this.#etcd.entry(key));
   }
 
+  getAll(keys: readonly string[]): Promise<(Entry | null)[]> {
+    return this.#etcd.ask(this.#host, `get ${keys}`, () => keys.map((key) => this.#etcd.entry(key)));
+  }
+
   list(prefix: string): Promise<{ entries: Entry[]; revision: string }> {
     return this.#etcd.ask(this.#host, `list ${prefix}`, () => ({ entries: this.#etcd.entries(prefix), revision: '0' }));
   }

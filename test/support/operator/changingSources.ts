@@ -1,5 +1,6 @@
 /** Views of everything that the operator looks at, changed step by step as chance has it. */
 import fc from 'fast-check';
+import type { VolumeConfig } from '../../../core/config.ts';
 import { snapshotUid, type VolumeUid } from '../../../core/ids.ts';
 import type { Entry, View } from '../../../core/store.ts';
 import type { SnapshotObject, StorageNodeObject, VolumeObject } from '../../../operator/api.ts';
@@ -29,7 +30,7 @@ class CountedView<Value> {
 }
 
 export type Step = {
-  what: 'object' | 'config' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense' | 'snapshot';
+  what: 'object' | 'config' | 'record' | 'task' | 'claim' | 'history' | 'serving' | 'machine' | 'node' | 'own' | 'nonsense' | 'snapshot';
   index: number;
   letter: string;
   isGone: boolean;
@@ -39,6 +40,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
     what: fc.constantFrom(
       'object',
       'config',
+      'record',
       'task',
       'claim',
       'history',
@@ -58,7 +60,7 @@ export const steps: fc.Arbitrary<Step[]> = fc.array(
 
 export class ChangingSources {
   readonly store = Object.fromEntries(
-    ['volumes', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [
+    ['volumes', 'primaries', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [
       name,
       new CountedView<Entry>(),
     ]),
@@ -108,6 +110,18 @@ export class ChangingSources {
               ),
         ),
       config: () => this.put('volumes', KEYS.volume(uid), value, isGone),
+      // Of what the leader wrote last, of an earlier value, or where nobody is named.
+      record: () => {
+        const { value: text } = this.store.volumes.entries.get(KEYS.volume(uid)) ?? { value: JSON.stringify(value) };
+        const leaders = JSON.parse(text) as VolumeConfig;
+        const made = { ...leaders, version: leaders.version + 1, primary: version % 2 === 0 ? null : leaders.primary };
+        this.put(
+          'primaries',
+          KEYS.primary(`node-${letter}`, uid),
+          { base: leaders.version - (version % 5 === 0 ? 1 : 0), config: made },
+          isGone,
+        );
+      },
       task: () => this.put('tasks', task.task.key, task.task.value, isGone),
       claim: () => this.put('claims', task.claim?.key ?? '', { ...task.claim?.value, attempt: version }, isGone),
       history: () => this.put('history', KEYS.historyOf(task.task.value.id), task.task.value, isGone),

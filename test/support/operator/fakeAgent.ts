@@ -5,11 +5,13 @@
 import { outOfSync, type Shard, type VolumeConfig, withInSync } from '../../../core/config.ts';
 import { isOperatingError } from '../../../core/errors.ts';
 import type { InstanceId, NodeName, ReplicaId, SnapshotUid, VolumeUid } from '../../../core/ids.ts';
+import { type ConfigInForce, unchangedConfig } from '../../../core/inForce.ts';
 import type { Keys } from '../../../core/keys.ts';
 import type { FailedReplica, MachineState, ServingReport } from '../../../core/machine.ts';
 import type { RecordedSnapshot } from '../../../core/snapshot.ts';
-import type { Change, Entry, Store } from '../../../core/store.ts';
+import type { Change, Condition, Entry, Store } from '../../../core/store.ts';
 import { type Claim, endTask, startTask, type Task } from '../../../core/task.ts';
+import { configIn, configsIn, primarysChange } from '../configsInStore.ts';
 
 /** What lies on disks: it outlives an agent's process. */
 export class FakeDisks {
@@ -183,9 +185,9 @@ export class FakeAgent {
   async #takeSnapshot(uid: VolumeUid, snapshot: SnapshotUid, attempt: number): Promise<string | null> {
     if (this.failSnapshotsWith !== null) return this.failSnapshotsWith;
     const { store, keys, disks, peers } = this.#options;
-    const entry = await store.get(keys.volume(uid));
-    const config = entry ? parse<VolumeConfig>(entry) : null;
-    if (entry === null || config?.primary?.instance !== this.instance) return 'it is not the primary';
+    const known = await configIn(store, keys, uid);
+    if (known?.config.primary?.instance !== this.instance) return 'it is not the primary';
+    const { config } = known;
     const replicas = config.shards.flatMap(({ members, inSync }, shard) =>
       members.filter(({ replica }) => inSync.includes(replica)).map(({ replica, node, pool }) => ({ shard, replica, node, pool })),
     );
@@ -199,10 +201,7 @@ export class FakeAgent {
       createdAtMs: 1_700_000_000_000,
       replicas,
     };
-    const conditions = [
-      { key: entry.key, is: 'revision', revision: entry.revision },
-      { key: keys.snapshot(uid, snapshot), is: 'absent' },
-    ] as const;
+    const conditions: Condition[] = [...unchangedConfig(known), { key: keys.snapshot(uid, snapshot), is: 'absent' }];
     const { committed } = await store.commit(conditions, [{ put: keys.snapshot(uid, snapshot), value: JSON.stringify(record) }]);
     return committed ? null : 'the config changed meanwhile';
   }
@@ -210,11 +209,11 @@ export class FakeAgent {
   async #beRoles(): Promise<void> {
     const { store, keys } = this.#options;
     const mine = new Set<string>();
-    for (const entry of (await store.list(keys.volumes)).entries) {
-      const config = parse<VolumeConfig>(entry);
+    for (const known of await configsIn(store, keys)) {
+      const { config } = known;
       if (config.primary?.node !== this.node || config.primary.instance !== this.instance) continue;
       mine.add(keys.servingOf(config.uid));
-      await this.#bePrimary(config, entry);
+      await this.#bePrimary(known);
     }
     for (const key of this.#served.keys()) {
       if (mine.has(key)) continue;
@@ -223,23 +222,11 @@ export class FakeAgent {
     }
   }
 
-  async #bePrimary(config: VolumeConfig, entry: Entry): Promise<void> {
-    const next = this.#nextConfig(config);
-    if (next !== null) {
-      const { store, keys } = this.#options;
-      const nodes = new Set(next.shards.flatMap(({ members }) => members.map(({ node }) => node)));
-      const pointers = [...nodes].map((node) => ({ put: keys.pointer(node, config.uid), value: String(next.version) }));
-      const own = nodes.has(this.node) ? [] : [this.#ownPointer(next)];
-      await store.commit(
-        [{ key: entry.key, is: 'revision', revision: entry.revision }],
-        [{ put: entry.key, value: JSON.stringify(next) }, ...pointers, ...own],
-      );
-    } else await this.#report(config);
-  }
-
-  #ownPointer(next: VolumeConfig): Change {
-    const key = this.#options.keys.pointer(this.node, next.uid);
-    return next.primary === null ? { delete: key } : { put: key, value: String(next.version) };
+  async #bePrimary(known: ConfigInForce): Promise<void> {
+    const next = this.#nextConfig(known.config);
+    if (next === null) return this.#report(known.config);
+    const { conditions, changes } = primarysChange(known, next);
+    await this.#options.store.commit(conditions, changes);
   }
 
   /** What a primary would write next: drops whom it does not reach and who is leaving, takes up who is back, lets go when it is to. */

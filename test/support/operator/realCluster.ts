@@ -14,6 +14,7 @@ import { connectStore, type StoreConnection } from '../../../edge/etcd/connect.t
 import { type Certificates, loadCertificates } from '../../../edge/tls.ts';
 import type { VolumeObject } from '../../../operator/api.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../../../tools/local/cluster.ts';
+import { configsIn } from '../configsInStore.ts';
 import { until } from '../until.ts';
 import { machine } from './builders.ts';
 import { FakeAgent, FakeDisks } from './fakeAgent.ts';
@@ -143,8 +144,8 @@ export class RealCluster {
   // What stands in etcd.
 
   async config(name: string): Promise<VolumeConfig | null> {
-    const { entries } = await this.store.list(this.keys.volumes);
-    return entries.map(({ value }) => JSON.parse(value) as VolumeConfig).find((config) => config.name === name) ?? null;
+    const found = await configsIn(this.store, this.keys);
+    return found.find(({ config }) => config.name === name)?.config ?? null;
   }
 
   /** All keys but those of machines, the leader, settings, and that volumes were deleted. */

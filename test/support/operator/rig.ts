@@ -1,4 +1,5 @@
 /** The real control loop over a store, an API server, agents and a clock in memory: what a test moves, moves; nothing else does. */
+
 import type { VolumeConfig } from '../../../core/config.ts';
 import type { InstanceId, NodeName } from '../../../core/ids.ts';
 import { silentLog } from '../../../core/log.ts';
@@ -13,6 +14,7 @@ import type { VolumeSpec } from '../../../operator/generated/volume.ts';
 import { operatorMetrics } from '../../../operator/metrics.ts';
 import type { Timers } from '../../../operator/ports.ts';
 import { Controller } from '../../../operator/reconcile/controller.ts';
+import { configsAmong } from '../configsInStore.ts';
 import { ManualClock } from '../manualClock.ts';
 import { atRest, ScriptedStore } from '../scriptedStore.ts';
 import { SeededRandom } from '../seededRandom.ts';
@@ -90,6 +92,7 @@ export class Rig {
       serving: this.store.view(KEYS.serving, wake),
       snapshots: this.store.view(KEYS.snapshots, wake),
       scrubs: this.store.view(KEYS.scrubs, wake),
+      primaries: this.store.view(KEYS.primaries, wake),
       settings: this.store.view(KEYS.settings, wake),
     };
     const schema = new SchemaWatch({ store: this.store, keys: KEYS, log: silentLog, changed: wake });
@@ -99,6 +102,7 @@ export class Rig {
       store: this.store,
       clock: this.clock,
       replaceAfterMs: this.replaceAfterMs,
+      raiseSchemaAfterMs: 0,
       taintsDeadNodes: true,
       holdsLease: () => this.holdsLease,
       rebalance: this.rebalance,
@@ -237,7 +241,7 @@ export class Rig {
   }
 
   get configs(): VolumeConfig[] {
-    return [...this.store.entriesOf(KEYS.volumes).values()].map(({ value }) => JSON.parse(value) as VolumeConfig);
+    return configsAmong([...this.store.entriesOf(KEYS.root).values()], KEYS).map(({ config }) => config);
   }
 
   change(name: string, change: Partial<VolumeSpec>): void {

@@ -1,9 +1,10 @@
 /** A primary's compare-and-set against a store that loses answers. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { type KnownConfig, readKnown } from '../../../../agent/control/knownConfig.ts';
+import type { KnownConfig } from '../../../../agent/control/knownConfig.ts';
 import { Proposer } from '../../../../agent/control/proposer.ts';
 import { type VolumeConfig, withInSync } from '../../../../core/config.ts';
+import { readInForce } from '../../../../core/inForce.ts';
 import { keysOf } from '../../../../core/keys.ts';
 import { silentLog } from '../../../../core/log.ts';
 import { configWith, REPLICAS, UID } from '../../../support/configs.ts';
@@ -21,11 +22,13 @@ class Harness {
   readonly clock = new ManualClock();
   readonly told: VolumeConfig[] = [];
   readonly proposer: Proposer;
+  readonly schema = { version: 2 };
   isGone = false;
   mustTellAgain = 0;
   latest: KnownConfig;
 
-  constructor(known = KNOWN) {
+  constructor(known = KNOWN, schemaVersion = 2) {
+    this.schema.version = schemaVersion;
     this.store.put(keys.volume(UID), known);
     this.latest = this.read();
     this.proposer = new Proposer({
@@ -33,6 +36,8 @@ class Harness {
       keys,
       clock: this.clock,
       log: silentLog,
+      node: 'node-a',
+      schema: this.schema,
       latest: () => this.latest,
       seen: (found) => {
         if (found === null) this.isGone = true;
@@ -48,7 +53,7 @@ class Harness {
   read(): KnownConfig {
     const entry = this.store.entry(keys.volume(UID));
     if (entry === null) throw new Error('no config');
-    const known = readKnown(UID, entry);
+    const known = readInForce(keys, UID, entry, (key) => this.store.entry(key));
     if ('problem' in known) throw new Error(known.problem);
     return known;
   }
@@ -116,15 +121,17 @@ describe('a primary proposes a config', () => {
   it('changes nothing of a config that a recovered store has under the very revision of the one that was known', async () => {
     const harness = new Harness();
     harness.store.put(keys.volume(UID), OTHERS);
-    harness.latest = { ...harness.latest, revision: harness.read().revision };
+    harness.latest = { ...harness.latest, entry: { ...harness.latest.entry, revision: harness.read().entry.revision } };
     harness.proposer.propose(KNOWN, NEXT);
     await harness.run();
     expect([harness.told, harness.read().config]).to.deep.equal([[OTHERS], OTHERS]);
   });
 
-  for (const { name, faults = [], failingReads = 0, meanwhile, told, asked } of CASES) {
-    it(name, async () => {
-      const harness = new Harness();
+  for (const [schema, { name, faults = [], failingReads = 0, meanwhile, told, asked }] of [1, 2].flatMap((schema) =>
+    CASES.map((one) => [schema, one] as const),
+  )) {
+    it(`${name}, under schema ${schema}`, async () => {
+      const harness = new Harness(KNOWN, schema);
       harness.store.commitFaults.push(...faults);
       if (told === OTHERS && faults.length === 0) harness.store.put(keys.volume(UID), OTHERS);
       harness.proposer.propose(KNOWN, NEXT);
@@ -156,9 +163,43 @@ describe('a primary proposes a config', () => {
     expect(harness.store.landed.length).to.equal(1);
   });
 
-  it('changes the pointers of all that it concerns in the same transaction, and removes that of a node it no longer concerns', async () => {
+  it('writes under its own node, beside what the leader wrote, and rings for the others', async () => {
+    const harness = new Harness();
+    harness.proposer.propose(KNOWN, NEXT);
+    await harness.run();
+    const [{ changes = [] } = {}] = harness.store.landed;
+    const written = changes.map((change) => ('put' in change ? change.put : `-${change.delete}`));
+    expect(written).to.deep.equal([keys.primary('node-a', UID), keys.bell('node-b', UID), keys.bell('node-c', UID)]);
+    expect(harness.store.json(keys.primary('node-a', UID))).to.deep.equal({ base: KNOWN.version, config: NEXT });
+    expect(harness.store.json(keys.volume(UID))).to.deep.equal(KNOWN);
+    expect(harness.read().config).to.deep.equal(NEXT);
+  });
+
+  it('that is out while the schema is raised lands once: both ways compare both keys', async () => {
+    for (const [first, second] of [
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      const harness = new Harness(KNOWN, first);
+      harness.store.commitFaults.push('late', 'held');
+      harness.proposer.propose(KNOWN, NEXT);
+      harness.schema.version = second;
+      for (let round = 0; round < 10 && harness.store.asked.length < 2; round++) {
+        await atRest();
+        harness.clock.advance(200);
+        harness.proposer.tick();
+      }
+      harness.store.release();
+      harness.store.land();
+      await harness.run();
+      expect(harness.store.landed.length).to.equal(1);
+      expect(harness.read().config).to.deep.equal(NEXT);
+    }
+  });
+
+  it('under the first schema changes the pointers of all that it concerns in the same transaction, and removes that of a node it no longer concerns', async () => {
     const known = configWith({ primary: { node: 'node-x', instance: KNOWN.primary?.instance ?? (REPLICAS[0] as never), mode: 'release' } });
-    const harness = new Harness(known);
+    const harness = new Harness(known, 1);
     harness.store.put(keys.pointer('node-x', UID), String(known.version));
     harness.proposer.propose(known, { ...known, version: known.version + 1, primary: null });
     await harness.run();

@@ -3,6 +3,7 @@ import { expect } from 'chai';
 import type { VolumeConfig } from '../../../../core/config.ts';
 import type { ServingReport } from '../../../../core/machine.ts';
 import { configWith, INSTANCE, OTHER_INSTANCE, UID } from '../../../support/configs.ts';
+import { configIn } from '../../../support/configsInStore.ts';
 import { atRest } from '../../../support/scriptedStore.ts';
 import { keys, NODE, VolumesBench } from '../../../support/volumesBench.ts';
 
@@ -55,7 +56,8 @@ describe('the volumes of a node', () => {
     expect(node.ends).to.deep.equal(['released']);
     expect(node.sockets.servers.map(({ state }) => state)).to.deep.equal(['closed']);
     expect(node.report).to.equal(null);
-    expect(node.store.json<VolumeConfig>(keys.volume(UID))?.primary).to.equal(null);
+    expect((await configIn(node.store, keys, UID))?.config.primary).to.equal(null);
+    expect(node.store.json<VolumeConfig>(keys.volume(UID)), 'the leader’s alone').to.deep.equal(HERE);
     expect(node.volumes.primaries).to.equal(0);
   });
 
@@ -330,7 +332,7 @@ describe('the volumes of a node', () => {
       primary?.options.configPort.recheck();
       await node.run(50);
     }
-    expect(node.store.reads.length, 'one in 100 ms').to.be.within(9, 11);
+    expect(node.store.reads.filter((key) => key === keys.volume(UID)).length, 'one in 100 ms').to.be.within(9, 11);
     expect(primary?.observed, 'the same version again is no news').to.deep.equal([]);
     node.store.put(keys.volume(UID), ELSEWHERE);
     primary?.options.configPort.recheck();

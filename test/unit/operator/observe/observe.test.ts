@@ -38,6 +38,7 @@ const storeViews = (change: Partial<StoreViews> = {}): StoreViews => ({
   serving: view(),
   snapshots: view(),
   scrubs: view(),
+  primaries: view(),
   settings: view(),
   ...change,
 });

@@ -2,14 +2,22 @@
 import { expect } from 'chai';
 import { decideSchema, type SchemaDecision } from '../../../../operator/reconcile/schema.ts';
 
-const OWN = { highest: 2, lowestReader: 2, version: '0.9.0' };
+const OWN = { highest: 2, lowestReader: 2, version: '0.9.0', raiseAfterMs: 60_000 };
+/** Nobody who does not know it has been known for longer than that. */
+const LONG = { hasVolumes: true, agreedForMs: 60_000 };
 const FIRST = JSON.stringify({ version: 1, lowestReader: 1, writtenBy: '0.8.0' });
 const knows = (highest: number) => ({ speaks: { protocol: { lowest: 1, highest: 1 }, schema: { lowest: 1, highest } } });
 /** As agents told before they said what they know. */
 const SILENT = {};
 
-function decide(text: string | null, machines: Record<string, object>, storageNodes = Object.keys(machines), own = OWN): SchemaDecision {
-  return decideSchema({ text, machines: new Map(Object.entries(machines)), storageNodes }, own);
+function decide(
+  text: string | null,
+  machines: Record<string, object>,
+  storageNodes = Object.keys(machines),
+  own = OWN,
+  since = LONG,
+): SchemaDecision {
+  return decideSchema({ text, machines: new Map(Object.entries(machines)), storageNodes, ...since }, own);
 }
 
 const SECOND = { version: 2, lowestReader: 2, writtenBy: '0.9.0' };
@@ -34,11 +42,20 @@ describe('operator: the schema of etcd', () => {
   it('is written down as the first where there is none and not all know more', () => {
     const next = { version: 1, lowestReader: 1, writtenBy: '0.9.0' };
     expect(decide(null, { a: knows(2), b: SILENT })).to.deep.equal({ next, waitsFor: ['b (knows 1)'] });
-    expect(decide(null, { a: SILENT }, ['a'], { highest: 1, lowestReader: 1, version: '0.9.0' }).next).to.deep.equal(next);
+    expect(decide(null, { a: SILENT }, ['a'], { ...OWN, highest: 1, lowestReader: 1 }).next).to.deep.equal(next);
+  });
+
+  it('is not raised before all have known it for a while, unless nothing stands in the store yet', () => {
+    const soon = { hasVolumes: true, agreedForMs: 59_999 };
+    const wait = 'the 60 s in which it may still be gone back (SCHEMA_RAISE_AFTER_SECONDS)';
+    expect(decide(FIRST, { a: knows(2) }, ['a'], OWN, soon)).to.deep.equal({ next: null, waitsFor: [wait] });
+    expect(decide(FIRST, { a: knows(2) }, ['a'], OWN, { ...soon, hasVolumes: false }).next).to.equal(null);
+    expect(decide(null, { a: knows(2) }, ['a'], OWN, soon).next?.version).to.equal(1);
+    expect(decide(null, { a: knows(2) }, ['a'], OWN, { hasVolumes: false, agreedForMs: 0 }).next).to.deep.equal(SECOND);
   });
 
   it('is that of the first leader where there is nobody yet', () => {
-    expect(decide(null, {}).next).to.deep.equal(SECOND);
+    expect(decide(null, {}, [], OWN, { hasVolumes: false, agreedForMs: 0 }).next).to.deep.equal(SECOND);
   });
 
   it('is never lowered, and left alone where it cannot be read', () => {

@@ -152,7 +152,7 @@ describe('operator: deciding about a volume that goes', () => {
     expect(deleted(decision)).to.have.members([
       KEYS.volume(UID),
       KEYS.scrub(UID),
-      ...['a', 'b', 'c'].map((letter) => KEYS.pointer(`node-${letter}`, UID)),
+      ...['a', 'b', 'c'].flatMap((letter) => [KEYS.pointer(`node-${letter}`, UID), KEYS.bell(`node-${letter}`, UID)]),
     ]);
     expect(filedTasks(decision).map(({ id }) => id)).to.deep.equal([...'abc'].map((letter) => deleteTaskId(replica(letter))));
     expect(transactionOf(decision).conditions).to.deep.include({ key: KEYS.volume(UID), is: 'revision', revision: '50' });

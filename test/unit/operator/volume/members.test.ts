@@ -129,7 +129,7 @@ describe('operator: deciding which replicas there are', () => {
     const decision = decide(observedVolume({ object, config: left, tasks: [observedTask('create', 'd', 'done')] }));
     expect(membersOf(decision)).to.deep.equal(['node-a', 'node-c', 'node-d']);
     expect(filedTasks(decision).map(({ id }) => id)).to.deep.equal([deleteTaskId(replica('b'))]);
-    expect(deleted(decision)).to.deep.equal([KEYS.pointer('node-b', UID)]);
+    expect(deleted(decision)).to.deep.equal([KEYS.pointer('node-b', UID), KEYS.bell('node-b', UID)]);
   });
 
   it('never removes one that is still in sync: the primary drops it', () => {

@@ -219,7 +219,7 @@ describe('operator: deciding who is the primary', () => {
       observedVolume({ object: attached('a'), config: config({ primary: primary('e') }) }),
       world({ machines: without('e') }),
     );
-    expect(deleted(moved)).to.deep.equal([KEYS.pointer('node-e', UID)]);
+    expect(deleted(moved)).to.deep.equal([KEYS.pointer('node-e', UID), KEYS.bell('node-e', UID)]);
   });
 
   it('tells people of a take-over', () => {
