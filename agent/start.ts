@@ -25,7 +25,7 @@ import { CallSlots } from './control/calls.ts';
 import { Doorbell } from './control/doorbell.ts';
 import { TICK_MS } from './control/engines.ts';
 import { type AgentMetrics, createAgentMetrics } from './control/metrics.ts';
-import { PoolProxy } from './control/poolProxy.ts';
+import { PoolProxy, type PoolProxyOptions } from './control/poolProxy.ts';
 import { Pools } from './control/pools.ts';
 import { Primaries } from './control/primaries.ts';
 import { Registration } from './control/registration.ts';
@@ -191,7 +191,7 @@ async function wire(base: Base, workers: Workers, machine: { bootId: string; tls
   const addresses = new AddressBook(base);
   const pools: Pools = new Pools({
     node,
-    pools: openPools(base, workers, { ...basics, bootId: machine.bootId }, common),
+    pools: openPools(base, workers, { ...basics, bootId: machine.bootId }, common, (...asked) => volumes.ask(...asked)),
     configOf: (uid) => volumes.configOf(uid),
     volumeOf: (replica) => volumes.volumeOf(replica),
     expected: () => volumes.replicasHere(),
@@ -221,6 +221,7 @@ function openPools(
   workers: Workers,
   basics: WorkerBasics & { bootId: string },
   common: (message: FromWorker, worker: string) => void,
+  inForce: PoolProxyOptions['inForce'],
 ): PoolProxy[] {
   const { pools, tagsOf, advertisedHost: host, replicationListen } = parameters;
   return [...pools].map(([pool, path], index) => {
@@ -235,6 +236,7 @@ function openPools(
       log,
       refused: (problem) => program.fail(new Error(problem)),
       hung: (reason) => program.setStuck(`pool ${pool}: ${reason}`),
+      inForce,
       common,
     });
   });

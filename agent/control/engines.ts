@@ -10,17 +10,19 @@ import type { BlockDevice, SnapshotRequest } from '../ports.ts';
 import type { PrimaryEnd, PrimaryEvents, PrimaryOptions } from '../primary/options.ts';
 import type { PrimaryReport } from '../primary/report.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
-import type { ReplicaEvents, ReplicaOptions } from '../replica/replica.ts';
+import type { ReplicaEvents, ReplicaOptions, SealJudgement } from '../replica/replica.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 
-export type { PrimaryEnd, PrimaryEvents, PrimaryOptions, PrimaryReport, ReplicaEvents, ReplicaOptions };
+export type { PrimaryEnd, PrimaryEvents, PrimaryOptions, PrimaryReport, ReplicaEvents, ReplicaOptions, SealJudgement };
 
 /** How often `tick` of everything is called. */
 export const TICK_MS = 50;
 
 export interface ReplicaEngine {
   readonly failed: string | null;
-  /** All refusals are its own. */
+  /** Whether anybody must be asked about who sends this Seal before it may be accepted. Changes nothing. */
+  judge(seal: Seal): SealJudgement;
+  /** All refusals are its own, save that the leader has not appointed the sender (`workers/appointments.ts`). */
   accept(seal: Seal, link: ReplicaLink): ReplicaSession;
   /** Promises a higher epoch durably, ends an older session. */
   observe(config: VolumeConfig): void;

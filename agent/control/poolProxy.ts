@@ -17,6 +17,7 @@ import type { PoolReport } from '../../core/machine.ts';
 import type { PoolSpec } from '../../core/task.ts';
 import type { Channel } from '../workers/channel.ts';
 import type { FromPool, FromWorker, HeldReplica, ToPool } from '../workers/messages.ts';
+import type { TellInForce } from './askers.ts';
 import { Pulse } from './pulse.ts';
 
 /** A disk that answers nothing for so long is given up: its replicas are replaced, and nothing new comes to it. One that is only busy has been seen to take 10 s. */
@@ -37,6 +38,8 @@ export type PoolProxyOptions = {
   log: Log;
   /** The agent must end, with this sentence. */
   refused: (problem: string) => void;
+  /** Somebody seals a replica in it under that epoch: `tell` is called once with the config in force. */
+  inForce: (uid: VolumeUid, epoch: number, tell: TellInForce) => void;
   /** Its worker, or a thread of its disk, may be stuck for ever. */
   hung: (reason: string) => void;
   common: (message: FromWorker, worker: string) => void;
@@ -186,6 +189,8 @@ export class PoolProxy {
         return this.#sendConfigs();
       case 'performed':
         return this.#performed(message.id, message.problem);
+      case 'appointment':
+        return this.#tellInForce(message);
       case 'inventory':
         return this.#inventoryTold(message.id, message.found ?? this.#named(message.problem));
       case 'pong':
@@ -224,6 +229,12 @@ export class PoolProxy {
     const count = (this.#volumes.get(volume) ?? 0) - 1;
     if (count > 0) this.#volumes.set(volume, count);
     else this.#volumes.delete(volume);
+  }
+
+  /** Also to one that hangs: it is its own thread that answers Seals. */
+  #tellInForce({ uid, epoch }: Extract<FromPool, { type: 'appointment' }>): void {
+    const { inForce, channel } = this.#options;
+    inForce(uid, epoch, (told) => channel.post({ type: 'appointment', uid, ...told }));
   }
 
   #unusable(problem: string): void {

@@ -19,6 +19,7 @@ import type { Store } from '../../core/store.ts';
 import type { SchemaInForce } from '../../edge/schemaWatch.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
+import { Askers, type TellInForce } from './askers.ts';
 import { type CallSlots, retryDelayMs, whenAnswered } from './calls.ts';
 import { HostedPrimary, type PrimaryEnvironment } from './hostedPrimary.ts';
 import { type Found, type KnownConfig, readKnown } from './knownConfig.ts';
@@ -66,6 +67,7 @@ export class Volume {
   #problem: string | null = null;
   /** A primary is about to start as soon as it is known how far the one before it came with its scrub. */
   #isStarting = false;
+  readonly #askers = new Askers();
 
   constructor(uid: VolumeUid, options: VolumeOptions) {
     this.uid = uid;
@@ -98,7 +100,8 @@ export class Volume {
 
   /** No primary, no connection of one, and nothing that says that the volume concerns this node. */
   get isForgettable(): boolean {
-    const isBusy = this.#mustRead || this.#isReading || this.#isStarting || this.#primary !== null || this.#ended.length > 0;
+    const isBusy =
+      this.#mustRead || this.#isReading || this.#askers.areWaiting || this.#isStarting || this.#primary !== null || this.#ended.length > 0;
     return !isBusy && this.#pointer === null && !this.#concernsUs;
   }
 
@@ -109,7 +112,8 @@ export class Volume {
 
   /** Ticks find nothing to do until something is heard. */
   get isResting(): boolean {
-    if (this.#mustTellAgain || (this.#mustRead && !this.#isReading) || this.isForgettable) return false;
+    const mustRead = (this.#mustRead || this.#askers.areUnread) && !this.#isReading;
+    if (this.#mustTellAgain || mustRead || this.isForgettable) return false;
     const mustStart = this.#primary === null && !this.#isStarting && this.#mayStart && this.#named !== null && this.#isKnownSchema;
     return !mustStart && this.#ended.every((primary) => !primary.isOver) && this.#primary?.isResting !== false;
   }
@@ -136,6 +140,17 @@ export class Volume {
     this.#mustRead = true;
   }
 
+  /**
+   * Which config is in force, for who has heard of a primary of that epoch: what is known, if that is so late, else what a reading finds that begins now. One that
+   * fails tells what is known, and that it may not be all.
+   */
+  ask(epoch: number, tell: TellInForce): void {
+    this.#askers.add(epoch, tell);
+    if (this.#isGone) this.#askers.end({ config: null, isCurrent: true });
+    else if (this.#latest !== null) this.#askers.known(this.#latest.config);
+    this.#readIfDue();
+  }
+
   /** False: no primary runs here, and nothing will be called. */
   snapshot(request: SnapshotRequest, done: SnapshotDone): boolean {
     return this.#primary?.snapshot(request, done) ?? false;
@@ -160,12 +175,14 @@ export class Volume {
   }
 
   #readIfDue(): void {
-    if (!this.#mustRead || this.#isReading) return;
+    if (this.#isReading) return;
     const { store, keys, slots, environment } = this.#options;
     const nowMs = environment.clock.monotonicMs();
-    if (nowMs < this.#readNotBeforeMs || !slots.tryTake()) return;
+    const isDue = (this.#mustRead && nowMs >= this.#readNotBeforeMs) || this.#askers.mayRead(nowMs);
+    if (!isDue || !slots.tryTake()) return;
     this.#mustRead = false;
     this.#isReading = true;
+    this.#askers.readingBegan(nowMs);
     this.#readNotBeforeMs = nowMs + RECHECK_MS;
     whenAnswered(
       this.#read(store, keys),
@@ -175,12 +192,14 @@ export class Volume {
         if (found === 'deleted') this.#gone();
         else if (found === 'lost') this.#lost();
         else this.#seen(found);
+        this.#tellAskers(true);
       },
       () => {
         this.#answered(slots);
         this.#failures++;
         this.#mustRead = true;
         this.#readNotBeforeMs = environment.clock.monotonicMs() + retryDelayMs(this.#failures);
+        this.#tellAskers(false);
       },
     );
   }
@@ -188,6 +207,12 @@ export class Volume {
   #answered(slots: CallSlots): void {
     this.#isReading = false;
     slots.release();
+  }
+
+  /** A reading has ended. Whoever asked meanwhile needs another. */
+  #tellAskers(isCurrent: boolean): void {
+    this.#askers.readingEnded({ config: this.#isGone ? null : this.latest, isCurrent });
+    if (this.#askers.areUnread) this.#readIfDue();
   }
 
   /** That it was deleted is written together with the config's end, so whoever finds no config finds that, if it is so. */
@@ -221,6 +246,7 @@ export class Volume {
     this.#isUnrecorded = false;
     this.#latest = found;
     if (version > before) this.#tell();
+    this.#askers.known(found.config);
   }
 
   /** What runs goes on as it is. */

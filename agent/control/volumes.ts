@@ -9,6 +9,7 @@ import type { Log } from '../../core/log.ts';
 import type { Entry, View } from '../../core/store.ts';
 import type { SnapshotRequest } from '../ports.ts';
 import type { SnapshotDone } from '../primary/snapshot.ts';
+import type { TellInForce } from './askers.ts';
 import { whenAnswered } from './calls.ts';
 import type { ExpectedReplica } from './pools.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
@@ -64,6 +65,14 @@ export class Volumes {
 
   configOf(uid: VolumeUid): VolumeConfig | null {
     return this.#volumes.get(uid)?.latest ?? null;
+  }
+
+  /** The config in force, for who has heard of a primary of that epoch; also of a volume of which nothing was heard. `tell` is called once (`Volume.ask`). */
+  ask(uid: VolumeUid, epoch: number, tell: TellInForce): void {
+    // One that is gone is not read again before it is forgotten.
+    const volume = this.#volumes.get(uid) ?? this.#volume(uid);
+    if (volume) volume.ask(epoch, tell);
+    else tell({ config: null, isCurrent: false });
   }
 
   volumeOf(replica: ReplicaId): VolumeUid | null {
@@ -176,7 +185,8 @@ export class Volumes {
 
   #volume(uid: VolumeUid): Volume | null {
     const known = this.#volumes.get(uid);
-    if (known) return known;
+    // What was asked for and not there is forgotten with the next tick; a config that came since is a new beginning.
+    if (known && !(known.isGone && known.isForgettable)) return known;
     if (this.#volumes.size >= VOLUMES_MAX) {
       if (!this.#isFull) this.#log.error('more volumes than this agent takes on', { volumesMax: VOLUMES_MAX, uid });
       this.#isFull = true;

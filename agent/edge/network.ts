@@ -11,7 +11,7 @@ import type { HostPort } from '../../core/parameter-kinds.ts';
 import type { BlockPool } from '../../core/wire/blockPool.ts';
 import type { Certificates } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
-import type { Accept, Connect } from '../replication/link.ts';
+import type { Accept, Appointed, Connect } from '../replication/link.ts';
 import type { Listening } from '../workers/poolHost.ts';
 import { connectOverNetwork, type PeerAddress } from './replicationClient.ts';
 import { ReplicationServer } from './replicationServer.ts';
@@ -70,9 +70,16 @@ export type ListenOptions = {
 export async function listenForReplication(
   { node, runDirectory, pool, listen, ...rest }: ListenOptions,
   accept: Accept,
+  appointed: Appointed,
 ): Promise<Listening> {
-  const network = await ReplicationServer.listen({ ...listen, ...rest, accept });
-  const local = await ReplicationServer.listen({ ...listen, ...rest, accept, local: { path: poolSocket(runDirectory, pool), node } });
+  const network = await ReplicationServer.listen({ ...listen, ...rest, accept, appointed });
+  const local = await ReplicationServer.listen({
+    ...listen,
+    ...rest,
+    accept,
+    appointed,
+    local: { path: poolSocket(runDirectory, pool), node },
+  });
   return {
     port: network.port,
     close: async () => {

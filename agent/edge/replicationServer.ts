@@ -1,6 +1,6 @@
 /**
  * The replication port: takes the sessions that primaries open to the replicas here. Must never hand a Seal on whose sender is not the node that the Seal's
- * config names as primary (unless TLS is off, for benchmarks), and must never let one connection's fault touch another.
+ * config names as primary (unless TLS is off, for benchmarks), or of whom nobody has said that the leader appointed him, and must never let one connection's fault touch another.
  */
 import { type AddressInfo, createServer as createPlainServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type TlsOptions } from 'node:tls';
@@ -10,7 +10,7 @@ import { threadBlocks } from '../../core/wire/blockPool.ts';
 import { type Certificates, peerName } from '../../edge/tls.ts';
 import type { ReplicationEvents } from '../replication/events.ts';
 import { DEFAULT_LIMITS, type ReplicationLimits } from '../replication/limits.ts';
-import type { Accept } from '../replication/link.ts';
+import type { Accept, Appointed } from '../replication/link.ts';
 import { Receiver, readDirectly } from './directSocket.ts';
 import { IncomingSession, type Proved } from './replicationSession.ts';
 import { widenSendBuffer } from './sendBuffer.ts';
@@ -23,6 +23,7 @@ export type ReplicationServerOptions = {
   readonly certificates: Pick<Certificates, 'material' | 'onRenewed'> | null;
   /** A unix socket in a directory that only this agent may enter, instead of host and port: whoever connects is this node's agent, without TLS. */
   readonly local?: { readonly path: string; readonly node: string };
+  readonly appointed: Appointed;
   readonly accept: Accept;
   readonly events: ReplicationEvents;
   readonly limits?: Partial<ReplicationLimits>;
@@ -111,8 +112,8 @@ export class ReplicationServer {
   }
 
   #accept(socket: Socket, receiver: Receiver | null, proved: Proved): void {
-    const { accept, events, spoken = PROTOCOL } = this.#options;
-    new IncomingSession({ socket, receiver, blocks: threadBlocks, proved, accept, events, limits: this.#limits, spoken });
+    const { appointed, accept, events, spoken = PROTOCOL } = this.#options;
+    new IncomingSession({ socket, receiver, blocks: threadBlocks, proved, appointed, accept, events, limits: this.#limits, spoken });
   }
 
   #handshakeFailed(error: Error, socket: TLSSocket): void {

@@ -1,6 +1,6 @@
 /**
- * One connection at the replica's end, from its first byte: waits for the Seal, checks whose it is, then carries the session. Must never hand on anything that
- * breaks a rule of the protocol, nor anything behind it.
+ * One connection at the replica's end, from its first byte: waits for the Seal, checks whose it is and has it found out whether the leader appointed him, then
+ * carries the session. Must never hand on a Seal before that is known, nor anything that breaks a rule of the protocol, nor anything behind it.
  */
 import type { Socket } from 'node:net';
 import type { VersionRange } from '../../core/versions.ts';
@@ -11,7 +11,7 @@ import type { FromReplica, Seal, ToReplica } from '../../core/wire/messages.ts';
 import { formatPeerName, type PeerName } from '../../edge/tls.ts';
 import type { ConnectionRule, ReplicationEvents } from '../replication/events.ts';
 import type { ReplicationLimits } from '../replication/limits.ts';
-import type { Accept, ReplicaLink, ReplicaSession } from '../replication/link.ts';
+import type { Accept, Appointed, AppointmentRefusal, ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import type { Kept, Receiver } from './directSocket.ts';
 import { FrameSocket, type FrameSocketOwner } from './replicationSocket.ts';
 
@@ -24,6 +24,7 @@ export type IncomingOptions = {
   readonly receiver: Receiver | null;
   readonly blocks: BlockPool;
   readonly proved: Proved;
+  readonly appointed: Appointed;
   readonly accept: Accept;
   readonly events: ReplicationEvents;
   readonly limits: ReplicationLimits;
@@ -34,14 +35,14 @@ export type IncomingOptions = {
 const nameOf = (proved: Proved, socket: Socket): string =>
   proved === null || proved === 'plain' ? (socket.remoteAddress ?? 'unknown') : formatPeerName(proved);
 
-/** greeting --Seal of the peer's own--> open     any --lost, broke a rule, close()--> closed */
+/** greeting --Seal of the peer's own--> asking --the leader appointed him--> open     any --lost, broke a rule, close()--> closed */
 export class IncomingSession implements ReplicaLink, FrameSocketOwner {
   readonly peer: string;
   readonly #options: IncomingOptions;
   readonly #frames: FrameSocket;
   readonly #decoder: FrameDecoder<ToReplica>;
   readonly #sealTimer: NodeJS.Timeout;
-  #state: 'greeting' | 'open' | 'closed' = 'greeting';
+  #state: 'greeting' | 'asking' | 'open' | 'closed' = 'greeting';
   #encoder: Encoder | null = null;
   #session: ReplicaSession | null = null;
 
@@ -104,14 +105,22 @@ export class IncomingSession implements ReplicaLink, FrameSocketOwner {
   }
 
   #heard(message: ToReplica): void {
-    if (message.type === 'seal') this.#open(message);
+    if (message.type === 'seal') this.#sealed(message);
+    else if (this.#state === 'asking') this.#refuse('order', `${message.type} before the Seal was answered`);
     else this.#session?.message(message);
   }
 
-  #open(seal: Seal): void {
+  #sealed(seal: Seal): void {
     const broken = this.#ruleOfPeer(seal);
     if (broken) return this.#refuse('peer', broken);
     clearTimeout(this.#sealTimer);
+    this.#state = 'asking';
+    this.#options.appointed(seal, (refusal) => this.#open(seal, refusal));
+  }
+
+  #open(seal: Seal, refusal: AppointmentRefusal | null): void {
+    if (this.#state !== 'asking') return;
+    if (refusal) return this.#refuse(refusal.rule, refusal.message);
     this.#state = 'open';
     this.#encoder = new Encoder(seal, null, this.#decoder.session?.protocolVersion);
     this.#options.events.connectionOpened(this.peer);

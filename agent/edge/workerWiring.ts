@@ -52,7 +52,7 @@ export async function runPoolWorker(
     channel,
     hasten: base.hasten,
     open: (done) => openPoolPort({ name: pool, path, tags, disk, bootId, random: systemRandom }, done),
-    listen: (accept) => listenForReplication(listening, accept),
+    listen: (accept, appointed) => listenForReplication(listening, accept, appointed),
     makeReplica,
     oldestCallMs: () => disk.oldestCallMs,
     protocolError: counters.replicationBroken,

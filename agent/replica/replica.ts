@@ -9,7 +9,7 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import type { VolumeConfig } from '../../core/config.ts';
-import type { InstanceId } from '../../core/ids.ts';
+import type { InstanceId, NodeName } from '../../core/ids.ts';
 import type { FromReplica, Seal } from '../../core/wire/messages.ts';
 import type { Done, IoError, IoErrorCode, ReplicaMeta, ReplicaStore, SnapshotRequest } from '../ports.ts';
 import type { PrimaryIdentity as Holder, ReplicaLink, ReplicaSession } from '../replication/link.ts';
@@ -33,6 +33,10 @@ export interface ReplicaEvents {
 }
 
 type Refused = Extract<FromReplica, { type: 'refused' }>;
+/** Nulls: to nobody, or not known to whom. */
+type Promised = { epoch: number; instance: InstanceId | null; node: NodeName | null };
+/** What is to be made of a Seal before anybody is asked about its sender (`judge`). */
+export type SealJudgement = 'refused' | 'promised' | 'unknown';
 /** Holder null: whoever had one from the process before this. */
 type Lease = { holder: Holder | null; untilMs: number };
 
@@ -40,6 +44,14 @@ const isSame = (holder: Holder | null, other: Holder): boolean => holder?.epoch 
 
 /** What a link hears with that was refused: nothing. */
 const DEAF: ReplicaSession = { message: () => undefined, burstEnd: () => undefined, closed: () => undefined };
+
+/** Of which node the promised instance is, as a config of that epoch says. */
+const nodeOf = ({ primary }: VolumeConfig, instance: InstanceId | null): NodeName | null =>
+  primary !== null && primary.instance === instance ? primary.node : null;
+
+function promisedIn({ promisedEpoch: epoch, promisedInstance: instance, config }: ReplicaMeta): Promised {
+  return { epoch, instance, node: config?.epoch === epoch ? nodeOf(config, instance) : null };
+}
 
 /** The later of the two configs; one that has the replica in sync also ends what was noted of its catching up. */
 function withConfig(meta: ReplicaMeta, other: VolumeConfig): ReplicaMeta {
@@ -68,7 +80,7 @@ export class Replica {
   readonly #patience: Patience | undefined;
   #session: Session | null = null;
   /** In force from when it is made; told to anybody only when durable. */
-  #promised: { epoch: number; instance: InstanceId | null };
+  #promised: Promised;
   /** Leases granted and not run out: to this session's primary, and to earlier ones that may still believe in theirs. */
   #leases: Lease[];
   #failed: string | null;
@@ -86,8 +98,8 @@ export class Replica {
     this.#meta = new MetaWriter(options.store);
     this.#nextTurn = options.nextTurn ?? null;
     this.#patience = options.patience;
-    const { promisedEpoch, promisedInstance, failed } = options.store.meta;
-    this.#promised = { epoch: promisedEpoch, instance: promisedInstance };
+    const { promisedEpoch, failed } = options.store.meta;
+    this.#promised = promisedIn(options.store.meta);
     this.#failed = failed;
     // The process before this one may have granted a lease a moment ago.
     const untilMs = this.#clock.monotonicMs() + options.store.meta.longestLeaseMs * LEASE_DRIFT;
@@ -96,6 +108,17 @@ export class Replica {
 
   get failed(): string | null {
     return this.#failed;
+  }
+
+  /**
+   * For who must know whether the leader has appointed whoever sends this Seal: `refused` it is in any case; `promised` this very epoch was to this very process of
+   * that node, and what was promised was known to be of the leader then, so nobody need be asked. Changes nothing.
+   */
+  judge(seal: Seal): SealJudgement {
+    if (this.#refusalOf(seal)) return 'refused';
+    const { epoch, instance, node } = this.#promised;
+    const isSame = seal.epoch === epoch && seal.instance === instance && node !== null && seal.config.primary?.node === node;
+    return isSame ? 'promised' : 'unknown';
   }
 
   /** A primary opens a session. It is answered when the promise is durable: a crash before leaves an unanswered Seal and perhaps a promise. */
@@ -289,7 +312,7 @@ export class Replica {
   }
 
   #promise(epoch: number, instance: InstanceId | null, config: VolumeConfig, then: () => void): void {
-    this.#promised = { epoch, instance };
+    this.#promised = { epoch, instance, node: nodeOf(config, instance) };
     const { promisedEpoch, promisedInstance } = this.#store.meta;
     const known = (this.#store.meta.config?.version ?? -1) >= config.version;
     if (promisedEpoch === epoch && promisedInstance === instance && known) {

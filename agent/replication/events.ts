@@ -8,6 +8,10 @@ export type ConnectionRule =
   | 'handshake'
   /** It proved to be somebody else than it should be. */
   | 'peer'
+  /** The config in force names another as primary, or that Seal's epoch has not begun. */
+  | 'appointment'
+  /** Whom the leader appointed could not be found out in time. */
+  | 'appointmentUnknown'
   | 'sealTimeout'
   | 'connectionsMax'
   | 'unsentBytesMax';

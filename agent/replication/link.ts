@@ -54,6 +54,14 @@ export interface ReplicaSession {
 /** Gives the Seal to the replica it is for; answers on the link itself (refused, then close) if there is none. */
 export type Accept = (seal: Seal, link: ReplicaLink) => ReplicaSession;
 
+export type AppointmentRefusal = { readonly rule: 'appointment' | 'appointmentUnknown'; readonly message: string };
+
+/**
+ * Asked of every Seal before it is given to its replica, when it is known that it comes from the node that it names: whether the leader appointed that process under that
+ * epoch. Answered once, perhaps from within the call. Null: the replica may have it.
+ */
+export type Appointed = (seal: Seal, answered: (refusal: AppointmentRefusal | null) => void) => void;
+
 /** The primary's compare-and-set on its volume's config. */
 export interface ConfigPort {
   /**

@@ -2,7 +2,7 @@
  * Everything that control and the workers say to each other: plain data that survives a structured clone. Types only.
  *
  * Order holds: what one side posts is heard in that order. Calls with an answer carry an id. Bounds: control has one `observe` and one `ping` out per
- * pool, and as many `perform` as there are tasks in work; a worker posts a report per volume at most once a second unless its state changed, how
+ * pool, and as many `perform` as there are tasks in work; a pool has one `appointment` out per volume of which it holds a replica; a worker posts a report per volume at most once a second unless its state changed, how
  * far a scrub is every ten seconds and when one ends, and asks for an address at most once a second for each member.
  */
 import type { VolumeConfig } from '../../core/config.ts';
@@ -60,11 +60,16 @@ export type HeldReplica = {
   isBeingRemoved: boolean;
 };
 
+/** What is known of a volume's config. `isCurrent`: etcd said so behind the question; else it did not answer, and a later one may stand there. */
+export type InForce = { config: VolumeConfig | null; isCurrent: boolean };
+
 export type ToPool =
   /** Answered by `observed` when they were given to the replicas here, not when these have made them durable. */
   | { type: 'observe'; id: number; configs: VolumeConfig[] }
   /** `config`: the latest of the volume, for a replica that is made. */
   | { type: 'perform'; id: number; spec: PoolSpec; config: VolumeConfig | null }
+  /** Answers what the pool asked by the same name. */
+  | ({ type: 'appointment'; uid: VolumeUid } & InForce)
   | { type: 'ping'; id: number }
   /** Answered by `inventory`; for people who rebuild a lost store, seldom. */
   | { type: 'inventory'; id: number }
@@ -84,6 +89,8 @@ export type FromPool =
   | { type: 'held'; held: HeldReplica[]; gone: ReplicaId[] }
   | { type: 'observed'; id: number }
   | { type: 'performed'; id: number; problem: string | null }
+  /** Somebody seals a replica here under that epoch, which nobody has promised. Answered once, also when etcd does not. */
+  | { type: 'appointment'; uid: VolumeUid; epoch: number }
   | { type: 'inventory'; id: number; found: PoolInventory | null; problem: string }
   /** `oldestCallMs`: how long the disk has not answered its oldest call. */
   | { type: 'pong'; id: number; oldestCallMs: number }

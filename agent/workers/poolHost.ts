@@ -8,11 +8,12 @@
  */
 import type { Clock } from '../../core/clock.ts';
 import { messageOf } from '../../core/errors.ts';
-import type { ReplicaId } from '../../core/ids.ts';
+import type { ReplicaId, VolumeUid } from '../../core/ids.ts';
 import type { Log } from '../../core/log.ts';
 import type { MakeReplica } from '../control/engines.ts';
 import { DiskError } from '../replica/store/disk.ts';
-import type { Accept } from '../replication/link.ts';
+import type { Accept, Appointed } from '../replication/link.ts';
+import { Appointments } from './appointments.ts';
 import type { Channel } from './channel.ts';
 import type { FromPool, ToPool } from './messages.ts';
 import type { OpenedPool, PoolProblem } from './poolPort.ts';
@@ -31,7 +32,7 @@ export type PoolHostOptions = {
   /** A tick is due soon: control is to be told something. */
   hasten: () => void;
   open: (done: (opened: OpenedPool | PoolProblem) => void) => void;
-  listen: (accept: Accept) => Promise<Listening>;
+  listen: (accept: Accept, appointed: Appointed) => Promise<Listening>;
   makeReplica: MakeReplica;
   /** How long the disk has not answered its oldest call. */
   oldestCallMs: () => number;
@@ -45,6 +46,8 @@ type Open = { pool: OpenedPool; replicas: Replicas; listening: Listening };
 export class PoolHost {
   readonly #options: PoolHostOptions;
   #open: Open | null = null;
+  /** Before `#open`: it listens at one place already while the other is being made. */
+  #appointments: Appointments | null = null;
   #isClosing = false;
   /** Of which control has not been told how they are now. */
   readonly #changed = new Set<ReplicaId>();
@@ -62,10 +65,11 @@ export class PoolHost {
 
   /** How long the next one may be away. */
   tick(): number {
+    this.#appointments?.tick();
     if (this.#open === null || this.#isClosing) return POOL_TICK_MS;
     this.#open.replicas.tick();
     this.#tell(this.#open);
-    return this.#open.replicas.areResting ? REPORT_MS : POOL_TICK_MS;
+    return this.#open.replicas.areResting && !this.#appointments?.areWaiting ? REPORT_MS : POOL_TICK_MS;
   }
 
   #notOpened({ problem, isDisk }: PoolProblem): void {
@@ -80,7 +84,9 @@ export class PoolHost {
     };
     const replicas = new Replicas({ pool: pool.port, makeReplica, clock, log, protocolError, changed });
     replicas.found(pool.found);
-    listen(replicas.accept).then(
+    const appointments = this.#appointmentsOf(replicas);
+    this.#appointments = appointments;
+    listen(replicas.accept, appointments.appointed).then(
       (listening) => {
         this.#open = { pool, replicas, listening };
         this.#changed.clear();
@@ -95,6 +101,16 @@ export class PoolHost {
     );
   }
 
+  #appointmentsOf(replicas: Replicas): Appointments {
+    const { channel, hasten, clock } = this.#options;
+    const ask = (uid: VolumeUid, epoch: number) => {
+      channel.post({ type: 'appointment', uid, epoch });
+      // Its bound is looked at by ticks.
+      hasten();
+    };
+    return new Appointments({ judge: replicas.judge, observe: (config) => replicas.observe(config), ask, clock });
+  }
+
   #heard(message: ToPool): void {
     const { channel, oldestCallMs } = this.#options;
     switch (message.type) {
@@ -104,6 +120,9 @@ export class PoolHost {
       case 'observe':
         for (const config of message.configs) this.#open?.replicas.observe(config);
         channel.post({ type: 'observed', id: message.id });
+        return;
+      case 'appointment':
+        this.#appointments?.told(message.uid, message);
         return;
       case 'perform':
         this.#perform(message);

@@ -10,7 +10,7 @@ import type { Log } from '../../core/log.ts';
 import type { PoolReport } from '../../core/machine.ts';
 import type { CloneSource, CreateSpec, PoolSpec } from '../../core/task.ts';
 import type { RefusalCode, Seal } from '../../core/wire/messages.ts';
-import type { MakeReplica, ReplicaEngine } from '../control/engines.ts';
+import type { MakeReplica, ReplicaEngine, SealJudgement } from '../control/engines.ts';
 import type { ReplicaMeta, ReplicaStore } from '../ports.ts';
 import type { ReplicaLink, ReplicaSession } from '../replication/link.ts';
 import type { HeldReplica } from './messages.ts';
@@ -74,6 +74,7 @@ export class Replicas {
     }
   }
 
+  /** Of one whose sender is known to be appointed, or whom nobody serves anyway (`judge`). */
   readonly accept = (seal: Seal, link: ReplicaLink): ReplicaSession => {
     const held = this.#held.get(seal.replica);
     if (held?.engine && !this.#isClosed) return held.engine.accept(seal, link);
@@ -84,6 +85,9 @@ export class Replicas {
       this.#isClosed ? 'the agent is stopping' : `replica ${seal.replica} is not in pool ${this.#options.pool.name}`,
     );
   };
+
+  /** Whether anybody must be asked about who sends this Seal before it is accepted. */
+  readonly judge = (seal: Seal): SealJudgement => (this.#isClosed ? null : this.#held.get(seal.replica)?.engine)?.judge(seal) ?? 'refused';
 
   observe(config: VolumeConfig): void {
     const making = this.#making.get(config.uid);

@@ -38,6 +38,7 @@ async function serve(files: TlsFiles | null): Promise<void> {
       connectionClosed: () => process.send?.({ cpuMs: cpuMs() - startCpuMs }, () => process.exit(0)),
       acceptFailed: (error) => console.error(error),
     },
+    appointed: (_, answered) => answered(null),
     accept: (_, link) => {
       let applied = 0;
       let told = 0;

@@ -41,6 +41,7 @@ export class FakePool implements Channel<ToPool, FromPool> {
       case 'close':
         return this.#say({ type: 'closed' });
       case 'giveUp':
+      case 'appointment':
         return;
     }
   }

@@ -84,6 +84,7 @@ function wire(base: Base, surroundings: Surroundings, plan: NodePlan, fakes: Fak
     log,
     refused: (problem) => fail(new Error(problem)),
     hung: (reason) => fail(new Error(`${node}: ${reason}`)),
+    inForce: (...asked) => volumes.ask(...asked),
     common: () => undefined,
   });
   const pools: Pools = new Pools({

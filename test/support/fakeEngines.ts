@@ -6,6 +6,7 @@ import type {
   PrimaryReport,
   ReplicaEngine,
   ReplicaOptions,
+  SealJudgement,
   SocketServer,
 } from '../../agent/control/engines.ts';
 import type { BlockClient, BlockDevice, SnapshotRequest } from '../../agent/ports.ts';
@@ -93,6 +94,13 @@ export class FakeReplica implements ReplicaEngine {
 
   constructor(options: ReplicaOptions) {
     this.options = options;
+  }
+
+  /** What it makes of any Seal. */
+  judgement: SealJudgement = 'unknown';
+
+  judge(): SealJudgement {
+    return this.judgement;
   }
 
   accept(seal: Seal, _link: ReplicaLink): ReplicaSession {

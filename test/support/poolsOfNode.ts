@@ -168,6 +168,7 @@ export class PoolsOfNode {
           log: silentLog,
           refused: (problem) => this.refused.push(problem),
           hung: (reason) => this.hung.push(reason),
+          inForce: (_uid, _epoch, tell) => tell({ config: this.config, isCurrent: true }),
           common: () => undefined,
         }),
     );

@@ -7,7 +7,7 @@ import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { connectOverNetwork, type ReplicationClientOptions } from '../../../agent/edge/replicationClient.ts';
 import { ReplicationServer, type ReplicationServerOptions } from '../../../agent/edge/replicationServer.ts';
 import type { Refusal, ReplicationEvents } from '../../../agent/replication/events.ts';
-import type { PrimaryLink, ReplicaLink } from '../../../agent/replication/link.ts';
+import type { Appointed, PrimaryLink, ReplicaLink } from '../../../agent/replication/link.ts';
 import { silentLog } from '../../../core/log.ts';
 import type { VersionRange } from '../../../core/versions.ts';
 import type { FromReplica, Seal, ToReplica } from '../../../core/wire/messages.ts';
@@ -62,6 +62,8 @@ export class ReplicaEnd implements ReplicationEvents {
   readonly order: string[] = [];
   opened = 0;
   readonly closedWith: string[] = [];
+  /** Whom it takes a Seal of: left as it is, everybody who proved to be the primary that it names. */
+  appointed: Appointed = (_, answered) => answered(null);
   /** What it does with a Seal, and with each message. */
   onSeal: (link: ReplicaLink) => void = (link) => link.send(SEALED);
   onMessage: (message: ToReplica, link: ReplicaLink) => void = () => undefined;
@@ -74,6 +76,7 @@ export class ReplicaEnd implements ReplicationEvents {
       host: HOST,
       port: 0,
       events: end,
+      appointed: (seal, answered) => end.appointed(seal, answered),
       accept: (seal, link) => {
         end.seals.push(seal);
         end.links.push(link);

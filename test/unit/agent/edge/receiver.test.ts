@@ -194,6 +194,7 @@ function atTheReplica({ lengths, cuts, turns }: Schedule): void {
     receiver,
     blocks: new BlockPool(),
     proved: 'plain',
+    appointed: (_seal, answered) => answered(null),
     accept: (_seal, link) => ({
       message: (message) => heard(link, message),
       burstEnd: () => undefined,
