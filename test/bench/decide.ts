@@ -70,7 +70,10 @@ class FakeKubeView<Object extends KubeObject> implements KubeView<Object> {
 }
 
 const store = Object.fromEntries(
-  ['volumes', 'primaries', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [name, new FakeView()]),
+  ['volumes', 'primaries', 'tasks', 'claims', 'history', 'machines', 'serving', 'snapshots', 'scrubs', 'settings'].map((name) => [
+    name,
+    new FakeView(),
+  ]),
 ) as unknown as { [Name in keyof StoreViews]: FakeView };
 const kube = {
   volumes: new FakeKubeView<VolumeObject>('volumes'),
