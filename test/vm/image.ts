@@ -18,6 +18,8 @@ const PROGRAMS = [
   'blockdev',
   'blkid',
   'fstrim',
+  'flock',
+  'dd',
 ];
 const MODULES = ['lib/libcrc32c.ko', 'fs/xfs/xfs.ko', 'drivers/block/nbd.ko'];
 const ROOMS = ['core', 'edge', 'agent', 'test/vm', 'package.json'];
