@@ -12,8 +12,8 @@ const KIND = path.dirname(HERE);
 const CACHE = process.env.HOLDFAST_CACHE || '/var/cache/holdfast';
 const PROGRAMS = path.join(CACHE, 'conformance');
 const REPORTS = path.resolve(process.env.REPORTS || path.join(PROGRAMS, 'reports'));
-/** Disruptive ones stop kubelets over ssh, which these nodes have not; Windows and SELinux are not here, nor the image of the populator that AnyVolumeDataSource tries. */
-const SKIP = process.env.SKIP || '\\[Disruptive\\]|\\[Feature:Windows\\]|SELinux|AnyVolumeDataSource';
+/** Disruptive ones stop kubelets over ssh, which these nodes have not; Windows and SELinux are not here, nor the image of the populator that "any volume data source" tries. */
+const SKIP = process.env.SKIP || '\\[Disruptive\\]|\\[Feature:Windows\\]|SELinux|any.volume.data.source';
 const FOCUS = process.env.FOCUS || 'External.Storage';
 const PROCESSES = Number(process.env.PROCESSES || '6');
 const HOURS_MAX = 3;
