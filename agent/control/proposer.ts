@@ -21,10 +21,10 @@ import { SCHEMA_OF_RECORDS } from '../../core/versions.ts';
 import type { SchemaInForce } from '../../edge/schemaWatch.ts';
 import type { ConfigPort } from '../replication/link.ts';
 import { retryDelayMs, whenAnswered } from './calls.ts';
-import { type Found, type KnownConfig, readKnown, unchangedKnown } from './knownConfig.ts';
+import { type Found, type KnownConfig, unchangedKnown } from './knownConfig.ts';
 
 export type ProposerOptions = {
-  store: Store;
+  store: Pick<Store, 'commit'>;
   keys: Keys;
   clock: Clock;
   log: Log;
@@ -32,6 +32,8 @@ export type ProposerOptions = {
   schema: Pick<SchemaInForce, 'version'>;
   /** The latest that this agent has seen. */
   latest: () => KnownConfig;
+  /** What stands in the config's keys now. */
+  read: () => Promise<Found>;
   /** What was read or written, perhaps the very same again; null: there is none now. Tells the primary, if it is later. */
   seen: (found: Found) => void;
   /** `latest` must be told to the primary again: it asked for a change of an older one. */
@@ -118,9 +120,8 @@ export class Proposer implements ConfigPort {
   }
 
   #read(proposal: Proposal): void {
-    const { node, latest } = this.#options;
     whenAnswered(
-      readKnown(this.#options, proposal.known.uid, node, latest()),
+      this.#options.read(),
       (found) => this.#answered(proposal, found),
       (error) => this.#unanswered(proposal, error),
     );

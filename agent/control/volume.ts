@@ -325,6 +325,7 @@ export class Volume {
       schema,
       node: environment.node,
       latest: () => this.#latest ?? known,
+      read: () => readKnown({ store, keys }, this.uid, environment.node, this.#latest),
       seen: (found: Found) => this.#seen(found),
       tellAgain: () => {
         this.#mustTellAgain = true;

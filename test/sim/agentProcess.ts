@@ -257,14 +257,16 @@ export class AgentProcess implements Host, Watcher {
   #start(config: VolumeConfig): void {
     const world = this.#world;
     const latest = () => this.#latest ?? config;
+    const store = new RegisterStore(world.register, this);
     const proposer = new Proposer({
-      store: new RegisterStore(world.register, this),
+      store,
       keys: KEYS,
       clock: this.#clock,
       log: silentLog,
       node: this.node,
       schema: { version: SCHEMA.highest },
       latest: () => inForceIn(world.register, latest()),
+      read: () => store.readInForce(),
       seen: (found) => {
         if (found === null || !('config' in found)) throw new Violation('contract', `the config cannot be read: ${found?.problem}`);
         this.#see(found.config);

@@ -5,7 +5,7 @@ import type { VolumeConfig } from '../../core/config.ts';
 import { OperatingError } from '../../core/errors.ts';
 import { type ConfigInForce, parsePrimaryRecord, recorderOf, unlawfulChange } from '../../core/inForce.ts';
 import { keysOf } from '../../core/keys.ts';
-import type { Change, Condition, Entry, Outcome, Store, View } from '../../core/store.ts';
+import type { Change, Condition, Entry, Outcome, Store } from '../../core/store.ts';
 import { Call } from './call.ts';
 import { type ConfigRegister, revisionOf, type Watcher } from './register.ts';
 import { Violation } from './violation.ts';
@@ -14,7 +14,7 @@ export const KEYS = keysOf('simulated');
 /** How long the agent's client waits for etcd. */
 const PATIENCE_MS = 800;
 
-export class RegisterStore implements Store {
+export class RegisterStore implements Pick<Store, 'commit'> {
   readonly #register: ConfigRegister;
   readonly #watcher: Watcher;
 
@@ -23,12 +23,9 @@ export class RegisterStore implements Store {
     this.#watcher = watcher;
   }
 
-  getAll(asked: readonly string[]): Promise<(Entry | null)[]> {
-    return this.#ask('read', () => {
-      const { entry, record } = inForceIn(this.#register, this.#register.config);
-      const there = [entry, record?.entry ?? null];
-      return asked.map((key) => there.find((one) => one?.key === key) ?? null);
-    });
+  /** Both keys at one moment, as edge/configs.ts reads them; a promise of that one could not be settled within an event (`Call`). */
+  readInForce(): Promise<ConfigInForce> {
+    return this.#ask('read', () => inForceIn(this.#register, this.#register.config));
   }
 
   commit(conditions: readonly Condition[], changes: readonly Change[]): Promise<Outcome> {
@@ -42,18 +39,6 @@ export class RegisterStore implements Store {
       const committed = holds && this.#register.apply(known, recordIn(changes, now), true);
       return { committed, revision: revisionOf(this.#register.config) };
     });
-  }
-
-  get(key: string): Promise<never> {
-    throw new Violation('contract', `a proposer reads ${key} alone`);
-  }
-
-  list(prefix: string): Promise<never> {
-    throw new Violation('contract', `a proposer lists ${prefix}`);
-  }
-
-  view(prefix: string): View {
-    throw new Violation('contract', `a proposer watches ${prefix}`);
   }
 
   #ask<Value>(label: string, land: () => Value): Promise<Value> {

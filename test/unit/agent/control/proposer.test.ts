@@ -1,7 +1,7 @@
 /** A primary's compare-and-set against a store that loses answers. */
 import { expect } from 'chai';
 import fc from 'fast-check';
-import type { KnownConfig } from '../../../../agent/control/knownConfig.ts';
+import { type KnownConfig, readKnown } from '../../../../agent/control/knownConfig.ts';
 import { Proposer } from '../../../../agent/control/proposer.ts';
 import { type VolumeConfig, withInSync } from '../../../../core/config.ts';
 import { readInForce } from '../../../../core/inForce.ts';
@@ -39,6 +39,7 @@ class Harness {
       node: 'node-a',
       schema: this.schema,
       latest: () => this.latest,
+      read: () => readKnown({ store: this.store, keys }, UID, 'node-a', this.latest),
       seen: (found) => {
         if (found === null) this.isGone = true;
         else if (!('problem' in found)) this.learn(found);
