@@ -36,8 +36,12 @@ export async function restart(): Promise<string> {
   return `every agent and operator replaced, ${found} lines, none missing, no error`;
 }
 
-/** From the version before to this one, back, and here again, each by helm alone, under one pod that writes. */
+/**
+ * From the version before to this one, back, and here again, each by helm alone, under one pod that writes. It begins with a store that the version before has made: what is
+ * new begins with a schema of etcd that it refuses.
+ */
 export async function upgrade(): Promise<string> {
+  await removeAll();
   script('previous.sh');
   script('deploy.sh', '--previous');
   const pod = await writer();
@@ -125,7 +129,7 @@ const LEFT_ON_NODE =
   'grep -o "[^ ]*csi.holdfast.dev[^ ]*" /proc/mounts; pgrep -fl "nbdfus[e]|nbdki[t]|agent/main[.]ts|holder/main[.]ts"; ' +
   'find /var/lib/holdfast/pool -mindepth 1 -type f | head -5; true';
 
-export async function uninstall(): Promise<string> {
+async function removeAll(): Promise<void> {
   await nothingLeft();
   await kubectl('delete', 'storageclass/holdfast-three-copies', '--ignore-not-found'); // an example's
   script('helm.sh', 'uninstall', 'holdfast', '--namespace', NAMESPACE, '--wait', '--timeout', '3m');
@@ -136,5 +140,9 @@ export async function uninstall(): Promise<string> {
     const found = await run('docker', ['exec', node, 'bash', '-c', LEFT_ON_NODE]);
     if (found !== '') throw new Error(`left on ${node}: ${found.replaceAll('\n', ', ')}`);
   }
+}
+
+export async function uninstall(): Promise<string> {
+  await removeAll();
   return `nothing is left of ${COMPONENTS.join(', ')}, neither in the API server nor on a node`;
 }
