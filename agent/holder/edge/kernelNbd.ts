@@ -121,6 +121,7 @@ export class KernelNbdBackend implements Backend {
     const growing = this.#grow({ index, name }, sizeBytes);
     this.#looking.set(
       index,
+      // Whoever waits for its end; why it failed is told to the caller, below.
       growing.catch(() => undefined),
     );
     try {
