@@ -12,6 +12,7 @@ import type { AllocationRun, BlockClient, BlockDevice, Done, WriteDone } from '.
 import { IoError } from '../ports.ts';
 import { type AllocationDone, beyondEnd, Client, type OperationRequest, type ReadDone, type Requests } from './client.ts';
 import { GIVEN_AWAY } from './endings.ts';
+import { FlushAhead } from './flushAhead.ts';
 import { flushQuestion, Inquiries, type Question } from './inquiries.ts';
 import type { Pending } from './pending.ts';
 import { BYTES_IN_FLIGHT_MAX, type Replication } from './replication.ts';
@@ -31,6 +32,7 @@ export type FrontendOptions = {
   holdsOperations: () => boolean;
   /** What is asked before a reply leaves, where there are no leases. */
   question: Question;
+  flushStreakMin?: number;
   /** Of every request, before it goes out. */
   requested: (nowMs: number) => void;
 };
@@ -41,6 +43,7 @@ export class Frontend implements BlockDevice, Requests {
   readonly #replications: readonly Replication[];
   readonly #clock: Clock;
   readonly #flushes: Inquiries;
+  readonly #flushAhead: FlushAhead;
   /** Those that are ready and may not leave yet. */
   readonly replies: Replies<Pending>;
   readonly #holdsOperations: () => boolean;
@@ -61,6 +64,7 @@ export class Frontend implements BlockDevice, Requests {
     this.#holdsOperations = options.holdsOperations;
     this.#requested = options.requested;
     this.#flushes = new Inquiries(flushQuestion(() => options.clock.monotonicMs()));
+    this.#flushAhead = new FlushAhead(options.replications, this.#flushes, options.flushStreakMin);
     this.replies = new Replies(options);
     this.throttle = new Throttle(options.clock);
   }
@@ -112,6 +116,7 @@ export class Frontend implements BlockDevice, Requests {
     this.replies.clear();
     this.#pending.clear();
     this.#flushes.clear();
+    this.#flushAhead.clear();
     this.throttle.silence();
   }
 
@@ -205,7 +210,11 @@ export class Frontend implements BlockDevice, Requests {
   /** All shards: what had completed before it may be in any. */
   flush(client: Client, done: Done): void {
     const pending = this.#begin(client, null, 0, 0, false, done);
-    pending.run = () => this.#flushThen(this.#replications, pending, () => this.#reply(pending, null));
+    pending.run = () =>
+      this.#flushAhead.flush(
+        () => pending.finish !== null,
+        () => this.#reply(pending, null),
+      );
     this.#dispatch(pending);
   }
 
@@ -282,6 +291,7 @@ export class Frontend implements BlockDevice, Requests {
         if (error || !forceUnitAccess) this.#reply(pending, error, isFree);
         else this.#flushThen([replication], pending, () => this.#reply(pending, null, isFree));
       });
+      this.#flushAhead.operated(forceUnitAccess);
     };
     this.#dispatch(pending);
   }

@@ -39,4 +39,6 @@ export type PrimaryOptions = {
   witness?: Witness;
   /** How often learners are told how far they are: the simulator has small volumes and little time. */
   progressPace?: ProgressPace;
+  /** After how many flushes of one write each one is asked ahead (`flushAhead.ts`): the simulator's clients flush rarely. */
+  flushStreakMin?: number;
 };

@@ -83,7 +83,7 @@ export class Primary {
       name: options.config.name,
       uid: options.config.uid,
       replications: this.#replications,
-      clock: options.clock,
+      ...options,
       holdsOperations: () => this.#snapshots.isUp,
       requested: (nowMs) => this.#heartbeats.requested(nowMs),
       question: { mayAsk: (peer) => peer.isUp, ask: (...asked) => this.#confirm(...asked) },

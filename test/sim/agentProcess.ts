@@ -289,6 +289,7 @@ export class AgentProcess implements Host, Watcher {
       configPort: proposer,
       clock: this.#clock,
       progressPace: { intervalMs: 20, extents: 1 },
+      flushStreakMin: 0,
       // Nothing is heard before it is made: it needs messages first.
       events: {
         socket: (isOpen) => this.#socket(isOpen),

@@ -5,6 +5,7 @@ const REPLICATION = 'agent/primary/replication.ts';
 const PRIMARY = 'agent/primary/primary.ts';
 const FRONTEND = 'agent/primary/frontend.ts';
 const REPLIES = 'agent/primary/replies.ts';
+const FLUSH_AHEAD = 'agent/primary/flushAhead.ts';
 const PEER = 'agent/primary/peer.ts';
 const REPLICA = 'agent/replica/replica.ts';
 const SESSION = 'agent/replica/session.ts';
@@ -63,6 +64,13 @@ export const ANSWERING: readonly Mutant[] = [
     'countedReplicas(this.shard.inSync, this.proposedInSync)',
     'countedReplicas(this.#knowledge.proposal ? this.proposedInSync : this.shard.inSync, [])',
   ]),
+  mutant(
+    'flushAheadStale',
+    50,
+    'a flush that was asked ahead is for a client only if nothing went out behind it',
+    [FLUSH_AHEAD, 'replication.inFlight.last === last && replication.counted === counted && isClear(replication)', 'last >= 0'],
+    [FLUSH_AHEAD, 'this.#operations++;\n    this.#ahead = null;', 'this.#operations++;'],
+  ),
   mutant('readsInFlight', 50, 'a read waits for the writes in flight that it overlaps', [
     FRONTEND,
     "if (!overlapping) return this.#ask(replication, pending, 'read');",
