@@ -28,6 +28,7 @@ const UNDER: Record<string, Under> = {
   oneShardCounts: [situations.HALF_ISOLATED],
   lossUnsaid: [situations.LOSSES],
   flushOverLoss: [situations.POWER],
+  flushAheadStale: [situations.POWER],
   suspectTrusted: [situations.POWER],
   cleanedVolatile: [situations.POWER, SHORT_LOGS],
   leftRenewed: [situations.LEARNERS, SHORT_LOGS],
