@@ -85,12 +85,20 @@ export function readInForce(
 }
 
 /** That neither key has changed: what every change of a config, and whatever else holds only under it, compares. */
-export function unchangedConfig({ entry, record }: Pick<ConfigInForce, 'entry' | 'record'>): Condition[] {
-  return [{ key: entry.key, is: 'revision', revision: entry.revision }, ...(record ? [unchangedRecord(record)] : [])];
-}
+export const unchangedConfig = ({ entry, record }: Pick<ConfigInForce, 'entry' | 'record'>): Condition[] =>
+  unchangedKeys(entry, record && { key: record.key, revision: record.entry?.revision ?? null });
 
-const unchangedRecord = ({ key, entry }: RecordPlace): Condition =>
-  entry === null ? { key, is: 'absent' } : { key, is: 'revision', revision: entry.revision };
+type KeyAt<Revision> = { readonly key: string; readonly revision: Revision };
+
+/** The same of two keys as they were seen. `record`: null where no primary is named; its revision is null where nothing stands there. */
+export function unchangedKeys({ key, revision }: KeyAt<string>, record: KeyAt<string | null> | null): Condition[] {
+  const leaders: Condition = { key, is: 'revision', revision };
+  if (record === null) return [leaders];
+  return [
+    leaders,
+    record.revision === null ? { key: record.key, is: 'absent' } : { key: record.key, is: 'revision', revision: record.revision },
+  ];
+}
 
 /** The texts, too: a store that was lost and rebuilt counts its revisions anew, and a number of before may come again over another value. */
 export function sameTexts({ entry, record }: Pick<ConfigInForce, 'entry' | 'record'>): Condition[] {

@@ -44,7 +44,12 @@ export type Metrics = {
     buckets: readonly number[],
     labels?: readonly Label[],
   ): Histogram<Label>;
+  /** One that is counted elsewhere: `look` is called before it is shown. */
+  shownHistogram(name: string, help: string, bounds: readonly number[], look: () => readonly Durations[]): void;
 };
+
+/** `buckets`: how many in each, of those up to its bound and above the one before; one more than bounds. */
+export type Durations = { labels: Record<string, string>; buckets: readonly number[]; sum: number };
 
 function fullName(name: string, units: readonly string[]): string {
   assert(
@@ -62,6 +67,16 @@ function collecting<Shown>(look: ((metric: Shown) => void) | undefined): { colle
       look(this);
     },
   };
+}
+
+/** As the library's own histogram shows itself: buckets that each count what is in those before, too. */
+function histogramValues(name: string, bounds: readonly number[], { labels, buckets, sum }: Durations) {
+  let count = 0;
+  const shown = buckets.map((many, index) => {
+    count += many;
+    return { metricName: `${name}_bucket`, labels: { ...labels, le: bounds[index] ?? '+Inf' }, value: count };
+  });
+  return [...shown, { metricName: `${name}_sum`, labels, value: sum }, { metricName: `${name}_count`, labels, value: count }];
 }
 
 /** `processMetrics`: also memory, CPU and event loop of this process. */
@@ -84,5 +99,11 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers, ...collecting(look) }),
     histogram: (name, help, buckets, labels = []) =>
       new Histogram({ name: fullName(name, ['seconds', 'bytes']), help, buckets: [...buckets], labelNames: [...labels], registers }),
+    shownHistogram(name, help, bounds, look) {
+      const shown = { name: fullName(name, ['seconds', 'bytes']), help, type: 'histogram', aggregator: 'sum' as const };
+      const get = async () => ({ ...shown, values: look().flatMap((durations) => histogramValues(shown.name, bounds, durations)) });
+      // Of a metric the registry calls `get` and nothing else; its type wants all of the library's own class.
+      registry.registerMetric({ ...shown, get } as unknown as Histogram);
+    },
   };
 }

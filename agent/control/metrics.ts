@@ -4,9 +4,9 @@
 import type { Metrics } from '../../edge/metrics.ts';
 import { NBD_ERROR, type NbdError } from '../nbd/layout.ts';
 import type { NbdEvents } from '../nbd/ports.ts';
+import { REQUEST_SECONDS, RequestCounts } from './requestCounts.ts';
 import { volumeMetrics } from './volumeMetrics.ts';
 
-const REQUEST_SECONDS = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
 const DELAY_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 const TASK_SECONDS = [0.01, 0.1, 0.5, 1, 5, 30, 120, 600];
 
@@ -83,15 +83,12 @@ type Refusals = {
 const RESULTS = new Map<NbdError, string>(Object.entries(NBD_ERROR).map(([name, error]) => [error, name]));
 
 function nbdEvents(metrics: Metrics, { protocolErrors, connectionsRefused, acceptFailed, counted }: Refusals): NbdEvents {
-  const requests = metrics.counter('nbd_requests_total', 'Requests answered', ['operation', 'result']);
-  const seconds = metrics.histogram('nbd_request_duration_seconds', 'From a request read to its answer', REQUEST_SECONDS, ['operation']);
-  const bytes = metrics.counter('nbd_bytes_total', 'Bytes of the requests that succeeded', ['operation']);
+  const requests = new RequestCounts();
+  showRequests(metrics, requests);
   const connections = metrics.gauge('nbd_connections_count', 'Clients connected');
   return {
     requestCompleted: (operation, lengthBytes, durationMs, error) => {
-      requests.inc({ operation, result: RESULTS.get(error) ?? String(error) });
-      seconds.observe({ operation }, durationMs / MS_PER_SECOND);
-      if (error === NBD_ERROR.none) bytes.inc({ operation }, lengthBytes);
+      requests.completed(operation, lengthBytes, durationMs, error);
       counted();
     },
     requestRefused: (rule) => {
@@ -112,6 +109,21 @@ function nbdEvents(metrics: Metrics, { protocolErrors, connectionsRefused, accep
       counted();
     },
   };
+}
+
+function showRequests(metrics: Metrics, { operations }: RequestCounts): void {
+  metrics.counter('nbd_requests_total', 'Requests answered', ['operation', 'result'], (counter) => {
+    counter.reset();
+    for (const [operation, { results }] of operations)
+      for (const [error, count] of results) counter.inc({ operation, result: RESULTS.get(error) ?? String(error) }, count);
+  });
+  metrics.counter('nbd_bytes_total', 'Bytes of the requests that succeeded', ['operation'], (counter) => {
+    counter.reset();
+    for (const [operation, { bytes }] of operations) counter.inc({ operation }, bytes);
+  });
+  metrics.shownHistogram('nbd_request_duration_seconds', 'From a request read to its answer', REQUEST_SECONDS, () =>
+    [...operations].map(([operation, { buckets, seconds }]) => ({ labels: { operation }, buckets, sum: seconds })),
+  );
 }
 
 function levelGauges(metrics: Metrics): (levels: AgentLevels) => void {

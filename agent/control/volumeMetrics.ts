@@ -1,26 +1,24 @@
 /**
- * What clients do with each volume that is served here: counted in plain numbers on the data path, made metrics only when somebody looks. Must never keep a
+ * What clients do with each volume that is served here: counted in plain numbers, made metrics only when somebody looks. Must never keep a
  * volume that is not served any more, and never more than VOLUMES_TOLD_MAX of a worker: those beyond it are counted in the sums of the node only.
  */
 import type { Metrics } from '../../edge/metrics.ts';
-import { NBD_ERROR } from '../nbd/layout.ts';
 import type { NbdEvents } from '../nbd/ports.ts';
+import { type Operation, type OperationCounts, RequestCounts } from './requestCounts.ts';
 
 export const VOLUMES_TOLD_MAX = 256;
-const MS_PER_SECOND = 1000;
 
-type Count = { requests: number; errors: number; bytes: number; seconds: number };
-type Operation = Parameters<NbdEvents['requestCompleted']>[0];
-type Served = { counts: Map<Operation, Count>; servers: number };
+type Served = { counts: RequestCounts; servers: number };
 
 export type VolumeEvents = { events: NbdEvents; closed(): void };
 
 /** Of a worker. `all` hears everything, too. */
 export function volumeMetrics(metrics: Metrics, all: NbdEvents): (volume: string) => VolumeEvents {
   const served = new Map<string, Served>();
-  const look = (of: (count: Count) => number) => (counter: Resettable) => {
+  const look = (of: (counts: OperationCounts) => number) => (counter: Resettable) => {
     counter.reset();
-    for (const [volume, { counts }] of served) for (const [operation, count] of counts) counter.inc({ volume, operation }, of(count));
+    for (const [volume, { counts }] of served)
+      for (const [operation, each] of counts.operations) counter.inc({ volume, operation }, of(each));
   };
   const labels = ['volume', 'operation'] as const;
   metrics.counter(
@@ -49,7 +47,7 @@ export function volumeMetrics(metrics: Metrics, all: NbdEvents): (volume: string
   );
   return (volume) => {
     if (!served.has(volume) && served.size >= VOLUMES_TOLD_MAX) return { events: all, closed: () => undefined };
-    const own = served.get(volume) ?? { counts: new Map<Operation, Count>(), servers: 0 };
+    const own = served.get(volume) ?? { counts: new RequestCounts(), servers: 0 };
     own.servers++;
     served.set(volume, own);
     return {
@@ -64,17 +62,9 @@ export function volumeMetrics(metrics: Metrics, all: NbdEvents): (volume: string
 
 type Resettable = { reset(): void; inc(labels: { volume: string; operation: Operation }, value: number): void };
 
-function counting(counts: Map<Operation, Count>, all: NbdEvents): NbdEvents['requestCompleted'] {
-  return (operation, lengthBytes, durationMs, error) => {
-    let count = counts.get(operation);
-    if (count === undefined) {
-      count = { requests: 0, errors: 0, bytes: 0, seconds: 0 };
-      counts.set(operation, count);
-    }
-    count.requests++;
-    count.seconds += durationMs / MS_PER_SECOND;
-    if (error === NBD_ERROR.none) count.bytes += lengthBytes;
-    else count.errors++;
+const counting =
+  (counts: RequestCounts, all: NbdEvents): NbdEvents['requestCompleted'] =>
+  (operation, lengthBytes, durationMs, error) => {
+    counts.completed(operation, lengthBytes, durationMs, error);
     all.requestCompleted(operation, lengthBytes, durationMs, error);
   };
-}

@@ -4,6 +4,7 @@
  */
 import { nodesOf, type VolumeConfig } from '../../core/config.ts';
 import type { NodeName, ReplicaId, SnapshotUid, VolumeUid } from '../../core/ids.ts';
+import { unchangedKeys } from '../../core/inForce.ts';
 import type { Keys } from '../../core/keys.ts';
 import type { MachineState } from '../../core/machine.ts';
 import type { Random } from '../../core/random.ts';
@@ -141,11 +142,7 @@ export const join = (...parts: readonly Part[]): Part => ({
 export const unchanged = (stored: Stored<unknown>): Condition => ({ key: stored.key, is: 'revision', revision: stored.revision });
 
 /** Both keys of a config: what the leader wrote, and what the primary that it names has made of that. */
-export function unchangedConfig({ recorded, ...stored }: StoredConfig): Condition[] {
-  if (recorded === undefined) return [unchanged(stored)];
-  const { key, revision } = recorded;
-  return [unchanged(stored), revision === null ? { key, is: 'absent' } : { key, is: 'revision', revision }];
-}
+export const unchangedConfig = (stored: StoredConfig): Condition[] => unchangedKeys(stored, stored.recorded ?? null);
 
 /** What primaries wrote of it: it is in the config that is written now, or is for nothing. */
 const removedRecords = ({ recorded, strays = [] }: StoredConfig): Change[] => [

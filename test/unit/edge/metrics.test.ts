@@ -1,6 +1,9 @@
 import { expect } from 'chai';
 import { createMetrics } from '../../../edge/metrics.ts';
 
+const withSortedLabels = (line: string): string =>
+  line.replace(/\{(.*)\}/, (_, labels: string) => `{${labels.split(',').sort().join(',')}}`);
+
 describe('metrics', () => {
   it('carry our prefix and end in their unit', async () => {
     const metrics = createMetrics({ processMetrics: false });
@@ -11,6 +14,20 @@ describe('metrics', () => {
     expect(text).to.contain('holdfast_writes_total{pool="fast"} 1');
     expect(text).to.contain('holdfast_used_bytes 5');
     expect(text).to.contain('holdfast_write_seconds_bucket{le="1"} 1');
+  });
+
+  it('that are counted elsewhere look as the library’s own, alone and added up with another thread’s', async () => {
+    const [own, counted] = [createMetrics({ processMetrics: false }), createMetrics({ processMetrics: false })];
+    const histogram = own.histogram('write_seconds', 'How long', [0.125, 1], ['operation']);
+    for (const seconds of [0.125, 0.25, 1, 2, 4]) histogram.observe({ operation: 'write' }, seconds);
+    counted.shownHistogram('write_seconds', 'How long', [0.125, 1], () => [
+      { labels: { operation: 'write' }, buckets: [1, 2, 2], sum: 7.375 },
+    ]);
+    const lines = async (metrics: typeof own) => (await metrics.render()).split('\n').map(withSortedLabels);
+    expect(await lines(counted)).to.deep.equal(await lines(own));
+    for (const metrics of [own, counted]) metrics.told('other', await counted.registry.getMetricsAsJSON());
+    expect(await lines(counted)).to.deep.equal(await lines(own));
+    expect(await counted.render()).to.contain('holdfast_write_seconds_count{operation="write"} 10');
   });
 
   it('without a unit are a mistake of the programmer', () => {

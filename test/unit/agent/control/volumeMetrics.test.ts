@@ -30,6 +30,17 @@ describe('agent: metrics of volumes', () => {
     expect(await shown()).to.include('holdfast_volume_requests_total{volume="db",operation="write"} 3');
   });
 
+  it('say how long requests took, in the bucket whose bound they do not exceed', async () => {
+    const { nbdOf, shown } = setUp();
+    for (const durationMs of [0.1, 0.11, 2.5, 40_000]) nbdOf('db').events.requestCompleted('flush', 0, durationMs, NBD_ERROR.none);
+    const text = await shown();
+    const upTo = (bound: string) =>
+      /} (\d+)$/m.exec(
+        text.split('\n').find((line) => line.includes(`duration_seconds_bucket{operation="flush",le="${bound}"`)) ?? '',
+      )?.[1];
+    expect(['0.0001', '0.00025', '0.001', '0.0025', '30', '+Inf'].map(upTo)).to.deep.equal(['1', '2', '2', '3', '3', '4']);
+  });
+
   it('go when the volume is not served any more', async () => {
     const { nbdOf, shown } = setUp();
     const [first, second] = [nbdOf('db'), nbdOf('db')];
