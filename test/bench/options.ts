@@ -89,9 +89,10 @@ export function parsePgbenchOptions(environment: Environment): PgbenchOptions {
   const read = new Reader(environment);
   return read.checked({
     systems: read.words('SYSTEMS', ['single', 'quorum', 'holdfast', 'holdfast-tls'], ['single', 'quorum', 'holdfast']),
-    seconds: read.whole('SECONDS', 8),
-    warmUpSeconds: read.whole('WARM_UP', 4),
-    repetitions: read.whole('REPETITIONS', 3),
+    seconds: read.whole('SECONDS', 10),
+    // What runs for days is measured as it is after a while: in its first 20 s V8 still compiles an agent's code.
+    warmUpSeconds: read.whole('WARM_UP', 20),
+    repetitions: read.whole('REPETITIONS', 5),
     clients: read.whole('CLIENTS', 4),
     scale: read.whole('SCALE', 10),
     sizeBytes: read.whole('SIZE_MIB', 2048) * MIB,
