@@ -93,7 +93,7 @@ bench-failover: setup ## what a writer feels when the primary's node dies, its a
 	@$(RUN) RUNS="$(RUNS)" KINDS="$(KINDS)" SECONDS="$(SECONDS)" node test/bench/failover.ts
 
 bench-pgbench: setup ## PostgreSQL on a mounted claim, beside qemu's quorum mounted the same way: make bench-pgbench SECONDS=10 REPETITIONS=5 CLIENTS=4
-	@$(RUN) SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" CLIENTS="$(CLIENTS)" SCALE="$(SCALE)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node test/bench/pgbench.ts
+	@$(RUN) SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" CLIENTS="$(CLIENTS)" SCALE="$(SCALE)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node --disable-warning=DEP0123 test/bench/pgbench.ts
 
 bench-claims: setup ## how long a claim takes until a pod can use it, and many at once: make bench-claims CLAIMS=20 AT_ONCE=200
 	@$(RUN) CLAIMS="$(CLAIMS)" SIZE_GIB="$(SIZE_GIB)" AT_ONCE="$(AT_ONCE)" SIZE_AT_ONCE_GIB="$(SIZE_AT_ONCE_GIB)" node --disable-warning=DEP0123 test/bench/claims.ts

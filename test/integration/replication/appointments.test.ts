@@ -2,116 +2,79 @@
 import { expect } from 'chai';
 import { Encoder } from '../../../core/wire/encode.ts';
 import type { ToReplica } from '../../../core/wire/messages.ts';
-import type { Certificates } from '../../../edge/tls.ts';
 import { until } from '../../support/until.ts';
-import { CertificateShelf, PrimaryEnd, RawClient, ReplicaEnd, SEAL } from './support.ts';
+import { listening } from './listening.ts';
+import { SEAL } from './support.ts';
 
 const LIMITS = { sealTimeoutMs: 300, closeTimeoutMs: 300 };
 const encoder = new Encoder(SEAL);
 const frame = (message: ToReplica): Buffer => Buffer.concat(encoder.encode(message));
 
 describe('a Seal of which it must be asked who sends it', () => {
-  let shelf: CertificateShelf;
-  let nodeA: Certificates;
-  let replica: ReplicaEnd;
-  const clients: RawClient[] = [];
-  const primaries: PrimaryEnd[] = [];
-
-  before(async () => {
-    shelf = await CertificateShelf.open();
-    nodeA = await shelf.of('agent:node-a');
-  });
-  after(() => shelf.remove());
-  beforeEach(async () => {
-    replica = await ReplicaEnd.listen({ certificates: await shelf.of('agent:node-b'), limits: LIMITS });
-  });
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.socket.destroy();
-    for (const primary of primaries.splice(0)) primary.link.close();
-    await replica.server?.close();
-  });
-
-  function raw(): RawClient {
-    const client = RawClient.tls(replica.port, nodeA);
-    clients.push(client);
-    return client;
-  }
-
-  function open(certificates: Certificates): PrimaryEnd {
-    const primary = new PrimaryEnd({ port: replica.port, certificates });
-    primaries.push(primary);
-    return primary;
-  }
-
-  const refusal = () => until('something is refused', () => replica.refusals[0]);
-
-  const nothingWasHeard = (): void => {
-    expect(replica.seals).to.deep.equal([]);
-    expect(replica.heard).to.deep.equal([]);
-  };
+  const ends = listening(LIMITS);
 
   for (const rule of ['appointment', 'appointmentUnknown'] as const) {
     it(`is not handed on when its sender is not appointed, and he is told: ${rule}`, async () => {
       const message = 'the leader has not appointed node-a';
       const asked: (() => void)[] = [];
-      replica.appointed = (seal, answered) => {
+      ends.replica.appointed = (seal, answered) => {
         expect(seal).to.deep.equal(SEAL);
         asked.push(() => answered({ rule, message }));
       };
-      const primary = open(nodeA);
+      const primary = ends.open();
       const answer = await until('it is asked', () => asked[0]);
-      nothingWasHeard();
+      ends.nothingWasHeard();
       expect(primary.heard).to.deep.equal([]);
       answer();
       await until('the primary hears the end', () => primary.closedWith);
-      expect(await refusal()).to.deep.equal({ peer: 'agent:node-a', rule, message });
+      expect(await ends.refusal()).to.deep.equal({ peer: 'agent:node-a', rule, message });
       expect(primary.heard).to.deep.equal([{ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 }]);
-      nothingWasHeard();
-      expect(replica.opened).to.equal(0);
+      ends.nothingWasHeard();
+      expect(ends.replica.opened).to.equal(0);
     });
   }
 
   it('is handed on when it is answered for, however long after the time for the Seal itself', async () => {
     const asked: (() => void)[] = [];
-    replica.appointed = (_, answered) => asked.push(() => answered(null));
-    const primary = open(nodeA);
+    ends.replica.appointed = (_, answered) => asked.push(() => answered(null));
+    const primary = ends.open();
     const answer = await until('it is asked', () => asked[0]);
-    raw();
+    ends.raw();
     // That one connected later; so when its time is over, the other's is, too.
-    expect((await refusal()).rule).to.equal('sealTimeout');
+    expect((await ends.refusal()).rule).to.equal('sealTimeout');
     expect(primary.closedWith).to.equal(null);
     answer();
     await until('it is open', () => primary.types[0] === 'sealed');
     primary.send({ type: 'flush', id: 1 });
-    await until('the session goes on', () => replica.heard.length === 1);
+    await until('the session goes on', () => ends.replica.heard.length === 1);
   });
 
   it('is not asked about where its sender is not the node that it names', async () => {
     let asked = 0;
-    replica.appointed = () => asked++;
-    const primary = open(await shelf.of('agent:node-c'));
+    ends.replica.appointed = () => asked++;
+    const primary = ends.open(await ends.shelf.of('agent:node-c'));
     await until('the primary hears the end', () => primary.closedWith);
     expect(asked).to.equal(0);
   });
 
   it('is refused when its sender goes on before he is answered for', async () => {
-    replica.appointed = () => undefined;
-    const client = raw();
+    ends.replica.appointed = () => undefined;
+    const client = ends.raw();
     client.socket.write(Buffer.concat([frame(SEAL), frame({ type: 'flush', id: 1 })]));
-    expect(await refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'order', message: 'flush before the Seal was answered' });
+    expect(await ends.refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'order', message: 'flush before the Seal was answered' });
     await until('the connection is gone', () => client.isClosed);
-    nothingWasHeard();
+    ends.nothingWasHeard();
   });
 
   it('is not handed on when its sender has gone before he was answered for', async () => {
     const asked: (() => void)[] = [];
-    replica.appointed = (_, answered) => asked.push(() => answered(null));
-    const primary = open(nodeA);
+    ends.replica.appointed = (_, answered) => asked.push(() => answered(null));
+    const primary = ends.open();
     const answer = await until('it is asked', () => asked[0]);
     primary.link.close();
-    await until('the connection is gone', () => replica.server?.connectionCount === 0);
+    await until('the connection is gone', () => ends.replica.server?.connectionCount === 0);
     answer();
-    nothingWasHeard();
-    expect([replica.opened, replica.refusals]).to.deep.equal([0, []]);
+    ends.nothingWasHeard();
+    expect([ends.replica.opened, ends.replica.refusals]).to.deep.equal([0, []]);
   });
 });

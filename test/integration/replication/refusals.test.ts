@@ -5,11 +5,11 @@ import { expect } from 'chai';
 import { decoderFromReplica } from '../../../core/wire/decode.ts';
 import { Encoder } from '../../../core/wire/encode.ts';
 import type { FromReplica, ToReplica } from '../../../core/wire/messages.ts';
-import type { Certificates } from '../../../edge/tls.ts';
 import { INSTANCE } from '../../support/configs.ts';
 import { until } from '../../support/until.ts';
 import { buildFrame } from '../../unit/core/wire/builder.ts';
-import { CertificateShelf, HOST, PrimaryEnd, RawClient, ReplicaEnd, SEAL } from './support.ts';
+import { listening } from './listening.ts';
+import { HOST, PrimaryEnd, type RawClient, ReplicaEnd, SEAL } from './support.ts';
 
 const LIMITS = { sealTimeoutMs: 300, connectTimeoutMs: 400, closeTimeoutMs: 300, unsentBytesMax: 4 * 1024 * 1024, connectionsMax: 3 };
 const encoder = new Encoder(SEAL);
@@ -18,37 +18,7 @@ const frame = (message: ToReplica): Buffer => Buffer.concat(encoder.encode(messa
 const ofSession = { epoch: 1n, instance: BigInt(`0x${INSTANCE}`) };
 
 describe('the replication port', () => {
-  let shelf: CertificateShelf;
-  let nodeA: Certificates;
-  let replica: ReplicaEnd;
-  const clients: RawClient[] = [];
-  const primaries: PrimaryEnd[] = [];
-
-  before(async () => {
-    shelf = await CertificateShelf.open();
-    nodeA = await shelf.of('agent:node-a');
-  });
-  after(() => shelf.remove());
-  beforeEach(async () => {
-    replica = await ReplicaEnd.listen({ certificates: await shelf.of('agent:node-b'), limits: LIMITS });
-  });
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.socket.destroy();
-    for (const primary of primaries.splice(0)) primary.link.close();
-    await replica.server?.close();
-  });
-
-  function raw(certificates: Certificates | null = nodeA): RawClient {
-    const client = RawClient.tls(replica.port, certificates);
-    clients.push(client);
-    return client;
-  }
-
-  function open(certificates: Certificates, port: number | null = replica.port): PrimaryEnd {
-    const primary = new PrimaryEnd({ port, certificates, limits: LIMITS });
-    primaries.push(primary);
-    return primary;
-  }
+  const ends = listening(LIMITS);
 
   /** What the replica's end said to a client that keeps no rule. */
   function answers(client: RawClient): FromReplica[] {
@@ -58,84 +28,73 @@ describe('the replication port', () => {
     return heard;
   }
 
-  async function refusal(): Promise<{ rule: string; message: string; peer: string }> {
-    return until('something is refused', () => replica.refusals[0]);
-  }
-
-  const nothingWasHeard = (): void => {
-    expect(replica.seals).to.deep.equal([]);
-    expect(replica.heard).to.deep.equal([]);
-  };
-
   describe('at the handshake', () => {
     it('refuses a client without a certificate', async () => {
-      const client = raw(null);
+      const client = ends.raw(null);
       client.socket.write(frame(SEAL));
-      expect(await refusal()).to.include({ rule: 'handshake', peer: HOST });
-      await until('the connection is gone', () => client.isClosed && replica.server?.connectionCount === 0);
-      nothingWasHeard();
+      expect(await ends.refusal()).to.include({ rule: 'handshake', peer: HOST });
+      await until('the connection is gone', () => client.isClosed && ends.replica.server?.connectionCount === 0);
+      ends.nothingWasHeard();
     });
 
     it('refuses a client whose certificate another authority made', async () => {
-      const client = raw(await shelf.of('agent:node-a', 'theirs'));
+      const client = ends.raw(await ends.shelf.of('agent:node-a', 'theirs'));
       client.socket.write(frame(SEAL));
-      expect((await refusal()).rule).to.equal('handshake');
+      expect((await ends.refusal()).rule).to.equal('handshake');
       await until('the connection is gone', () => client.isClosed);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     it('refuses a client that speaks no TLS', async () => {
-      const client = RawClient.plain(replica.port);
-      clients.push(client);
+      const client = ends.plain();
       client.socket.write(frame(SEAL));
-      expect((await refusal()).rule).to.equal('handshake');
+      expect((await ends.refusal()).rule).to.equal('handshake');
       await until('the connection is gone', () => client.isClosed);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     it('refuses a client that says nothing at all', async () => {
-      const client = RawClient.plain(replica.port);
-      clients.push(client);
-      expect((await refusal()).rule).to.equal('handshake');
-      await until('the connection is gone', () => client.isClosed && replica.server?.connectionCount === 0);
+      const client = ends.plain();
+      expect((await ends.refusal()).rule).to.equal('handshake');
+      await until('the connection is gone', () => client.isClosed && ends.replica.server?.connectionCount === 0);
     });
 
     it('takes no more connections than its maximum, and takes one again when one has gone', async () => {
-      const first = Array.from({ length: LIMITS.connectionsMax }, () => open(nodeA));
-      await until('all are open', () => replica.seals.length === first.length);
-      const tooMany = open(nodeA);
+      const first = Array.from({ length: LIMITS.connectionsMax }, () => ends.open());
+      await until('all are open', () => ends.replica.seals.length === first.length);
+      const tooMany = ends.open();
       await until('the next is dropped', () => tooMany.closedWith);
-      expect(await refusal()).to.include({ rule: 'connectionsMax', message: 'more than 3 connections' });
+      expect(await ends.refusal()).to.include({ rule: 'connectionsMax', message: 'more than 3 connections' });
       first[0]?.link.close();
-      await until('one has gone', () => replica.server?.connectionCount === 2);
-      const late = open(nodeA);
+      await until('one has gone', () => ends.replica.server?.connectionCount === 2);
+      const late = ends.open();
       await until('it is open', () => late.types[0] === 'sealed');
     });
   });
 
   describe('at the Seal', () => {
     it('refuses a peer that sends none in time', async () => {
-      const client = raw();
-      expect(await refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'sealTimeout', message: 'no Seal within 300 ms' });
-      await until('the connection is gone', () => client.isClosed && replica.server?.connectionCount === 0);
+      const client = ends.raw();
+      expect(await ends.refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'sealTimeout', message: 'no Seal within 300 ms' });
+      await until('the connection is gone', () => client.isClosed && ends.replica.server?.connectionCount === 0);
     });
 
     it('does not count that time any more once the Seal has come', async () => {
-      const primary = open(nodeA);
+      const primary = ends.open();
       await until('it is open', () => primary.types[0] === 'sealed');
-      raw();
+      ends.raw();
       // That one connected later; so when its time is over, the other's is, too.
-      expect((await refusal()).rule).to.equal('sealTimeout');
-      await until('the silent one is gone', () => replica.server?.connectionCount === 1);
+      expect((await ends.refusal()).rule).to.equal('sealTimeout');
+      await until('the silent one is gone', () => ends.replica.server?.connectionCount === 1);
       expect(primary.closedWith).to.equal(null);
     });
 
     it('refuses half a Seal just so', async () => {
-      const client = raw();
+      const client = ends.raw();
       client.socket.write(frame(SEAL).subarray(0, 200));
-      expect((await refusal()).rule).to.equal('sealTimeout');
+      expect((await ends.refusal()).rule).to.equal('sealTimeout');
       await until('the connection is gone', () => client.isClosed);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     for (const [who, name] of [
@@ -143,56 +102,56 @@ describe('the replication port', () => {
       ['an operator of the primary’s name', 'operator:node-a'],
     ] as const) {
       it(`refuses that of a primary that the peer is not: ${who}`, async () => {
-        const primary = open(await shelf.of(name));
+        const primary = ends.open(await ends.shelf.of(name));
         const message = `a Seal of primary node-a from ${name}`;
-        expect(await refusal()).to.deep.equal({ peer: name, rule: 'peer', message });
+        expect(await ends.refusal()).to.deep.equal({ peer: name, rule: 'peer', message });
         await until('the primary hears the end', () => primary.closedWith);
         expect(primary.heard).to.deep.equal([{ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 }]);
-        nothingWasHeard();
+        ends.nothingWasHeard();
       });
     }
 
     it('refuses that of a peer whose certificate names nobody of ours', async () => {
-      const primary = open(await shelf.of('node-a'));
-      expect(await refusal()).to.include({ rule: 'peer', message: 'a Seal of primary node-a from nobody' });
+      const primary = ends.open(await ends.shelf.of('node-a'));
+      expect(await ends.refusal()).to.include({ rule: 'peer', message: 'a Seal of primary node-a from nobody' });
       await until('the primary hears the end', () => primary.closedWith);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     const strangers = { 'operator:operator': 'operator:operator', 'metrics:prometheus': 'nobody', etcd: 'nobody' };
     for (const [commonName, said] of Object.entries(strangers))
       it(`refuses that of ${commonName}`, async () => {
-        const primary = open(await shelf.of(commonName));
-        expect(await refusal()).to.include({ rule: 'peer', message: `a Seal of primary node-a from ${said}` });
+        const primary = ends.open(await ends.shelf.of(commonName));
+        expect(await ends.refusal()).to.include({ rule: 'peer', message: `a Seal of primary node-a from ${said}` });
         await until('the primary hears the end', () => primary.closedWith);
-        nothingWasHeard();
+        ends.nothingWasHeard();
       });
 
     it('refuses anything else first', async () => {
-      const client = raw();
+      const client = ends.raw();
       client.socket.write(Buffer.concat([frame({ type: 'flush', id: 1 }), frame(SEAL)]));
-      expect(await refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'order', message: 'flush before the Seal' });
+      expect(await ends.refusal()).to.deep.equal({ peer: 'agent:node-a', rule: 'order', message: 'flush before the Seal' });
       await until('the connection is gone', () => client.isClosed);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     it('refuses another version, and says which one it speaks', async () => {
-      const client = raw();
+      const client = ends.raw();
       client.socket.write(buildFrame({ ...ofSession, type: 1, protocolVersion: 2, body: Buffer.from('{"a":1}') }));
-      expect((await refusal()).rule).to.equal('protocolVersion');
+      expect((await ends.refusal()).rule).to.equal('protocolVersion');
       await until('the connection is gone', () => client.isClosed);
       expect(answers(client)).to.deep.equal([
         { type: 'refused', code: 'protocol', message: 'protocol version 2, this side speaks 1', promisedEpoch: 0, seenVersion: 0 },
       ]);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
 
     it('refuses garbage', async () => {
-      const client = raw();
+      const client = ends.raw();
       client.socket.write(Buffer.alloc(4096, 'GET / HTTP/1.1\r\n'));
-      expect((await refusal()).rule).to.equal('magic');
+      expect((await ends.refusal()).rule).to.equal('magic');
       await until('the connection is gone', () => client.isClosed);
-      nothingWasHeard();
+      ends.nothingWasHeard();
     });
   });
 
@@ -232,43 +191,43 @@ describe('the replication port', () => {
     ];
     for (const [what, bytes, rule, message] of broken) {
       it(`ends the session for ${what}, and no other`, async () => {
-        const other = open(nodeA);
+        const other = ends.open();
         await until('the other is open', () => other.types[0] === 'sealed');
-        const client = raw();
+        const client = ends.raw();
         client.socket.write(Buffer.concat([frame(SEAL), bytes, frame({ type: 'flush', id: 9 })]));
-        expect(await refusal()).to.deep.equal({ peer: 'agent:node-a', rule, message });
+        expect(await ends.refusal()).to.deep.equal({ peer: 'agent:node-a', rule, message });
         await until('the connection is gone', () => client.isClosed);
-        await until('its session hears the end', () => replica.sessionsClosed === 1);
-        expect(replica.heard).to.deep.equal([]);
+        await until('its session hears the end', () => ends.replica.sessionsClosed === 1);
+        expect(ends.replica.heard).to.deep.equal([]);
         expect(answers(client).at(-1)).to.deep.equal({ type: 'refused', code: 'protocol', message, promisedEpoch: 0, seenVersion: 0 });
         other.send({ type: 'flush', id: 1 });
-        await until('the other is heard', () => replica.heard.length === 1);
+        await until('the other is heard', () => ends.replica.heard.length === 1);
         expect(other.closedWith).to.equal(null);
       });
     }
 
     it('ends the session of a peer that does not read what it asked for', async () => {
-      const client = raw();
+      const client = ends.raw();
       client.socket.pause();
       client.socket.write(frame(SEAL));
-      const link = await until('the Seal is heard', () => replica.links[0]);
+      const link = await until('the Seal is heard', () => ends.replica.links[0]);
       const data = Buffer.alloc(1024 * 1024);
       for (let id = 1; id <= 20; id++) link.send({ type: 'data', id, chunks: [data], lengthBytes: data.length });
-      expect(replica.sessionsClosed).to.equal(0);
-      expect(await refusal()).to.deep.equal({
+      expect(ends.replica.sessionsClosed).to.equal(0);
+      expect(await ends.refusal()).to.deep.equal({
         peer: 'agent:node-a',
         rule: 'unsentBytesMax',
         message: 'more than 4194304 bytes wait to be sent',
       });
-      expect(replica.sessionsClosed).to.equal(1);
-      await until('the connection is gone', () => replica.server?.connectionCount === 0);
+      expect(ends.replica.sessionsClosed).to.equal(1);
+      await until('the connection is gone', () => ends.replica.server?.connectionCount === 0);
     });
   });
 
   describe('seen from the primary', () => {
     it('is told nothing, if it is another node than it should be', async () => {
-      const other = await ReplicaEnd.listen({ certificates: await shelf.of('agent:node-c'), limits: LIMITS });
-      const primary = open(nodeA, other.port);
+      const other = await ReplicaEnd.listen({ certificates: await ends.shelf.of('agent:node-c'), limits: LIMITS });
+      const primary = ends.open(ends.nodeA, other.port);
       const reason = await until('the primary hears the end', () => primary.closedWith);
       expect(reason).to.equal(`the peer at ${HOST} proved to be agent:node-c, not agent:node-b`);
       expect(primary.refusals).to.deep.equal([{ peer: 'agent:node-b', rule: 'peer', message: reason }]);
@@ -278,8 +237,8 @@ describe('the replication port', () => {
     });
 
     it('is told nothing, if another authority vouches for it', async () => {
-      const other = await ReplicaEnd.listen({ certificates: await shelf.of('agent:node-b', 'theirs'), limits: LIMITS });
-      const primary = open(nodeA, other.port);
+      const other = await ReplicaEnd.listen({ certificates: await ends.shelf.of('agent:node-b', 'theirs'), limits: LIMITS });
+      const primary = ends.open(ends.nodeA, other.port);
       const reason = await until('the primary hears the end', () => primary.closedWith);
       expect(reason).to.match(/^no connection to node-b at 127\.0\.0\.1:\d+: /);
       expect(primary.refusals.map((refused) => refused.rule)).to.deep.equal(['handshake']);
@@ -305,7 +264,7 @@ describe('the replication port', () => {
         sockets.push(socket);
       });
       await listen(mute);
-      const primary = open(nodeA, portOf(mute));
+      const primary = ends.open(ends.nodeA, portOf(mute));
       const reason = await until('the primary hears the end', () => primary.closedWith);
       expect(reason).to.equal(`no connection to node-b at ${HOST}:${portOf(mute)} within 400 ms`);
       await until('the connection is gone', () => sockets.every((socket) => socket.destroyed));
@@ -317,27 +276,27 @@ describe('the replication port', () => {
       await listen(gone);
       const port = portOf(gone);
       await new Promise<void>((resolve) => gone.close(() => resolve()));
-      const primary = open(nodeA, port);
+      const primary = ends.open(ends.nodeA, port);
       expect(await until('the primary hears the end', () => primary.closedWith)).to.match(/^no connection to node-b at .*ECONNREFUSED/);
     });
 
     it('is not dialled, if its address is not known', async () => {
-      const primary = open(nodeA, null);
+      const primary = ends.open(ends.nodeA, null);
       expect(primary.closedWith).to.equal(null);
       expect(await until('the primary hears the end', () => primary.closedWith)).to.equal('no address of node-b is known');
       expect(primary.wasReentered).to.equal(false);
     });
 
     it('hears nothing of a primary that closes before it stands', async () => {
-      const primary = open(nodeA);
+      const primary = ends.open();
       primary.link.close();
-      const next = open(nodeA);
+      const next = ends.open();
       await until('the next is open', () => next.types[0] === 'sealed');
-      await until('only that is left', () => replica.server?.connectionCount === 1);
-      expect(replica.seals).to.have.lengthOf(1);
+      await until('only that is left', () => ends.replica.server?.connectionCount === 1);
+      expect(ends.replica.seals).to.have.lengthOf(1);
       expect(primary.closedWith).to.equal(null);
       // It went by itself, and was not thrown out for its silence.
-      expect(replica.rules).to.not.include('sealTimeout');
+      expect(ends.replica.rules).to.not.include('sealTimeout');
     });
 
     it('ends the session, if more is sent than may wait', async () => {
@@ -361,7 +320,7 @@ describe('the replication port', () => {
 
   it('proves itself by its renewed certificate, without a session being lost', async () => {
     const renewed = new Set<() => void>();
-    let material = (await shelf.of('agent:node-c')).material;
+    let material = (await ends.shelf.of('agent:node-c')).material;
     const certificates = {
       get material() {
         return material;
@@ -372,13 +331,13 @@ describe('the replication port', () => {
       },
     };
     const end = await ReplicaEnd.listen({ certificates, limits: LIMITS });
-    const wrong = open(nodeA, end.port);
+    const wrong = ends.open(ends.nodeA, end.port);
     await until('node-c is not node-b', () => wrong.closedWith);
-    material = (await shelf.of('agent:node-b')).material;
+    material = (await ends.shelf.of('agent:node-b')).material;
     for (const listener of renewed) listener();
-    const right = open(nodeA, end.port);
+    const right = ends.open(ends.nodeA, end.port);
     await until('node-b is', () => right.types[0] === 'sealed');
-    material = (await shelf.of('agent:node-c')).material;
+    material = (await ends.shelf.of('agent:node-c')).material;
     for (const listener of renewed) listener();
     right.send({ type: 'flush', id: 1 });
     await until('the session goes on', () => end.heard.length === 1);
@@ -387,11 +346,11 @@ describe('the replication port', () => {
   });
 
   it('closes only when no connection is left', async () => {
-    const primary = open(nodeA);
+    const primary = ends.open();
     await until('it is open', () => primary.types[0] === 'sealed');
-    await replica.server?.close();
-    expect(replica.server?.connectionCount).to.equal(0);
-    await until('the session hears the end', () => replica.sessionsClosed === 1);
+    await ends.replica.server?.close();
+    expect(ends.replica.server?.connectionCount).to.equal(0);
+    await until('the session hears the end', () => ends.replica.sessionsClosed === 1);
     await until('the primary hears the end', () => primary.closedWith);
   });
 });
