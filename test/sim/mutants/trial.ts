@@ -6,7 +6,7 @@ import path from 'node:path';
 import type { Trial } from './mutant.ts';
 
 const CHECKOUT = path.resolve(import.meta.dirname, '../../..');
-const COPIED = ['agent', 'core', 'operator', 'test/sim', 'test/support', 'package.json'];
+const COPIED = ['agent', 'core', 'edge', 'operator', 'test/sim', 'test/support', 'package.json'];
 const STEPS = 20_000;
 /** One that makes a run endless is caught by the clock. */
 const TIMEOUT_MS = 900_000;
