@@ -45,11 +45,17 @@ export type Metrics = {
     labels?: readonly Label[],
   ): Histogram<Label>;
   /** One that is counted elsewhere: `look` is called before it is shown. */
-  shownHistogram(name: string, help: string, bounds: readonly number[], look: () => readonly Durations[]): void;
+  shownHistogram<Label extends string>(
+    name: string,
+    help: string,
+    bounds: readonly number[],
+    labels: readonly Label[],
+    look: () => readonly Durations<Label>[],
+  ): void;
 };
 
 /** `buckets`: how many in each, of those up to its bound and above the one before; one more than bounds. */
-export type Durations = { labels: Record<string, string>; buckets: readonly number[]; sum: number };
+export type Durations<Label extends string> = { labels: Record<Label, string>; buckets: readonly number[]; sum: number };
 
 function fullName(name: string, units: readonly string[]): string {
   assert(
@@ -70,7 +76,7 @@ function collecting<Shown>(look: ((metric: Shown) => void) | undefined): { colle
 }
 
 /** As the library's own histogram shows itself: buckets that each count what is in those before, too. */
-function histogramValues(name: string, bounds: readonly number[], { labels, buckets, sum }: Durations) {
+function histogramValues(name: string, bounds: readonly number[], { labels, buckets, sum }: Durations<string>) {
   let count = 0;
   const shown = buckets.map((many, index) => {
     count += many;
@@ -99,8 +105,8 @@ export function createMetrics(options: { processMetrics: boolean }): Metrics {
       new Gauge({ name: fullName(name, UNITS.slice(1)), help, labelNames: [...labels], registers, ...collecting(look) }),
     histogram: (name, help, buckets, labels = []) =>
       new Histogram({ name: fullName(name, ['seconds', 'bytes']), help, buckets: [...buckets], labelNames: [...labels], registers }),
-    shownHistogram(name, help, bounds, look) {
-      const shown = { name: fullName(name, ['seconds', 'bytes']), help, type: 'histogram', aggregator: 'sum' as const };
+    shownHistogram(name, help, bounds, labelNames, look) {
+      const shown = { name: fullName(name, ['seconds', 'bytes']), help, labelNames, type: 'histogram', aggregator: 'sum' as const };
       const get = async () => ({ ...shown, values: look().flatMap((durations) => histogramValues(shown.name, bounds, durations)) });
       // Of a metric the registry calls `get` and nothing else; its type wants all of the library's own class.
       registry.registerMetric({ ...shown, get } as unknown as Histogram);

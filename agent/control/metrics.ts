@@ -121,7 +121,7 @@ function showRequests(metrics: Metrics, { operations }: RequestCounts): void {
     counter.reset();
     for (const [operation, { bytes }] of operations) counter.inc({ operation }, bytes);
   });
-  metrics.shownHistogram('nbd_request_duration_seconds', 'From a request read to its answer', REQUEST_SECONDS, () =>
+  metrics.shownHistogram('nbd_request_duration_seconds', 'From a request read to its answer', REQUEST_SECONDS, ['operation'], () =>
     [...operations].map(([operation, { buckets, seconds }]) => ({ labels: { operation }, buckets, sum: seconds })),
   );
 }

@@ -12,7 +12,7 @@ type Metric = { name: string; type: string; labels: string[]; help: string; prog
 const ROOMS = ['agent', 'operator', 'edge'] as const;
 /** Of the shared ones, those that one program alone has. */
 const ONLY: Record<string, string> = { 'edge/etcd/members.ts': 'operator' };
-const CALL = /(?:\.|\b)(counter|gauge|histogram)\(\s*(?=['`"])|\bnumber\(\s*(?=['`"])/g;
+const CALL = /(?:\.|\b|\.shown)(counter|gauge|[hH]istogram)\(\s*(?=['`"])|\bnumber\(\s*(?=['`"])/g;
 const UNITS = ['bytes_per_second', 'timestamp_seconds', 'seconds', 'bytes', 'ratio', 'info', 'count'];
 const UNIT_WORDS: Record<string, string> = {
   bytes_per_second: 'bytes a second',
@@ -79,7 +79,7 @@ function metricsIn(file: string, text: string, program: string): Metric[] {
     const labels = isOfVolume ? ['volume'] : labelsIn(words, text);
     return [...new Set(named)].map((one) => ({
       name: `holdfast_${one}`,
-      type: match[1] ?? 'gauge',
+      type: match[1]?.toLowerCase() ?? 'gauge',
       labels,
       help: constants(text, help.replaceAll("\\'", "'")),
       program: one.startsWith('api_') ? 'operator' : program,

@@ -20,7 +20,7 @@ describe('metrics', () => {
     const [own, counted] = [createMetrics({ processMetrics: false }), createMetrics({ processMetrics: false })];
     const histogram = own.histogram('write_seconds', 'How long', [0.125, 1], ['operation']);
     for (const seconds of [0.125, 0.25, 1, 2, 4]) histogram.observe({ operation: 'write' }, seconds);
-    counted.shownHistogram('write_seconds', 'How long', [0.125, 1], () => [
+    counted.shownHistogram('write_seconds', 'How long', [0.125, 1], ['operation'], () => [
       { labels: { operation: 'write' }, buckets: [1, 2, 2], sum: 7.375 },
     ]);
     const lines = async (metrics: typeof own) => (await metrics.render()).split('\n').map(withSortedLabels);
