@@ -6,6 +6,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
+import { onCluster } from '../cluster.ts';
 
 const HERE = import.meta.dirname;
 const KIND = path.dirname(HERE);
@@ -28,8 +29,6 @@ type Spec = {
   RunTime: number;
   Failure?: { Message: string };
 };
-
-const script = (file: string): void => void execFileSync(file, { stdio: 'inherit' });
 
 function environment(): NodeJS.ProcessEnv {
   const text = execFileSync('bash', ['-c', `eval "$("${KIND}/env.sh")"; env -0`], { encoding: 'utf8' });
@@ -82,11 +81,10 @@ function report(): number {
   return failed.length === 0 ? 0 : 1;
 }
 
-const MAKING = ['build.sh', 'up.sh', 'image.sh', 'deploy.sh', 'conformance/images.sh'];
-if (process.env.AS_IT_IS !== '1') for (const name of MAKING) script(path.join(KIND, name));
-try {
+process.exitCode = await onCluster(['conformance/images.sh'], async () => {
   runSuite();
-  process.exitCode = report();
-} finally {
-  if (process.env.KEEP !== '1') script(path.join(KIND, 'down.sh'));
-}
+  return report();
+}).catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  return 2;
+});
