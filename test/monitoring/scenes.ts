@@ -15,6 +15,7 @@ import { API_SERVER, CLUSTER_NAME, DEFAULT_POOL, type ProcessName, poolDirectory
 import { waitFor } from '../../tools/local/wait.ts';
 import { SmallDisk } from '../chaos/smallDisk.ts';
 import { qemuIo } from '../e2e/world.ts';
+import { clockGoesWrong, ownClock, removeClock } from './clock.ts';
 import { BOUND_MS, type Stage, type StageOptions } from './stage.ts';
 
 export type Scene = { name: string; options: () => StageOptions; play(stage: Stage): Promise<void>; after?: () => void };
@@ -146,6 +147,14 @@ async function lostConfigs(stage: Stage): Promise<void> {
   await stage.end('ConfigLost');
 }
 
+async function unknownSchema(stage: Stage): Promise<void> {
+  stage.say('etcd is of a schema of which nobody here has heard');
+  const ours = await stage.withStore((store) => exchange(store, KEYS.schema, '{"version": 99, "lowestReader": 99, "writtenBy": "9.9.0"}'));
+  await stage.fire({ alert: 'SchemaUnknown' }, { alert: 'NoLeader' });
+  await stage.withStore((store) => exchange(store, KEYS.schema, ours));
+  await stage.end('SchemaUnknown', 'NoLeader');
+}
+
 async function badDisk(stage: Stage): Promise<void> {
   stage.say('a disk that does not let itself be used; nobody is told in maintenance');
   const { cluster } = stage.world;
@@ -241,7 +250,7 @@ function poolOnDisk(): StageOptions {
   const directory = mkdtempSync(path.join(tmpdir(), 'holdfast-disk-'));
   disk = new SmallDisk(directory, DISK_BYTES);
   if (!disk.mount()) throw new Error('only root can mount the small disk of this scene');
-  return { nodes: 1, pools: { 'node-a': `main=${directory}` } };
+  return { nodes: 1, environments: { 'node-a': { POOLS: `main=${directory}` } } };
 }
 
 function unmount(): void {
@@ -286,6 +295,7 @@ export const SCENES: readonly Scene[] = [
       await stage.volume('db', 3, 'node-a');
       await certificates(stage);
       await lostConfigs(stage);
+      await unknownSchema(stage);
       await nobodyLeads(stage);
       await badDisk(stage);
     },
@@ -301,4 +311,5 @@ export const SCENES: readonly Scene[] = [
     play: store,
   },
   { name: 'pools', options: poolOnDisk, play: fullPool, after: unmount },
+  { name: 'clock', options: ownClock, play: clockGoesWrong, after: removeClock },
 ];

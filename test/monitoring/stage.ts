@@ -20,7 +20,8 @@ import { type FiringAlert, type Labels, Prometheus } from './prometheus.ts';
 
 export type Say = (line: string) => void;
 export type Expected = { alert: string; labels?: Labels };
-export type StageOptions = WorldOptions & { nodes: number; pools?: Record<string, string> };
+/** `environments`: of the agents of some nodes, beside what all have. */
+export type StageOptions = WorldOptions & { nodes: number; environments?: Record<string, Record<string, string>> };
 
 /** For everything that happens: how long it may take is others' matter. */
 export const BOUND_MS = 120_000;
@@ -53,9 +54,8 @@ export class Stage {
     this.#writes = writes;
   }
 
-  static async open({ nodes, pools, ...options }: StageOptions, say: Say, writes: boolean): Promise<Stage> {
-    const environmentOf = (node: string) => (pools?.[node] === undefined ? {} : { environment: { POOLS: pools[node] } });
-    const world = await World.open(nodes, environmentOf, { hasApiServerEtcd: true, ...options });
+  static async open({ nodes, environments, ...options }: StageOptions, say: Say, writes: boolean): Promise<Stage> {
+    const world = await World.open(nodes, (node) => ({ environment: environments?.[node] ?? {} }), { hasApiServerEtcd: true, ...options });
     const directory = path.join(world.directory, 'prometheus');
     mkdirSync(directory);
     const prometheus = await Prometheus.start({
