@@ -181,9 +181,23 @@ function sendSignal(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
+/**
+ * Whether one of ours holds nothing any more. A process that ends gives up its memory first, and with it the mark; its sockets a moment later: who started the next one in that moment found
+ * its port in use.
+ */
+function hasLetGo(pid: number, directory: string): boolean {
+  const status = readOf(() => readFileSync(`/proc/${pid}/status`, 'utf8'));
+  if (status === undefined) return true;
+  // It has ended, all its threads have, and whoever started it has not asked: that may never happen.
+  if (/^State:\tZ/m.test(status) && /^Threads:\t[01]$/m.test(status)) return true;
+  const isEnding = readOf(() => readlinkSync(`/proc/${pid}/exe`)) === undefined;
+  // Else the number is somebody else's by now.
+  return !isEnding && !isMarked(pid, directory);
+}
+
 async function waitUntilGone(pids: number[], directory: string, boundMs: number): Promise<void> {
   await waitFor(`the end of ${directory}`, boundMs, () => {
-    const left = pids.filter((pid) => isMarked(pid, directory));
+    const left = pids.filter((pid) => !hasLetGo(pid, directory));
     return Promise.resolve(left.length === 0 ? { value: true } : { reason: `process ${left.join(', ')} still runs` });
   });
 }

@@ -1,11 +1,14 @@
 /** Processes of a local cluster: known again, ended, and never taken for others. Tried with programs that every system has. */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect } from 'chai';
 import { LocalClusterError } from '../../../tools/local/errors.ts';
+import { ADDRESS, findFreePort } from '../../../tools/local/ports.ts';
 import { findProcesses, type Launch, LocalProcess } from '../../../tools/local/processes.ts';
 import { stopCluster } from '../../../tools/local/stop.ts';
 import { waitFor } from '../../../tools/local/wait.ts';
@@ -50,6 +53,20 @@ describe('local cluster: processes', () => {
     expect(one.pid).to.equal(undefined);
     expect(one.start()).to.equal(true);
     expect(one.pid).not.to.equal(pid);
+  });
+
+  it('has let go of its port after SIGKILL, however long its memory takes', async () => {
+    const port = await findFreePort(new Set());
+    const words = `globalThis.kept = Array.from({ length: 16 }, () => Buffer.alloc(${16 * 1024 ** 2}, 1)); require('net').createServer().listen(${port}, '${ADDRESS}', () => console.log('ready'))`;
+    const one = process({ file: globalThis.process.execPath, arguments: ['-e', words], environment: {} });
+    one.start();
+    await waitFor('it to listen', 8_000, () =>
+      Promise.resolve(one.logTail().includes('ready') ? { value: true } : { reason: one.logTail() }),
+    );
+    await one.kill();
+    const next = createServer().listen(port, ADDRESS);
+    await once(next, 'listening');
+    next.close();
   });
 
   it('is ended although it is suspended', async () => {
