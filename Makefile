@@ -90,7 +90,7 @@ bench-move: setup ## how long a writer waits when its volume is moved to another
 	@$(RUN) REPETITIONS="$(REPETITIONS)" node test/bench/move.ts
 
 bench-failover: setup ## what a writer feels when the primary's node dies, its agent restarts, the volume moves: make bench-failover RUNS=100 KINDS="kill term"
-	@$(RUN) RUNS="$(RUNS)" KINDS="$(KINDS)" SECONDS="$(SECONDS)" node test/bench/failover.ts
+	@$(RUN) RUNS="$(RUNS)" KINDS="$(KINDS)" SECONDS="$(SECONDS)" node --disable-warning=DEP0123 test/bench/failover.ts
 
 bench-pgbench: setup ## PostgreSQL on a mounted claim, beside qemu's quorum mounted the same way: make bench-pgbench SECONDS=10 REPETITIONS=5 CLIENTS=4
 	@$(RUN) SYSTEMS="$(SYSTEMS)" SECONDS="$(SECONDS)" WARM_UP="$(WARM_UP)" REPETITIONS="$(REPETITIONS)" CLIENTS="$(CLIENTS)" SCALE="$(SCALE)" SIZE_MIB="$(SIZE_MIB)" AGENT_NODE_OPTIONS="$(AGENT_NODE_OPTIONS)" node --disable-warning=DEP0123 test/bench/pgbench.ts

@@ -66,7 +66,7 @@ class Bench {
 
   async close(): Promise<void> {
     await this.#writer.end();
-    this.#watch.close();
+    await this.#watch.close();
   }
 
   async once(kind: Kind): Promise<Stall> {

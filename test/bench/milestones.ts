@@ -1,6 +1,6 @@
 /** What etcd says on the way from a node's death to service elsewhere, and when it said so: what a failover's time is made of. Decides nothing. */
 import { readFileSync } from 'node:fs';
-import { Etcd3 } from 'etcd3';
+import { Etcd3, type Watcher } from 'etcd3';
 import type { VolumeConfig } from '../../core/config.ts';
 import { volumeUid } from '../../core/ids.ts';
 import { keysOf } from '../../core/keys.ts';
@@ -15,23 +15,24 @@ const keys = keysOf(CLUSTER_NAME);
 
 export class MilestoneWatch {
   readonly #client: Etcd3;
+  readonly #all: Watcher;
   readonly #uid: string;
   #from = '';
   #to = '';
   #seen: Milestones = { gone: null, promoted: null, open: null };
 
-  private constructor(client: Etcd3, uid: string) {
+  private constructor(client: Etcd3, all: Watcher, uid: string) {
     this.#client = client;
+    this.#all = all;
     this.#uid = uid;
+    all.on('delete', ({ key }) => this.#deleted(key.toString()));
+    all.on('put', ({ key, value }) => this.#put(key.toString(), value.toString()));
   }
 
   static async open({ etcd: { endpoints, tls } }: Cluster, uid: string): Promise<MilestoneWatch> {
     const credentials = { rootCertificate: readFileSync(tls.ca), certChain: readFileSync(tls.cert), privateKey: readFileSync(tls.key) };
-    const watch = new MilestoneWatch(new Etcd3({ hosts: endpoints, credentials }), uid);
-    const all = await watch.#client.watch().prefix(keys.root).create();
-    all.on('delete', ({ key }) => watch.#deleted(key.toString()));
-    all.on('put', ({ key, value }) => watch.#put(key.toString(), value.toString()));
-    return watch;
+    const client = new Etcd3({ hosts: endpoints, credentials });
+    return new MilestoneWatch(client, await client.watch().prefix(keys.root).create(), uid);
   }
 
   /** Before it begins. */
@@ -45,7 +46,9 @@ export class MilestoneWatch {
     return this.#seen;
   }
 
-  close(): void {
+  /** A watch that is only cut off connects again without end, and keeps the program from ending. */
+  async close(): Promise<void> {
+    await this.#all.cancel();
     this.#client.close();
   }
 
