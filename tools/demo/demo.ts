@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type Cluster, startCluster } from '../local/cluster.ts';
 import { LocalClusterError } from '../local/errors.ts';
+import { BUILDING } from '../local/programs.ts';
 import { formatDuration, printer, printFailure } from '../local/progress.ts';
 import { waitFor } from '../local/wait.ts';
 import { guardDirectory } from './guard.ts';
@@ -71,7 +72,7 @@ async function start(directory: string): Promise<Cluster> {
     directory: path.join(directory, 'cluster'),
     nodes: NODES,
     operators: 2,
-    onProgress: (progress) => progress.step.startsWith('build') && onProgress(progress),
+    onProgress: (progress) => progress.step.startsWith(BUILDING) && onProgress(progress),
   });
   const { etcd, kubernetes } = cluster.versions;
   tell('Control plane', `etcd ${etcd}, kube-apiserver ${kubernetes}, 2 operators, ${NODES} agents on this machine`, seconds(startMs));

@@ -25,6 +25,8 @@ export type Pin = {
   sources?: string[];
 };
 
+/** What the step of a program that is built begins with: who shows nothing else of the start shows these, for they take minutes. */
+export const BUILDING = 'build ';
 const ETCD_MODULE = 'go.etcd.io/etcd/server/v3';
 const KUBERNETES_MODULE = 'k8s.io/kubernetes';
 const PINS: Record<'etcd' | 'kube-apiserver' | 'kubectl', Pin> = {
@@ -119,7 +121,7 @@ async function build(pin: Pin, onProgress: OnProgress): Promise<string> {
   if (existsSync(target)) {
     return target;
   }
-  await step(onProgress, pin.program, `${version}, waiting for another build`, (tell) =>
+  await step(onProgress, `${BUILDING}${pin.program}`, `${version}, waiting for another build`, (tell) =>
     withLock(path.join(cacheDirectory(), 'lock'), async () => {
       if (existsSync(target)) {
         return; // built meanwhile by whom we waited for
