@@ -12,15 +12,17 @@ const MS_PER_SECOND = 1000;
 export type Operation = Parameters<NbdEvents['requestCompleted']>[0];
 
 export type OperationCounts = {
-  requests: number;
-  errors: number;
   /** Of those that succeeded. */
   bytes: number;
   seconds: number;
+  /** How many ended so. */
   readonly results: Map<NbdError, number>;
   /** How many took so long, by `REQUEST_SECONDS`; the last: longer than all of them. */
   readonly buckets: number[];
 };
+
+export const requestsOf = ({ results }: OperationCounts): number => [...results.values()].reduce((sum, many) => sum + many, 0);
+export const errorsOf = (counts: OperationCounts): number => requestsOf(counts) - (counts.results.get(NBD_ERROR.none) ?? 0);
 
 export class RequestCounts {
   readonly operations = new Map<Operation, OperationCounts>();
@@ -28,21 +30,19 @@ export class RequestCounts {
   completed(operation: Operation, lengthBytes: number, durationMs: number, error: NbdError): void {
     const counts = this.#of(operation);
     const seconds = durationMs / MS_PER_SECOND;
-    counts.requests++;
     counts.seconds += seconds;
     counts.results.set(error, (counts.results.get(error) ?? 0) + 1);
     let bucket = 0;
     while (seconds > (REQUEST_SECONDS[bucket] ?? Number.POSITIVE_INFINITY)) bucket++;
     counts.buckets[bucket] = (counts.buckets[bucket] ?? 0) + 1;
     if (error === NBD_ERROR.none) counts.bytes += lengthBytes;
-    else counts.errors++;
   }
 
   #of(operation: Operation): OperationCounts {
     let counts = this.operations.get(operation);
     if (counts === undefined) {
       const buckets = new Array<number>(REQUEST_SECONDS.length + 1).fill(0);
-      counts = { requests: 0, errors: 0, bytes: 0, seconds: 0, results: new Map(), buckets };
+      counts = { bytes: 0, seconds: 0, results: new Map(), buckets };
       this.operations.set(operation, counts);
     }
     return counts;

@@ -4,7 +4,7 @@
  */
 import type { Metrics } from '../../edge/metrics.ts';
 import type { NbdEvents } from '../nbd/ports.ts';
-import { type Operation, type OperationCounts, RequestCounts } from './requestCounts.ts';
+import { errorsOf, type Operation, type OperationCounts, RequestCounts, requestsOf } from './requestCounts.ts';
 
 export const VOLUMES_TOLD_MAX = 256;
 
@@ -21,18 +21,8 @@ export function volumeMetrics(metrics: Metrics, all: NbdEvents): (volume: string
       for (const [operation, each] of counts.operations) counter.inc({ volume, operation }, of(each));
   };
   const labels = ['volume', 'operation'] as const;
-  metrics.counter(
-    'volume_requests_total',
-    'Requests of clients answered, by volume',
-    labels,
-    look(({ requests }) => requests),
-  );
-  metrics.counter(
-    'volume_errors_total',
-    'Requests of clients answered with an error, by volume',
-    labels,
-    look(({ errors }) => errors),
-  );
+  metrics.counter('volume_requests_total', 'Requests of clients answered, by volume', labels, look(requestsOf));
+  metrics.counter('volume_errors_total', 'Requests of clients answered with an error, by volume', labels, look(errorsOf));
   metrics.counter(
     'volume_bytes_total',
     'Bytes of the requests that succeeded, by volume',

@@ -151,13 +151,16 @@ function isMarked(pid: number, directory: string): boolean {
 function markOf(pid: number, looksMax = LOOKS_MAX): string | undefined {
   for (let look = 1; ; look++) {
     const environment = readOf(() => readFileSync(`/proc/${pid}/environ`, 'utf8'));
-    if (environment !== '' || look >= looksMax || readOf(() => readlinkSync(`/proc/${pid}/exe`)) === undefined) {
+    if (environment !== '' || look >= looksMax || !hasProgram(pid)) {
       const variables = environment?.split('\0');
       return variables?.find((variable) => variable.startsWith(`${MARK}=`))?.slice(MARK.length + 1);
     }
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_MS);
   }
 }
+
+/** One that ends has none any more. */
+const hasProgram = (pid: number): boolean => readOf(() => readlinkSync(`/proc/${pid}/exe`)) !== undefined;
 
 /** Nothing for one that is gone, or somebody else's. */
 function readOf(read: () => string): string | undefined {
@@ -190,9 +193,8 @@ function hasLetGo(pid: number, directory: string): boolean {
   if (status === undefined) return true;
   // It has ended, all its threads have, and whoever started it has not asked: that may never happen.
   if (/^State:\tZ/m.test(status) && /^Threads:\t[01]$/m.test(status)) return true;
-  const isEnding = readOf(() => readlinkSync(`/proc/${pid}/exe`)) === undefined;
-  // Else the number is somebody else's by now.
-  return !isEnding && !isMarked(pid, directory);
+  // Without a program it is on its way there; with one and no mark, the number is somebody else's by now.
+  return hasProgram(pid) && !isMarked(pid, directory);
 }
 
 async function waitUntilGone(pids: number[], directory: string, boundMs: number): Promise<void> {

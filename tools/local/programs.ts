@@ -27,6 +27,7 @@ export type Pin = {
 
 /** What the step of a program that is built begins with: who shows nothing else of the start shows these, for they take minutes. */
 export const BUILDING = 'build ';
+
 const ETCD_MODULE = 'go.etcd.io/etcd/server/v3';
 const KUBERNETES_MODULE = 'k8s.io/kubernetes';
 const PINS: Record<'etcd' | 'kube-apiserver' | 'kubectl', Pin> = {

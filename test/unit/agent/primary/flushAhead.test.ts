@@ -109,7 +109,7 @@ describe('A flush that is asked ahead', () => {
     expect(bench.answers).to.deep.equal(['write 1: done']);
   });
 
-  it('does not do when somebody has joined since who was not asked', () => {
+  it('does not do when who counts is another since, though all of them were asked', () => {
     const bench = flushing({ inSync: 'ab' });
     bench.write(1);
     bench.settle();
